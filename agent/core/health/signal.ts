@@ -1,0 +1,32 @@
+import type { DutyIndex, EntryId, SignalIndex, ThingIndex } from '../../base/ids.ts';
+import type { Instant, WallTime } from '../../base/time.ts';
+
+export type Quality = 'good' | 'uncertain' | 'bad';
+
+/** One reading of one signal. `sourceTime` is the device's own stamp: with the tag it is the reading's identity. */
+export interface Sample {
+  readonly signal: SignalIndex;
+  /** NaN only with quality `bad`. Booleans are 0 and 1; states are their code. */
+  readonly value: number;
+  readonly quality: Quality;
+  readonly sourceTime: WallTime;
+  readonly receiveTime: Instant;
+}
+
+/** One measured quantity over time, after unit and scale. */
+export interface SignalSpec {
+  readonly index: SignalIndex;
+  /** `thing/name`, e.g. `press-7/bearing-rms`. */
+  readonly id: EntryId;
+  readonly thing: ThingIndex;
+  readonly unit: string | undefined;
+  /** The poll duty whose holder reads it. */
+  readonly duty: DutyIndex;
+  readonly everyMs: number;
+  /** Older than this by the monotonic clock since receipt is stale, which is unknown. */
+  readonly freshMs: number;
+  /** Whether quality `uncertain` counts as good. */
+  readonly acceptUncertain: boolean;
+  /** For `state`: names by code, e.g. 0 → stopped. */
+  readonly states: ReadonlyMap<number, string> | undefined;
+}

@@ -1,0 +1,91 @@
+import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex, ModelIndex, WorkflowIndex } from '../base/ids.ts';
+import type { WallTime } from '../base/time.ts';
+import type { DutyMessage } from './duties/claim.ts';
+import type { Checkpoint } from './duties/duty.ts';
+import type { CheckObservation } from './health/check.ts';
+import type { HealthDigest } from './health/digest.ts';
+import type { Score } from './health/model.ts';
+import type { Sample } from './health/signal.ts';
+import type { MembershipMessage } from './membership/member.ts';
+import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
+
+/** What travels on direct streams between two agents. */
+export type DirectMessage = MembershipMessage | DutyMessage;
+
+/** What the disk gave back at start (driver/restore). */
+export interface Restored {
+  readonly incarnation: number;
+  readonly journal: readonly JournalEntry[];
+  readonly checkpoints: readonly Checkpoint[];
+  /** Standing local alarms of the last life. */
+  readonly alarms: readonly RestoredAlarm[];
+}
+
+export interface RestoredAlarm {
+  readonly alarm: AlarmIndex;
+  readonly occurrence: string;
+  readonly term: number;
+  readonly since: WallTime;
+  readonly firstSampleAt: WallTime;
+}
+
+/** How an issued action ended. A time-out is doubt, never failure: nobody knows whether it happened. */
+export type ActionOutcome = 'ok' | 'failed' | 'refused' | 'late' | 'timed-out';
+
+/** Everything that can happen to an agent, in the past tense. Completions of effects come back the same way. */
+export type Input =
+  /** First input of a life; nothing comes before it. */
+  | { readonly kind: 'started'; readonly wall: WallTime; readonly restored: Restored }
+  /** Wall clock against monotonic clock, about once a second; for stamps that people read. */
+  | { readonly kind: 'clock-read'; readonly wall: WallTime; readonly trusted: boolean }
+  /** The armed wake-up fired, this much late. */
+  | { readonly kind: 'ticked'; readonly lateMs: number }
+  | { readonly kind: 'message-received'; readonly from: AgentIndex; readonly message: DirectMessage }
+  | { readonly kind: 'digest-received'; readonly digest: HealthDigest }
+  | { readonly kind: 'peer-connected'; readonly peer: AgentIndex }
+  /** A hint that starts verification at once; never a verdict. */
+  | { readonly kind: 'peer-disconnected'; readonly peer: AgentIndex }
+  | { readonly kind: 'check-observed'; readonly check: CheckIndex; readonly observation: CheckObservation }
+  | { readonly kind: 'sample-received'; readonly sample: Sample }
+  /** The source of a poll duty cannot be reached, or can again; its signals go stale by themselves. */
+  | { readonly kind: 'source-lost' | 'source-found'; readonly duty: DutyIndex; readonly reason: string }
+  | { readonly kind: 'score-computed'; readonly model: ModelIndex; readonly score: Score; readonly windowEnd: WallTime }
+  | { readonly kind: 'model-refused'; readonly model: ModelIndex; readonly reason: string }
+  | { readonly kind: 'duty-started'; readonly duty: DutyIndex }
+  | { readonly kind: 'duty-stopped'; readonly duty: DutyIndex }
+  /** The runner cannot do it here (PLC out of reach, program missing): another agent should. */
+  | { readonly kind: 'duty-failed'; readonly duty: DutyIndex; readonly reason: string }
+  | { readonly kind: 'checkpoint-taken'; readonly duty: DutyIndex; readonly data: Uint8Array }
+  | { readonly kind: 'schedule-due'; readonly workflow: WorkflowIndex; readonly slot: WallTime }
+  | { readonly kind: 'persisted'; readonly token: number }
+  | { readonly kind: 'persist-failed'; readonly token: number; readonly reason: string }
+  | {
+      readonly kind: 'action-completed';
+      readonly run: RunId;
+      readonly step: number;
+      readonly try: number;
+      readonly issue: number;
+      readonly outcome: ActionOutcome;
+      readonly detail: string;
+    }
+  /** Answer to `read-baseline`. */
+  | { readonly kind: 'baseline-read'; readonly run: RunId; readonly step: number; readonly baseline: string }
+  /** Answer to `probe-action`: did it happen? */
+  | {
+      readonly kind: 'action-probed';
+      readonly run: RunId;
+      readonly step: number;
+      readonly applied: 'applied' | 'running' | 'not-applied' | 'unknown';
+      readonly detail: string;
+    }
+  | { readonly kind: 'workflow-ordered'; readonly workflow: WorkflowIndex; readonly by: string }
+  | { readonly kind: 'stop-ordered'; readonly run: RunId; readonly by: string }
+  | { readonly kind: 'coordinator-changed'; readonly state: 'connected' | 'lost' | 'not-heard' }
+  /** The mesh adapter refused a stranger, or dropped garbage; counted there, told here once per kind and time. */
+  | {
+      readonly kind: 'intruder-refused';
+      readonly reason: 'wrong-mesh-key' | 'not-on-list' | 'garbage';
+      readonly peer: string;
+      readonly count: number;
+    }
+  | { readonly kind: 'leave-ordered' };

@@ -1,0 +1,53 @@
+import type { AgentIndex, BootId } from '../../base/ids.ts';
+
+/** A member as others see it. `left` and `dead` bind to one boot. */
+export type MemberState = 'unknown' | 'alive' | 'suspect' | 'dead' | 'left';
+
+/**
+ * What is said about one member. Ordered by (bootCounter, incarnation), then by state: at equal numbers suspicion
+ * and death win over alive; alive needs strictly greater (SWIM §4.2, with the boot in front).
+ */
+export interface MemberUpdate {
+  readonly member: AgentIndex;
+  readonly state: Exclude<MemberState, 'unknown'>;
+  readonly bootCounter: number;
+  readonly incarnation: number;
+  /** Who says so; dynamic suspicion counts distinct ones (Lifeguard §IV.B). */
+  readonly origin: AgentIndex;
+}
+
+/**
+ * Messages of the failure detector, on long-lived direct streams. `updates` ride along (SWIM §4.1); `digestVersion`
+ * tells the receiver whether the sender's health digest changed.
+ */
+export type MembershipMessage =
+  | {
+      readonly kind: 'ping';
+      readonly seq: number;
+      readonly digestVersion: number;
+      readonly updates: readonly MemberUpdate[];
+    }
+  | {
+      readonly kind: 'ack';
+      readonly seq: number;
+      readonly digestVersion: number;
+      readonly updates: readonly MemberUpdate[];
+    }
+  /** Ask a helper to ping `target`; it answers `ack` with our seq, or `nack` when it heard nothing in time. */
+  | {
+      readonly kind: 'ping-request';
+      readonly seq: number;
+      readonly target: AgentIndex;
+      readonly updates: readonly MemberUpdate[];
+    }
+  | { readonly kind: 'nack'; readonly seq: number; readonly updates: readonly MemberUpdate[] }
+  /** Updates alone: suspicion told to the suspect, refutation straight back, dissemination while queued. */
+  | { readonly kind: 'gossip'; readonly updates: readonly MemberUpdate[] }
+  /** First words on a fresh connection: who I am in this life. */
+  | {
+      readonly kind: 'hello';
+      readonly boot: BootId;
+      readonly bootCounter: number;
+      readonly incarnation: number;
+      readonly updates: readonly MemberUpdate[];
+    };

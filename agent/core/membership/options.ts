@@ -1,0 +1,67 @@
+/**
+ * Parameters of the failure detector. Detection of a crash takes, at the median, about
+ * 0.69·T + (1+v)·T + mult·max(1, log10 N)·T + spread.
+ */
+export interface MembershipOptions {
+  /** T: one probe per member per this. Shorter finds death sooner and costs CPU and bytes in proportion. */
+  readonly probeIntervalMs: number;
+  /** Direct pings of one probe are staggered within this; then helpers are asked until T ends. */
+  readonly directWindowMs: number;
+  readonly directPings: number;
+  /** k helpers asked for an indirect probe. More find asymmetric loss, and cost messages only when a ping failed. */
+  readonly helpers: number;
+  /**
+   * v: further private rounds before anything is said. Each costs T of detection time and makes the load
+   * independent of the number of members under loss.
+   */
+  readonly verifyRounds: number;
+  /** Suspicion lasts at least mult·max(1, log10 N)·T, and at most `suspicionMaxFactor` times that. */
+  readonly suspicionMult: number;
+  readonly suspicionMaxFactor: number;
+  /** Independent confirmations after which the suspicion time-out is at its minimum. */
+  readonly confirmations: number;
+  /** An update is retransmitted retransmitMult·⌈log10(N+1)⌉ times. */
+  readonly retransmitMult: number;
+  readonly maxUpdatesPerMessage: number;
+  readonly localHealthMax: number;
+  /** While updates are queued: gossip to `gossipFanout` members every this. */
+  readonly gossipIntervalMs: number;
+  readonly gossipFanout: number;
+  /** Hard bound on what the detector sends, bytes per second. */
+  readonly bytesPerSecond: number;
+  /** Dead members are probed this often, for ever: a healed partition is found without a restart. */
+  readonly deadProbeIntervalMs: number;
+}
+
+/** Wired LAN, the default. */
+export const lan: MembershipOptions = {
+  probeIntervalMs: 200,
+  directWindowMs: 90,
+  directPings: 3,
+  helpers: 3,
+  verifyRounds: 2,
+  suspicionMult: 3,
+  suspicionMaxFactor: 6,
+  confirmations: 3,
+  retransmitMult: 4,
+  maxUpdatesPerMessage: 16,
+  localHealthMax: 8,
+  gossipIntervalMs: 50,
+  gossipFanout: 3,
+  bytesPerSecond: 4096,
+  deadProbeIntervalMs: 1000,
+};
+
+/** Busy networks and Wi-Fi: 2.5 × slower, 2.5 × calmer. */
+export const wifi: MembershipOptions = { ...lan, probeIntervalMs: 500, directWindowMs: 225, deadProbeIntervalMs: 2500 };
+
+/** Very quiet: a second per probe, one private round. */
+export const quiet: MembershipOptions = {
+  ...lan,
+  probeIntervalMs: 1000,
+  directWindowMs: 450,
+  verifyRounds: 1,
+  deadProbeIntervalMs: 5000,
+};
+
+export const presets = { lan, wifi, quiet } as const;

@@ -1,0 +1,17 @@
+import type { AgentIndex, CheckIndex, DutyIndex } from '../base/ids.ts';
+import type { MemberState } from './membership/member.ts';
+
+/** What the core noticed, past tense: for the log, the simulator's invariants and the trace; never acted upon. */
+export type Observation =
+  | {
+      readonly kind: 'member-changed';
+      readonly member: AgentIndex;
+      readonly from: MemberState;
+      readonly to: MemberState;
+      readonly incarnation: number;
+      readonly why: string;
+    }
+  | { readonly kind: 'duty-taken'; readonly duty: DutyIndex; readonly term: number; readonly why: string }
+  | { readonly kind: 'duty-released'; readonly duty: DutyIndex; readonly why: string }
+  | { readonly kind: 'check-changed'; readonly check: CheckIndex; readonly from: string; readonly to: string }
+  | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string };

@@ -1,0 +1,58 @@
+import type { AgentId, AgentIndex, BootId, SignalIndex, ThingIndex } from '../base/ids.ts';
+import type { DutySpec } from './duties/duty.ts';
+import type { DutyOptions } from './duties/options.ts';
+import type { CheckSpec } from './health/check.ts';
+import type { ConditionSpec } from './health/condition.ts';
+import type { ModelSpec } from './health/model.ts';
+import type { SignalSpec } from './health/signal.ts';
+import type { MembershipOptions } from './membership/options.ts';
+import type { WorkflowSpec } from './remediation/workflow.ts';
+import type { AlarmSpec } from './reporting/alarm.ts';
+
+/**
+ * A site file, compiled: names are indices, units are converted, defaults are filled in, every reference is known to
+ * exist. It is a pure function of the site file, so that all agents of a site number things alike; `version` and
+ * `hash` travel in every hello, and agents with another plan do not exchange indices.
+ */
+export interface SitePlan {
+  readonly site: string;
+  readonly version: number;
+  /** sha256 over the canonical plan, hex. */
+  readonly hash: string;
+  readonly agents: readonly AgentSpec[];
+  readonly things: readonly ThingSpec[];
+  readonly signals: readonly SignalSpec[];
+  readonly checks: readonly CheckSpec[];
+  readonly models: readonly ModelSpec[];
+  readonly conditions: readonly ConditionSpec[];
+  readonly duties: readonly DutySpec[];
+  readonly workflows: readonly WorkflowSpec[];
+  readonly alarms: readonly AlarmSpec[];
+  readonly membership: MembershipOptions;
+  readonly dutyOptions: DutyOptions;
+}
+
+export interface AgentSpec {
+  readonly index: AgentIndex;
+  readonly id: AgentId;
+  readonly thing: ThingIndex;
+  readonly cell: string;
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+export interface ThingSpec {
+  readonly index: ThingIndex;
+  readonly id: string;
+  readonly about: string;
+  readonly agent: AgentIndex | undefined;
+  /** Reserved signals, where the thing has them. */
+  readonly state: SignalIndex | undefined;
+  readonly lockout: SignalIndex | undefined;
+}
+
+/** Who we are in this life. `bootCounter` is persisted and rises with every start of this agent's store. */
+export interface Identity {
+  readonly self: AgentIndex;
+  readonly boot: BootId;
+  readonly bootCounter: number;
+}

@@ -1,0 +1,77 @@
+import type { DutyIndex, SignalIndex, ThingIndex } from '../base/ids.ts';
+import type { SitePlan } from '../core/site-plan.ts';
+
+/**
+ * What a site file says that only adapters need: how to reach things, where a tag lives, what a probe runs. The core
+ * never sees it. Together with the plan it is everything that the configuration gives.
+ */
+export interface Site {
+  readonly plan: SitePlan;
+  readonly connections: ReadonlyMap<ThingIndex, Connection>;
+  readonly tags: ReadonlyMap<SignalIndex, Tag>;
+  readonly people: ReadonlyMap<string, Person>;
+  /** Folder that relative model files start from. */
+  readonly modelRoot: string;
+}
+
+export type Secret = { readonly from: 'env'; readonly name: string } | { readonly from: 'file'; readonly path: string };
+
+export type Connection =
+  | {
+      readonly kind: 'opcua';
+      readonly endpoint: string;
+      readonly security: 'none' | 'sign' | 'sign-and-encrypt';
+      readonly user: string | undefined;
+      readonly secret: Secret | undefined;
+    }
+  | {
+      readonly kind: 'modbus';
+      readonly host: string;
+      readonly port: number;
+      readonly unit: number;
+      /** Byte order of 32-bit values as sent: abcd big-endian, cdab swapped words, badc swapped bytes, dcba both. */
+      readonly order: 'abcd' | 'cdab' | 'badc' | 'dcba';
+    };
+
+/** Where a signal lives on its source, and how raw numbers become its unit. */
+export interface Tag {
+  readonly signal: SignalIndex;
+  /** Stable name for reports: `thing/name`. */
+  readonly name: string;
+  readonly source: ThingIndex;
+  /** OPC UA node id (`ns=2;s=Press7.Bearing.RMS`) or Modbus `holding:40011`, `input:30001`, `coil:1`, `discrete:1`. */
+  readonly address: string;
+  readonly type: 'bool' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'float32' | 'float64';
+  /** Raw lo..hi → lo..hi in the unit; more than 5 % outside is quality bad. */
+  readonly scale:
+    | { readonly rawLo: number; readonly rawHi: number; readonly lo: number; readonly hi: number }
+    | undefined;
+  readonly everyMs: number;
+  readonly unit: string | undefined;
+}
+
+/** What a check runs. Roots and sockets are injectable in the adapter, never here. */
+export type Probe =
+  | { readonly kind: 'cpu' }
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'disk'; readonly path: string }
+  | { readonly kind: 'load'; readonly minutes: 1 | 5 | 15 }
+  | { readonly kind: 'temperature'; readonly sensor: string | undefined }
+  /** The process of a duty that this agent holds, or any process by the name of its executable. */
+  | { readonly kind: 'process'; readonly duty: DutyIndex }
+  | { readonly kind: 'process-name'; readonly name: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'http';
+      readonly url: string;
+      readonly status: number | undefined;
+      readonly contains: string | undefined;
+    }
+  | { readonly kind: 'file-age'; readonly path: string }
+  /** Any monitoring plugin: exit code 0–3, first line text, performance data. */
+  | { readonly kind: 'plugin'; readonly argv: readonly string[] };
+
+export interface Person {
+  readonly name: string;
+  readonly may: readonly ('acknowledge' | 'shelve' | 'order' | 'approve')[];
+}
