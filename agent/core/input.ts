@@ -34,8 +34,8 @@ export type ActionOutcome = 'ok' | 'failed' | 'refused' | 'late' | 'timed-out';
 
 /** Everything that can happen to an agent, in the past tense. Completions of effects come back the same way. */
 export type Input =
-  /** First input of a life; nothing comes before it. */
-  | { readonly kind: 'started'; readonly wall: WallTime; readonly restored: Restored }
+  /** First input of a life; nothing comes before it. What the disk gave back is handed to the constructor. */
+  | { readonly kind: 'started'; readonly wall: WallTime }
   /** Wall clock against monotonic clock, about once a second; for stamps that people read. */
   | { readonly kind: 'clock-read'; readonly wall: WallTime; readonly trusted: boolean }
   /** The armed wake-up fired, this much late. */

@@ -1,0 +1,154 @@
+import { BoundedQueue } from '../base/bounded-queue.ts';
+import { type Instant, instant, never } from '../base/time.ts';
+import { type Effect, effectClass } from '../core/effect.ts';
+import type { Input } from '../core/input.ts';
+import type { Ports } from './ports.ts';
+
+/** The part of the core that the driver needs; a mutant core of the simulator has the same face. */
+export interface Steppable {
+  step(now: Instant, input: Input): readonly Effect[];
+  deadline(): Instant;
+}
+
+/** Sees every input and every effect in the order in which they happen; the simulator's trace hash hangs here. */
+export interface Tap {
+  input(now: Instant, input: Input): void;
+  effect(now: Instant, effect: Effect): void;
+}
+
+export interface DriverCounters {
+  /** Inputs refused because the queue was full. Only lossy kinds may be refused. */
+  refused: number;
+  steps: number;
+}
+
+/**
+ * Feeds inputs to the core and carries its effects out through the ports. No clock, no chance, no IO of its own: the
+ * very same driver runs in production and in the simulator.
+ *
+ * Guarantees: one step at a time (what arrives while stepping is queued); effects of one step go out in the order of
+ * their class — persist, then send, then act; after each step one wake-up is armed for the core's next deadline.
+ * Not guaranteed: that a send arrives, that an action happens. Completions come back as inputs.
+ */
+export class Driver {
+  readonly counters: DriverCounters = { refused: 0, steps: 0 };
+  readonly #core: Steppable;
+  readonly #ports: Ports;
+  readonly #tap: Tap | undefined;
+  readonly #queue: BoundedQueue<Input>;
+  #stepping = false;
+  #stopped = false;
+  #armed: Instant = never;
+
+  constructor(core: Steppable, ports: Ports, options: { readonly tap?: Tap; readonly queueLimit?: number } = {}) {
+    this.#core = core;
+    this.#ports = ports;
+    this.#tap = options.tap;
+    this.#queue = new BoundedQueue(options.queueLimit ?? 10_000);
+  }
+
+  /** Hands one input to the core, now or, while a step runs, right after it. */
+  deliver(input: Input): void {
+    if (this.#stopped) return;
+    if (!this.#queue.push(input)) {
+      this.counters.refused++;
+      return;
+    }
+    if (!this.#stepping) this.#drain();
+  }
+
+  /** The armed wake-up fired. Early calls are harmless: they re-arm. */
+  wake(): void {
+    if (this.#stopped) return;
+    const armed = this.#armed;
+    this.#armed = never;
+    const late = this.#ports.clock.now() - armed;
+    if (late < 0) {
+      this.#arm();
+      return;
+    }
+    this.deliver({ kind: 'ticked', lateMs: Number.isFinite(late) ? late : 0 });
+  }
+
+  /** After this nothing reaches the core and no effect leaves it. */
+  stop(): void {
+    this.#stopped = true;
+    this.#queue.clear();
+  }
+
+  #drain(): void {
+    this.#stepping = true;
+    try {
+      for (let input = this.#queue.shift(); input !== undefined && !this.#stopped; input = this.#queue.shift()) {
+        const now = this.#ports.clock.now();
+        this.counters.steps++;
+        this.#tap?.input(now, input);
+        const effects = this.#core.step(now, input);
+        if (effects.length > 0) this.#carryOut(now, effects);
+      }
+    } finally {
+      this.#stepping = false;
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    const next = this.#core.deadline();
+    if (next === this.#armed) return;
+    this.#armed = next;
+    if (next !== never) this.#ports.clock.arm(instant(next));
+  }
+
+  #carryOut(now: Instant, effects: readonly Effect[]): void {
+    // One pass is enough for the usual case (all of one class); else one per class, lowest first.
+    let classes = 0;
+    for (const effect of effects) classes |= 1 << effectClass(effect);
+    for (let wanted = 0; wanted < 3; wanted++) {
+      if ((classes & (1 << wanted)) === 0) continue;
+      for (const effect of effects) {
+        if (effectClass(effect) !== wanted) continue;
+        this.#tap?.effect(now, effect);
+        this.#carryOutOne(now, effect);
+      }
+    }
+  }
+
+  #carryOutOne(now: Instant, effect: Effect): void {
+    const ports = this.#ports;
+    switch (effect.kind) {
+      case 'persist':
+        return ports.journal.append(effect.token, effect.entries);
+      case 'save-incarnation':
+        return ports.journal.saveIncarnation(effect.incarnation);
+      case 'save-checkpoint':
+        return ports.journal.saveCheckpoint(effect.checkpoint);
+      case 'set-local-alarm':
+        return ports.journal.setLocalAlarm(effect.alarm);
+      case 'report':
+        ports.outbox.publish(effect.report);
+        return;
+      case 'send':
+        return ports.mesh.send(effect.to, effect.message);
+      case 'publish':
+        return ports.mesh.publish(effect.digest);
+      case 'run-check':
+        return ports.checks.run(effect.check);
+      case 'start-duty':
+        return ports.duties.start(effect.duty, effect.term, effect.checkpoint);
+      case 'stop-duty':
+        return ports.duties.stop(effect.duty);
+      case 'read-baseline':
+        return ports.actions.baseline(effect.run, effect.step, effect.action);
+      case 'issue-action':
+        return ports.actions.issue(effect);
+      case 'probe-action':
+        return ports.actions.probe(effect.run, effect.step, effect.action, effect.baseline);
+      case 'cancel-action':
+        return ports.actions.cancel(effect.run, effect.step, effect.issue);
+      case 'run-hook':
+        return ports.hooks.run(effect.alarm, effect.argv, effect.transition);
+      case 'observe':
+        return ports.observer.observe(now, effect.observation);
+    }
+  }
+}
