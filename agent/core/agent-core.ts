@@ -1,0 +1,599 @@
+import type { AgentIndex, DutyIndex } from '../base/ids.ts';
+import { unreachable } from '../base/invariant.ts';
+import type { Location } from '../base/location.ts';
+import type { Random } from '../base/random.ts';
+import { after, type Instant, instant, never, type WallTime, wallTime } from '../base/time.ts';
+import { AvailableDuties, type DutyOutput } from './duties/available-duties.ts';
+import type { Effect } from './effect.ts';
+import type { HealthDigest } from './health/digest.ts';
+import { Health, type HealthOutput } from './health/health.ts';
+import type { Input, Restored } from './input.ts';
+import { Membership, type MembershipOutput } from './membership/membership.ts';
+import { Remediation, type RemediationOutput } from './remediation/remediation.ts';
+import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
+import type { EventReport, ReportBody } from './reporting/report.ts';
+import type { Identity, SitePlan } from './site-plan.ts';
+
+/** A changed digest is published at most this often … */
+const digestSpacingMs = 200;
+/** … and an unchanged one this often, so that a newcomer hears everybody within the minute. */
+const digestHeartbeatMs = 15_000;
+
+export interface AgentCoreOptions {
+  readonly plan: SitePlan;
+  readonly identity: Identity;
+  readonly random: Random;
+  /** What the disk gave back; `freshStart` on the first day. */
+  readonly restored: Restored;
+}
+
+export const freshStart: Restored = { incarnation: 0, journal: [], checkpoints: [], alarms: [] };
+
+/**
+ * One agent's whole judgement: `step(now, input) → effects`. It owns the parts, hands each input to the one that it
+ * concerns, and lets what one part says reach the others (a dead member frees duties, a moved duty moves its checks,
+ * a risen condition starts a workflow and an alarm). Values in, values out: no clock, no chance but the seed, no IO.
+ *
+ * Guaranteed: the same plan, identity, seed and inputs give the same effects. The returned array is valid until the
+ * next step. The contract stands in README.md beside this file.
+ */
+export class AgentCore {
+  readonly plan: SitePlan;
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly duties: AvailableDuties;
+  readonly health: Health;
+  readonly remediation: Remediation;
+  readonly alarms: Alarms;
+
+  #effects: Effect[] = [];
+  #wallOffset = 0;
+  #clockTrusted = false;
+  #coordinator: HealthDigest['coordinator'] = 'lost';
+  #digestSequence = 0;
+  #digestDirty = false;
+  #digestNext: Instant = never;
+  #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
+  /** What this box cannot do right now (`duty-failed`), for the status view; bounded by the number of duties. */
+  readonly #lastFailure = new Map<DutyIndex, string>();
+
+  constructor({ plan, identity, random, restored }: AgentCoreOptions) {
+    this.plan = plan;
+    this.identity = identity;
+    const runsHere = (location: Location): boolean => this.runsHere(location);
+    const wallAt = (at: Instant): WallTime => this.wallAt(at);
+    this.membership = new Membership({
+      options: plan.membership,
+      self: identity.self,
+      size: plan.agents.length,
+      random: random.fork('membership'),
+      boot: identity.boot,
+      bootCounter: identity.bootCounter,
+      incarnation: restored.incarnation,
+    });
+    this.duties = new AvailableDuties({
+      duties: plan.duties,
+      options: plan.dutyOptions,
+      self: identity.self,
+      bootCounter: identity.bootCounter,
+      agentIds: plan.agents.map((agent) => agent.id),
+      random: random.fork('duties'),
+      memberState: (member) => this.membership.state(member),
+      checkpoints: restored.checkpoints,
+    });
+    this.health = new Health({
+      plan,
+      self: identity.self,
+      bootCounter: identity.bootCounter,
+      random: random.fork('health'),
+      facts: {
+        member: (member) => this.membership.state(member),
+        held: (duty) => this.#held(duty),
+        runsHere,
+      },
+    });
+    this.remediation = new Remediation({
+      workflows: plan.workflows,
+      identity,
+      restored: restored.journal,
+      random: random.fork('remediation'),
+      facts: {
+        truth: (condition) => this.health.truth(condition),
+        times: (condition) => this.health.times(condition),
+        evidence: (condition) => this.health.evidence(condition),
+        inStates: (onlyIn) => this.health.inStates(onlyIn),
+        lockout: (signal) => this.health.lockout(signal),
+        runsHere,
+        wallAt,
+        clockTrusted: () => this.#clockTrusted,
+        thing: (thing) => plan.things[thing]?.id ?? 'site',
+        condition: (condition) => plan.conditions[condition]?.source ?? '',
+      },
+    });
+    this.alarms = new Alarms({
+      alarms: plan.alarms,
+      identity,
+      restored: restored.alarms,
+      facts: {
+        truth: (condition) => this.health.truth(condition),
+        times: (condition) => this.health.times(condition),
+        evidence: (condition) => this.health.evidence(condition),
+        runsHere,
+        wallAt,
+        term: (location) => (location.on === 'holder' ? this.duties.term(location.duty) : 1),
+        thing: (thing) => plan.things[thing]?.id ?? 'site',
+      },
+    });
+  }
+
+  /** When the core next wants `ticked`. */
+  deadline(): Instant {
+    return instant(
+      Math.min(
+        this.membership.deadline(),
+        this.duties.deadline(),
+        this.health.deadline(),
+        this.remediation.deadline(),
+        this.alarms.deadline(),
+        this.#digestNext,
+      ),
+    );
+  }
+
+  runsHere(location: Location): boolean {
+    switch (location.on) {
+      case 'agent':
+        return location.agent === this.identity.self;
+      case 'holder':
+        return this.duties.mine(location.duty);
+      case 'every':
+        return true;
+    }
+  }
+
+  /** Wall time of an instant, for people. */
+  wallAt(at: Instant): WallTime {
+    return wallTime(Math.round(at + this.#wallOffset));
+  }
+
+  get coordinator(): HealthDigest['coordinator'] {
+    return this.#coordinator;
+  }
+
+  /** Why a duty last could not run on this box. */
+  lastFailure(duty: DutyIndex): string | undefined {
+    return this.#lastFailure.get(duty);
+  }
+
+  step(now: Instant, input: Input): readonly Effect[] {
+    this.#effects = [];
+    this.#route(now, input);
+    if (this.#digestDirty) this.#scheduleDigest(now);
+    return this.#effects;
+  }
+
+  #route(now: Instant, input: Input): void {
+    switch (input.kind) {
+      case 'started': {
+        this.#wallOffset = input.wall - now;
+        const membership: MembershipOutput[] = [];
+        this.membership.start(now, membership);
+        this.#fromMembership(now, membership);
+        const duties: DutyOutput[] = [];
+        this.duties.start(now, duties);
+        this.#fromDuties(now, duties);
+        this.#health(now, (out) => this.health.start(now, out));
+        this.#remediation(now, (out) => this.remediation.start(now, out));
+        this.#alarms(now, (out) => this.alarms.start(now, out));
+        this.#event('agent-started', this.#name(this.identity.self), 'notice', 'agent started', {
+          boot: this.identity.boot,
+          bootCounter: this.identity.bootCounter,
+        });
+        this.#digestDirty = true;
+        return;
+      }
+      case 'clock-read':
+        this.#wallOffset = input.wall - now;
+        this.#clockTrusted = input.trusted;
+        return;
+      case 'ticked':
+        return this.#tick(now, input.lateMs);
+      case 'message-received': {
+        const { from, message } = input;
+        switch (message.kind) {
+          case 'claim':
+          case 'checkpoint':
+          case 'handover':
+            return this.#duties(now, (out) => this.duties.message(now, from, message, out));
+          default:
+            return this.#membership(now, (out) => this.membership.message(now, from, message, out));
+        }
+      }
+      case 'digest-received':
+        return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
+      case 'peer-connected':
+        return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
+      case 'peer-disconnected':
+        return this.#membership(now, (out) => this.membership.disconnected(now, input.peer, out));
+      case 'check-observed':
+        return this.#health(now, (out) => this.health.checkObserved(now, input.check, input.observation, out));
+      case 'sample-received':
+        return this.#health(now, (out) => this.health.sample(now, input.sample, out));
+      case 'source-lost':
+      case 'source-found': {
+        const duty = this.plan.duties[input.duty];
+        this.#event(
+          input.kind,
+          duty?.id ?? String(input.duty),
+          input.kind === 'source-lost' ? 'warning' : 'info',
+          input.reason,
+          {},
+        );
+        return;
+      }
+      case 'score-computed':
+        return this.#health(now, (out) =>
+          this.health.scoreComputed(now, input.model, input.score, input.windowEnd, out),
+        );
+      case 'model-refused': {
+        const model = this.plan.models[input.model];
+        this.#event('model-refused', model?.id ?? String(input.model), 'error', input.reason, {});
+        return this.#health(now, (out) => this.health.modelRefused(now, input.model, input.reason, out));
+      }
+      case 'duty-started':
+        this.#lastFailure.delete(input.duty);
+        return this.#duties(now, (out) => this.duties.started(now, input.duty, out));
+      case 'duty-stopped':
+        return this.#duties(now, (out) => this.duties.stopped(now, input.duty, out));
+      case 'duty-failed':
+        this.#lastFailure.set(input.duty, input.reason);
+        this.#event('duty-failed', this.#dutyName(input.duty), 'warning', input.reason, {});
+        return this.#duties(now, (out) => this.duties.failed(now, input.duty, input.reason, out));
+      case 'checkpoint-taken':
+        return this.#duties(now, (out) =>
+          this.duties.checkpointTaken(now, input.duty, input.data, this.wallAt(now), out),
+        );
+      case 'schedule-due':
+        return this.#remediation(now, (out) => this.remediation.scheduleDue(now, input.workflow, input.slot, out));
+      case 'persisted':
+        return this.#remediation(now, (out) => this.remediation.persisted(now, input.token, out));
+      case 'persist-failed':
+        this.#event('store-refused', this.#name(this.identity.self), 'error', input.reason, {});
+        return this.#remediation(now, (out) => this.remediation.persistFailed(now, input.token, input.reason, out));
+      case 'action-completed':
+        return this.#remediation(now, (out) => this.remediation.actionCompleted(now, input, out));
+      case 'action-probed':
+        return this.#remediation(now, (out) => this.remediation.actionProbed(now, input, out));
+      case 'baseline-read':
+        return this.#remediation(now, (out) => this.remediation.baselineRead(now, input, out));
+      case 'workflow-ordered':
+        return this.#remediation(now, (out) => this.remediation.ordered(now, input.workflow, input.by, out));
+      case 'stop-ordered':
+        return this.#remediation(now, (out) => this.remediation.stopOrdered(now, input.run, input.by, out));
+      case 'coordinator-changed':
+        if (input.state !== this.#coordinator) {
+          this.#coordinator = input.state;
+          this.#digestDirty = true;
+        }
+        return;
+      case 'intruder-refused':
+        this.#event('intruder-refused', input.peer, 'warning', intruderText[input.reason], {
+          reason: input.reason,
+          count: input.count,
+        });
+        return;
+      case 'leave-ordered':
+        this.#duties(now, (out) => this.duties.leave(now, out));
+        return this.#membership(now, (out) => this.membership.leave(now, out));
+      default:
+        unreachable(input);
+    }
+  }
+
+  #tick(now: Instant, lateMs: number): void {
+    // Membership first: who is dead decides what the others do in this very step.
+    if (this.membership.deadline() <= now) this.#membership(now, (out) => this.membership.tick(now, lateMs, out));
+    if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
+    if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
+    if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
+    if (this.alarms.deadline() <= now) this.#alarms(now, (out) => this.alarms.tick(now, out));
+    if (this.#digestNext <= now) this.#publishDigest(now);
+  }
+
+  // -- one method per part: run it, then let its outputs reach the world and the other parts -----------------------
+
+  #membership(now: Instant, run: (out: MembershipOutput[]) => void): void {
+    const out: MembershipOutput[] = [];
+    run(out);
+    if (out.length > 0) this.#fromMembership(now, out);
+  }
+
+  #duties(now: Instant, run: (out: DutyOutput[]) => void): void {
+    const out: DutyOutput[] = [];
+    run(out);
+    if (out.length > 0) this.#fromDuties(now, out);
+  }
+
+  #health(now: Instant, run: (out: HealthOutput[]) => void): void {
+    const out: HealthOutput[] = [];
+    run(out);
+    if (out.length > 0) this.#fromHealth(now, out);
+  }
+
+  #remediation(now: Instant, run: (out: RemediationOutput[]) => void): void {
+    const out: RemediationOutput[] = [];
+    run(out);
+    if (out.length > 0) this.#fromRemediation(now, out);
+  }
+
+  #alarms(now: Instant, run: (out: AlarmOutput[]) => void): void {
+    const out: AlarmOutput[] = [];
+    run(out);
+    if (out.length > 0) this.#fromAlarms(out);
+  }
+
+  #fromMembership(now: Instant, outputs: readonly MembershipOutput[]): void {
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'send':
+          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          break;
+        case 'incarnation-raised':
+          this.#effects.push({ kind: 'save-incarnation', incarnation: output.incarnation });
+          break;
+        case 'message-rejected':
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'message-rejected', from: output.from, why: output.why },
+          });
+          break;
+        case 'member-changed': {
+          const { member, from, to, incarnation, why } = output;
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'member-changed', member, from, to, incarnation, why },
+          });
+          if (to !== 'suspect' && !(from === 'suspect' && to === 'alive')) {
+            this.#event(`member-${to}`, this.#name(member), to === 'dead' ? 'warning' : 'info', why, { from });
+          }
+          this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
+          this.#health(now, (out) => this.health.membersChanged(now, member, out));
+          break;
+        }
+        default:
+          unreachable(output);
+      }
+    }
+  }
+
+  #fromDuties(now: Instant, outputs: readonly DutyOutput[]): void {
+    let moved = false;
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'send':
+          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          break;
+        case 'save-checkpoint':
+          this.#effects.push({ kind: 'save-checkpoint', checkpoint: output.checkpoint });
+          break;
+        case 'start-duty':
+          this.#effects.push({
+            kind: 'start-duty',
+            duty: output.duty,
+            term: output.term,
+            checkpoint: output.checkpoint,
+          });
+          break;
+        case 'stop-duty':
+          this.#effects.push({ kind: 'stop-duty', duty: output.duty, reason: output.reason });
+          break;
+        case 'duty-taken':
+          moved = true;
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'duty-taken', duty: output.duty, term: output.term, why: output.why },
+          });
+          this.#event('duty-taken', this.#dutyName(output.duty), 'info', output.why, { term: output.term });
+          break;
+        case 'duty-released':
+          moved = true;
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'duty-released', duty: output.duty, why: output.why },
+          });
+          this.#event('duty-released', this.#dutyName(output.duty), 'info', output.why, {});
+          break;
+        case 'holder-changed':
+          moved = true;
+          break;
+        default:
+          unreachable(output);
+      }
+    }
+    if (moved) {
+      this.#digestDirty = true;
+      this.#health(now, (out) => this.health.locationsChanged(now, out));
+      this.#remediation(now, (out) => this.remediation.locationsChanged(now, out));
+      this.#alarms(now, (out) => this.alarms.locationsChanged(now, out));
+    }
+  }
+
+  #fromHealth(now: Instant, outputs: readonly HealthOutput[]): void {
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'run-check':
+          this.#effects.push({ kind: 'run-check', check: output.check });
+          break;
+        case 'check-changed': {
+          const spec = this.plan.checks[output.check];
+          if (spec === undefined) break;
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'check-changed', check: output.check, from: output.from, to: output.to },
+          });
+          const unit = spec.source.kind === 'signal' ? this.plan.signals[spec.source.signal]?.unit : undefined;
+          this.#report('event', {
+            type: 'check',
+            check: spec.id,
+            thing: this.plan.things[spec.thing]?.id ?? 'site',
+            status: output.to,
+            was: output.from,
+            flapping: output.flapping,
+            value: output.value,
+            unit,
+            text: output.text,
+          });
+          this.#digestDirty = true;
+          break;
+        }
+        case 'condition-changed':
+          this.#remediation(now, (out) => this.remediation.conditionChanged(now, output.condition, output.truth, out));
+          this.#alarms(now, (out) => this.alarms.conditionChanged(now, output.condition, output.truth, out));
+          break;
+        case 'anomaly-changed': {
+          const spec = this.plan.models[output.model];
+          this.#event(
+            output.anomalous ? 'anomaly-risen' : 'anomaly-gone',
+            spec?.id ?? String(output.model),
+            'info',
+            output.text,
+            { score: output.score },
+          );
+          this.#digestDirty = true;
+          break;
+        }
+        case 'digest-changed':
+          this.#digestDirty = true;
+          break;
+        default:
+          unreachable(output);
+      }
+    }
+  }
+
+  #fromRemediation(now: Instant, outputs: readonly RemediationOutput[]): void {
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'persist':
+          this.#effects.push({
+            kind: 'persist',
+            token: output.token,
+            entries: output.drafts.map((draft) => ({
+              ...draft,
+              v: 1 as const,
+              boot: this.identity.boot,
+              wall: this.wallAt(draft.at),
+            })),
+          });
+          break;
+        case 'read-baseline':
+        case 'issue-action':
+        case 'probe-action':
+        case 'cancel-action':
+          this.#effects.push(output);
+          break;
+        case 'run-report':
+        case 'incident':
+        case 'event':
+          this.#report('event', output.body);
+          break;
+        case 'raise-alarm':
+          this.#alarms(now, (out) => this.alarms.raise(now, output.alarm, output.why, out));
+          break;
+        case 'clear-alarm':
+          this.#alarms(now, (out) => this.alarms.clear(now, output.alarm, out));
+          break;
+        default:
+          unreachable(output);
+      }
+    }
+  }
+
+  #fromAlarms(outputs: readonly AlarmOutput[]): void {
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'alarm-changed':
+          this.#effects.push({ kind: 'set-local-alarm', alarm: output.local });
+          this.#report('alarm', output.transition);
+          break;
+        case 'run-hook':
+          this.#effects.push(output);
+          break;
+        default:
+          unreachable(output);
+      }
+    }
+  }
+
+  // -- facts ---------------------------------------------------------------------------------------------------
+
+  #held(duty: DutyIndex): 'true' | 'false' | 'unknown' {
+    if (this.duties.mine(duty)) return 'true';
+    const holder = this.duties.holder(duty);
+    if (holder === undefined) return 'false';
+    const state = this.membership.state(holder);
+    return state === 'alive' ? 'true' : state === 'suspect' || state === 'unknown' ? 'unknown' : 'false';
+  }
+
+  #name(member: AgentIndex): string {
+    return this.plan.agents[member]?.id ?? `agent ${member}`;
+  }
+
+  #dutyName(duty: DutyIndex): string {
+    return this.plan.duties[duty]?.id ?? `duty ${duty}`;
+  }
+
+  // -- reports and digests ---------------------------------------------------------------------------------------
+
+  #report(reportClass: 'alarm' | 'event' | 'telemetry', body: ReportBody): void {
+    this.#effects.push({ kind: 'report', report: { class: reportClass, body } });
+  }
+
+  #event(
+    name: string,
+    subject: string,
+    severity: EventReport['severity'],
+    text: string,
+    detail: EventReport['detail'],
+  ): void {
+    this.#report('event', { type: 'event', name, subject, severity, text, detail });
+  }
+
+  #scheduleDigest(now: Instant): void {
+    this.#digestDirty = false;
+    const earliest = instant(Math.max(now, this.#digestLast + digestSpacingMs));
+    if (earliest <= now) this.#publishDigest(now);
+    else this.#digestNext = instant(Math.min(this.#digestNext, earliest));
+  }
+
+  #publishDigest(now: Instant): void {
+    this.#digestSequence++;
+    this.#digestLast = now;
+    this.#digestNext = after(now, digestHeartbeatMs);
+    const health = this.health.digest();
+    const duties = this.plan.duties
+      .filter((duty) => this.duties.mine(duty.index))
+      .map((duty) => ({ duty: duty.index, term: this.duties.term(duty.index) }));
+    this.membership.setDigestVersion(this.#digestSequence);
+    this.#effects.push({
+      kind: 'publish',
+      digest: {
+        agent: this.identity.self,
+        bootCounter: this.identity.bootCounter,
+        sequence: this.#digestSequence,
+        checks: health.checks,
+        judges: health.judges,
+        anomalous: health.anomalous,
+        duties,
+        localHealth: this.membership.localHealth,
+        coordinator: this.#coordinator,
+      },
+    });
+  }
+}
+
+const intruderText = {
+  'wrong-mesh-key': 'a stranger without the mesh key knocked and was refused',
+  'not-on-list': 'a peer with the mesh key but not on the signed list was refused',
+  garbage: 'a peer sent what no agent of this site sends; it was dropped',
+} as const;
