@@ -1,0 +1,93 @@
+/**
+ * Where every value of the simulated hall lives on the wire: the one table that the physics, the two servers, the
+ * tests and the site file agree on.
+ *
+ * The pump skid and the press speak OPC UA (string node ids in namespace 1), the conveyor speaks Modbus TCP, unit 1,
+ * 32-bit values with the high word first (`order: abcd`).
+ */
+
+/** Codes of every machine's reserved `state` signal. */
+export const machineStates = { stopped: 0, running: 1, changeover: 2, estop: 3 } as const;
+export type MachineState = keyof typeof machineStates;
+
+export interface OpcUaTag {
+  /** Below the machine's folder: `Bearing.RMS`. The node id is `ns=1;s=<Machine>.<name>`. */
+  readonly name: string;
+  readonly type: 'Double' | 'Int32' | 'UInt32' | 'Boolean';
+  readonly unit: string | undefined;
+  /** How often the plant writes it. */
+  readonly everyMs: number;
+  readonly about: string;
+}
+
+/** The sensors of the pump skid. A recording brings its own columns in their place. */
+export const pumpSensors = [
+  { name: 'Accelerometer1RMS', type: 'Double', unit: 'g', everyMs: 1000, about: 'vibration at the drive end' },
+  { name: 'Accelerometer2RMS', type: 'Double', unit: 'g', everyMs: 1000, about: 'vibration at the pump end' },
+  { name: 'Current', type: 'Double', unit: 'A', everyMs: 1000, about: 'motor current' },
+  { name: 'Pressure', type: 'Double', unit: 'bar', everyMs: 1000, about: 'loop pressure after the pump' },
+  { name: 'Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'motor body' },
+  { name: 'Thermocouple', type: 'Double', unit: '°C', everyMs: 1000, about: 'fluid in the loop' },
+  { name: 'Voltage', type: 'Double', unit: 'V', everyMs: 1000, about: 'motor voltage' },
+  { name: 'VolumeFlowRateRMS', type: 'Double', unit: 'l/min', everyMs: 1000, about: 'flow through the loop' },
+] as const satisfies readonly OpcUaTag[];
+export type PumpSensor = (typeof pumpSensors)[number]['name'];
+
+/** What every OPC UA machine has: its plant state and its lockout bit (LOTO switch; true = people are in there). */
+export const machineTags = [
+  { name: 'State', type: 'Int32', unit: undefined, everyMs: 500, about: '0 stopped, 1 running, 2 changeover, 3 estop' },
+  { name: 'Lockout', type: 'Boolean', unit: undefined, everyMs: 500, about: 'locked out: nobody touches it' },
+] as const satisfies readonly OpcUaTag[];
+
+export const pressTags = [
+  { name: 'Bearing.RMS', type: 'Double', unit: 'mm/s', everyMs: 100, about: 'vibration of the main bearing' },
+  { name: 'Oil.Raw', type: 'Int32', unit: undefined, everyMs: 1000, about: 'oil pressure, 0..27648 = 0..10 bar' },
+  { name: 'Oil.In', type: 'Double', unit: '°C', everyMs: 1000, about: 'oil before the press' },
+  { name: 'Oil.Out', type: 'Double', unit: '°C', everyMs: 1000, about: 'oil after the press' },
+  { name: 'Motor.Current', type: 'Double', unit: 'A', everyMs: 1000, about: 'main drive' },
+  { name: 'Strokes', type: 'UInt32', unit: 'count', everyMs: 1000, about: 'strokes since start' },
+] as const satisfies readonly OpcUaTag[];
+export type PressTag = (typeof pressTags)[number]['name'];
+
+/** Vibration above this is zone D for a machine of this size (ISO 10816-3, 7.1 mm/s): damage is near. */
+export const bearingLimit = 7.1;
+
+export const nodeId = (machine: 'Pump' | 'Press', tag: string): string => `ns=1;s=${machine}.${tag}`;
+
+export interface ModbusRegister {
+  readonly name: string;
+  readonly table: 'coil' | 'discrete' | 'input' | 'holding';
+  /** As a site file writes it, counted from one: `input:30001`. */
+  readonly address: string;
+  /** As it stands in the request, counted from zero. */
+  readonly offset: number;
+  readonly type: 'bool' | 'int16' | 'uint16' | 'uint32' | 'float32';
+  readonly unit: string | undefined;
+  readonly about: string;
+}
+
+export const modbusUnit = 1;
+
+export const conveyorRegisters = [
+  r('running', 'coil', 'coil:1', 0, 'bool', undefined, 'drive contactor'),
+  r('lockout', 'discrete', 'discrete:1', 0, 'bool', undefined, 'locked out: nobody touches it'),
+  r('state', 'holding', 'holding:40001', 0, 'uint16', undefined, '0 stopped, 1 running, 2 changeover, 3 estop'),
+  r('speed', 'input', 'input:30001', 0, 'float32', 'm/s', 'belt speed'),
+  r('current', 'input', 'input:30003', 2, 'float32', 'A', 'motor current'),
+  r('temperature', 'input', 'input:30005', 4, 'int16', '°C', 'motor, tenths: scale 0..1000 -> 0..100 °C'),
+  r('load', 'input', 'input:30006', 5, 'uint16', '%', 'belt load, 4–20 mA card: scale 0..27648 -> 0..100 %'),
+  r('parts', 'input', 'input:30007', 6, 'uint32', 'count', 'parts carried since start'),
+] as const satisfies readonly ModbusRegister[];
+export type ConveyorRegister = (typeof conveyorRegisters)[number]['name'];
+
+function r<const N extends string>(
+  name: N,
+  table: ModbusRegister['table'],
+  address: string,
+  offset: number,
+  type: ModbusRegister['type'],
+  unit: string | undefined,
+  about: string,
+): ModbusRegister & { readonly name: N } {
+  return { name, table, address, offset, type, unit, about };
+}
