@@ -184,7 +184,7 @@ export class AgentCore {
         this.#fromDuties(now, duties);
         this.#health(now, (out) => this.health.start(now, out));
         this.#remediation(now, (out) => this.remediation.start(now, out));
-        this.#alarms(now, (out) => this.alarms.start(now, out));
+        this.#alarms((out) => this.alarms.start(now, out));
         this.#event('agent-started', this.#name(this.identity.self), 'notice', 'agent started', {
           boot: this.identity.boot,
           bootCounter: this.identity.bootCounter,
@@ -296,7 +296,7 @@ export class AgentCore {
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
     if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
-    if (this.alarms.deadline() <= now) this.#alarms(now, (out) => this.alarms.tick(now, out));
+    if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
     if (this.#digestNext <= now) this.#publishDigest(now);
   }
 
@@ -326,7 +326,7 @@ export class AgentCore {
     if (out.length > 0) this.#fromRemediation(now, out);
   }
 
-  #alarms(now: Instant, run: (out: AlarmOutput[]) => void): void {
+  #alarms(run: (out: AlarmOutput[]) => void): void {
     const out: AlarmOutput[] = [];
     run(out);
     if (out.length > 0) this.#fromAlarms(out);
@@ -414,7 +414,7 @@ export class AgentCore {
       this.#digestDirty = true;
       this.#health(now, (out) => this.health.locationsChanged(now, out));
       this.#remediation(now, (out) => this.remediation.locationsChanged(now, out));
-      this.#alarms(now, (out) => this.alarms.locationsChanged(now, out));
+      this.#alarms((out) => this.alarms.locationsChanged(now, out));
     }
   }
 
@@ -448,7 +448,7 @@ export class AgentCore {
         }
         case 'condition-changed':
           this.#remediation(now, (out) => this.remediation.conditionChanged(now, output.condition, output.truth, out));
-          this.#alarms(now, (out) => this.alarms.conditionChanged(now, output.condition, output.truth, out));
+          this.#alarms((out) => this.alarms.conditionChanged(now, output.condition, output.truth, out));
           break;
         case 'anomaly-changed': {
           const spec = this.plan.models[output.model];
@@ -498,10 +498,10 @@ export class AgentCore {
           this.#report('event', output.body);
           break;
         case 'raise-alarm':
-          this.#alarms(now, (out) => this.alarms.raise(now, output.alarm, output.why, out));
+          this.#alarms((out) => this.alarms.raise(now, output.alarm, output.why, out));
           break;
         case 'clear-alarm':
-          this.#alarms(now, (out) => this.alarms.clear(now, output.alarm, out));
+          this.#alarms((out) => this.alarms.clear(now, output.alarm, out));
           break;
         default:
           unreachable(output);
