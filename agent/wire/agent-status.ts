@@ -1,0 +1,53 @@
+import { z } from 'zod';
+
+/**
+ * What an agent keeps retained at the broker for people: `info` changes once per life, `health` every few seconds.
+ * Both are caches for display; nothing is decided by them. All fields but the first few are optional, so that old
+ * agents and new coordinators understand each other.
+ */
+const word = z.string().max(256);
+
+export const infoSchema = z.object({
+  v: z.literal(1),
+  boot: word,
+  version: word,
+  pid: z.int().optional(),
+  startedAt: z.number().optional(),
+  host: word.optional(),
+  plan: z.object({ version: z.int(), hash: word }).optional(),
+  /** Address of the agent's own API, for links. */
+  api: word.optional(),
+  /** All duties of the site, as the plan names them, so that an unheld one is seen too. */
+  duties: z
+    .array(z.object({ duty: word, kind: word, about: word.optional() }))
+    .max(20_000)
+    .optional(),
+});
+
+export const healthSchema = z.object({
+  v: z.literal(1),
+  boot: word,
+  /** How this agent sees the members of its mesh. */
+  members: z
+    .array(z.object({ agent: word, state: z.enum(['unknown', 'alive', 'suspect', 'dead', 'left']) }))
+    .max(20_000)
+    .optional(),
+  /** Duties that it carries now. */
+  duties: z
+    .array(z.object({ duty: word, term: z.int(), since: z.number().optional(), why: z.string().max(1024).optional() }))
+    .max(20_000)
+    .optional(),
+  checks: z
+    .array(z.object({ check: word, status: word, text: z.string().max(4096).optional() }))
+    .max(20_000)
+    .optional(),
+  anomalous: z.array(word).max(20_000).optional(),
+  standing: z.int().min(0).optional(),
+  localHealth: z.number().optional(),
+  outbox: z
+    .object({ pending: z.int(), bytes: z.number(), refused: z.int(), oldestPendingAt: z.number().optional() })
+    .optional(),
+});
+
+export type AgentInfo = z.infer<typeof infoSchema>;
+export type AgentHealth = z.infer<typeof healthSchema>;
