@@ -1,0 +1,98 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { type FastifyInstance, fastify } from 'fastify';
+
+/** What the agent hands to its API; the API itself knows nothing of the core. */
+export interface StatusSource {
+  /** The whole picture as this agent sees it; JSON. */
+  status(): object;
+  /** Why a duty is where it is; undefined when there is no such duty. */
+  explainDuty(id: string): object | undefined;
+  /** The truth tree of a condition's entry (`press/bearing-wear`); undefined when there is none. */
+  explainCondition(id: string): object | undefined;
+  /** Durable before it returns true; false when there is no such run. */
+  stopRun(run: string, by: string): boolean;
+  orderWorkflow(id: string, by: string): boolean;
+  /** Prometheus text. */
+  metrics(): string;
+}
+
+export interface StatusApiOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Bearer token that every route but /healthz wants. */
+  readonly token: string;
+  readonly source: StatusSource;
+}
+
+export interface StatusApi {
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** The agent's own HTTP face: it answers with the network away. Loopback by default, a token always. */
+export async function startStatusApi({ host, port, token, source }: StatusApiOptions): Promise<StatusApi> {
+  const server: FastifyInstance = fastify({ logger: false, bodyLimit: 16_384, requestTimeout: 10_000 });
+  const wanted = digest(token);
+
+  server.addHook('onRequest', async (request, reply) => {
+    if (request.url === '/healthz') return;
+    const header = request.headers.authorization ?? '';
+    const given = header.startsWith('Bearer ') ? header.slice(7) : '';
+    if (!timingSafeEqual(digest(given), wanted)) {
+      return reply.code(401).send({
+        code: 'token-refused',
+        message: 'This agent wants its token.',
+        remedy: 'Send "Authorization: Bearer …" with the text of the file that agent.yaml names under api.token.',
+      });
+    }
+  });
+  server.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send({
+      code: 'no-such-route',
+      message: 'There is nothing here.',
+      remedy: 'See GET /v1/status, /v1/duties/{thing}/{name}, /v1/conditions/{thing}/{name}, /metrics.',
+    }),
+  );
+
+  server.get('/healthz', async () => ({ ok: true }));
+  server.get('/v1/status', async () => source.status());
+  server.get<{ Params: { thing: string; name: string } }>('/v1/duties/:thing/:name', async ({ params }, reply) => {
+    return source.explainDuty(`${params.thing}/${params.name}`) ?? missing(reply, 'duty', params);
+  });
+  server.get<{ Params: { thing: string; name: string } }>('/v1/conditions/:thing/:name', async ({ params }, reply) => {
+    return source.explainCondition(`${params.thing}/${params.name}`) ?? missing(reply, 'condition', params);
+  });
+  server.post<{ Params: { run: string } }>('/v1/runs/:run/stop', async ({ params }, reply) => {
+    if (source.stopRun(decodeURIComponent(params.run), 'agent API')) return { accepted: true };
+    return reply
+      .code(404)
+      .send({ code: 'no-such-run', message: `There is no run ${params.run} here.`, remedy: 'See runs in /v1/status.' });
+  });
+  server.post<{ Params: { thing: string; name: string } }>(
+    '/v1/workflows/:thing/:name/order',
+    async ({ params }, reply) => {
+      if (source.orderWorkflow(`${params.thing}/${params.name}`, 'agent API'))
+        return reply.code(202).send({ accepted: true });
+      return missing(reply, 'workflow', params);
+    },
+  );
+  server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));
+
+  const address = await server.listen({ host, port });
+  return { address, stop: () => server.close() };
+}
+
+function missing(
+  reply: { code(n: number): { send(body: object): unknown } },
+  what: string,
+  { thing, name }: { thing: string; name: string },
+): unknown {
+  return reply.code(404).send({
+    code: `no-such-${what}`,
+    message: `This site has no ${what} ${thing}/${name}.`,
+    remedy: 'Names are thing/name as in the site file; GET /v1/status lists them.',
+  });
+}
+
+/** Equal length for the constant-time comparison, whatever was sent. */
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
