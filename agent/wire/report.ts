@@ -219,17 +219,19 @@ export const encodeRecord = (r: RecordFields): string =>
   `{"v":${WIRE_VERSION},"type":${JSON.stringify(r.type)},"id":"${r.id}","stream":"${r.stream}","seq":${r.seq},` +
   `"prev":"${r.prev}","boot":${JSON.stringify(r.boot)},"ts":${r.ts},"u":${r.u},"data":${r.data}}`;
 
-/** A body without its `type`, which the envelope carries. */
+/** A body without its `type`, which the envelope carries. Numbers that are none (NaN, infinite) are left out. */
 export const encodeBody = (body: ReportBody): string => {
   const { type: _, ...data } = body;
-  return JSON.stringify(data);
+  return JSON.stringify(data, (_key, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? undefined : value,
+  );
 };
 
 /** Identity of what a record says, whatever stream it travels in: a fork sends the same words under the same id. */
 export const contentHash = (e: Pick<Envelope, 'type' | 'boot' | 'ts' | 'data'>): string =>
   hashBytes(JSON.stringify([e.type, e.boot, e.ts, e.data]));
 
-/** Why bytes were not taken. `placed` is there when the record's place in its stream could still be read. */
+/** Why bytes were not taken, in words for people. */
 export interface WireFault {
   readonly reason: string;
 }
