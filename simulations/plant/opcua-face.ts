@@ -1,0 +1,117 @@
+import { join } from 'node:path';
+import type { UAVariable } from 'node-opcua';
+import type { OpcUaTag } from './register-map.ts';
+
+export interface OpcUaFaceOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Where keys and certificates live; nothing is written anywhere else. */
+  readonly folder: string;
+  /** Also offer Sign and SignAndEncrypt with Basic256Sha256, and no anonymous login when `users` are given. */
+  readonly secure: boolean;
+  readonly users: ReadonlyMap<string, string>;
+  readonly machines: Readonly<Record<string, readonly OpcUaTag[]>>;
+  /** Called with the node id whenever a client begins to monitor a value. */
+  readonly onMonitored: (nodeId: string) => void;
+}
+
+export interface OpcUaFace {
+  readonly endpoint: string;
+  /** Writes one value as the device would: with its own stamp. NaN becomes a bad reading. */
+  write(machine: string, tag: string, value: number, at: Date): void;
+  stop(): Promise<void>;
+}
+
+/** A real OPC UA server (node-opcua) over the machines' tags. All of it is read-only for clients. */
+export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFace> {
+  const ua = await import('node-opcua');
+  const { setDebugLogger, setErrorLogger, setWarningLogger } = ua;
+  // Its loggers print on standard output, which here carries JSON lines only.
+  for (const set of [setDebugLogger, setWarningLogger, setErrorLogger]) set(() => {});
+
+  const store = (name: string, accept: boolean) =>
+    new ua.OPCUACertificateManager({
+      rootFolder: join(options.folder, name),
+      automaticallyAcceptUnknownCertificate: accept,
+      disableFileWatchers: true,
+    });
+  const none = [ua.MessageSecurityMode.None];
+  const server = new ua.OPCUAServer({
+    port: options.port,
+    host: options.host,
+    hostname: options.host,
+    resourcePath: '',
+    nodesets: [ua.nodesets.standard],
+    securityModes: options.secure
+      ? [...none, ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt]
+      : none,
+    securityPolicies: options.secure
+      ? [ua.SecurityPolicy.None, ua.SecurityPolicy.Basic256Sha256]
+      : [ua.SecurityPolicy.None],
+    allowAnonymous: options.users.size === 0,
+    userManager: { isValidUser: (user: string, password: string) => options.users.get(user) === password },
+    serverCertificateManager: store('server', true),
+    userCertificateManager: store('users', false),
+    serverInfo: { applicationUri: 'urn:millwright:plant', productUri: 'millwright-plant' },
+    maxConnectionsPerEndpoint: 64,
+    // 0: every write goes out to those who ask for sampling interval 0; else writes within 50 ms are folded into one.
+    serverCapabilities: { minSupportedSampleRate: 0, maxSessions: 64 },
+    onCreateMonitoredItem: async (_subscription, item) => {
+      options.onMonitored(item.node?.nodeId.toString() ?? '');
+      return ua.StatusCodes.Good;
+    },
+  });
+  await server.initialize();
+  const space = server.engine.addressSpace!;
+  const namespace = space.getOwnNamespace();
+  const tags = new Map<string, { variable: UAVariable; type: number }>();
+  for (const [machine, list] of Object.entries(options.machines)) {
+    const folder = namespace.addObject({
+      organizedBy: space.rootFolder.objects,
+      browseName: machine,
+      nodeId: `s=${machine}`,
+    });
+    for (const tag of list) {
+      const variable = namespace.addVariable({
+        componentOf: folder,
+        browseName: tag.name,
+        description: tag.unit === undefined ? tag.about : `${tag.about}, ${tag.unit}`,
+        nodeId: `s=${machine}.${tag.name}`,
+        dataType: tag.type,
+        minimumSamplingInterval: 0,
+        accessLevel: 'CurrentRead',
+        userAccessLevel: 'CurrentRead',
+      });
+      const type = ua.DataType[tag.type];
+      const empty = tag.type === 'Boolean' ? false : 0;
+      variable.setValueFromSource(
+        { dataType: type, value: empty },
+        ua.StatusCodes.BadWaitingForInitialData,
+        new Date(),
+      );
+      tags.set(`${machine}.${tag.name}`, { variable, type });
+    }
+  }
+  await server.start();
+
+  return {
+    endpoint: server.getEndpointUrl(),
+    write(machine, tag, value, at) {
+      const entry = tags.get(`${machine}.${tag}`);
+      if (entry === undefined) return;
+      const { variable, type } = entry;
+      if (Number.isNaN(value)) {
+        const empty = type === ua.DataType.Boolean ? false : 0;
+        variable.setValueFromSource({ dataType: type, value: empty }, ua.StatusCodes.BadSensorFailure, at);
+        return;
+      }
+      const raw = type === ua.DataType.Boolean ? value !== 0 : value;
+      variable.setValueFromSource({ dataType: type, value: raw }, ua.StatusCodes.Good, at);
+    },
+    async stop() {
+      await server.shutdown(0);
+      server.dispose();
+    },
+  };
+}
