@@ -1,0 +1,291 @@
+import { bootId } from '../base/ids.ts';
+import { invariant, unreachable } from '../base/invariant.ts';
+import { ok, type Result } from '../base/result.ts';
+import { wallTime } from '../base/time.ts';
+import type { Checkpoint } from '../core/duties/duty.ts';
+import type { DirectMessage } from '../core/input.ts';
+import type { MemberUpdate } from '../core/membership/member.ts';
+import {
+  type Bounds,
+  decodeArray,
+  encodeArray,
+  isCount,
+  isIndex,
+  isIndexList,
+  peekType,
+  refuse,
+  sizeOfCount,
+  type WireError,
+} from './codec.ts';
+
+/**
+ * What two agents tell each other on their direct streams. Type numbers are for ever: a number that is no longer
+ * spoken is not given to something else.
+ *
+ * ```
+ * ping         [1, seq, digestVersion, updates?]
+ * ack          [2, seq, digestVersion, updates?]
+ * ping-request [3, seq, target, updates?]
+ * nack         [4, seq, updates?]
+ * gossip       [5, updates]
+ * hello        [6, boot 16 bytes, bootCounter, incarnation, updates?]
+ * claim        [7, bootCounter, seq, [[duty, term, [heard…]]…]]
+ * checkpoint   [8, duty, term, sequence, takenAt, data]
+ * handover     [9, duty, term, sequence, takenAt, data]
+ * update        [member, state, bootCounter, incarnation, origin]
+ * ```
+ */
+const type = {
+  ping: 1,
+  ack: 2,
+  'ping-request': 3,
+  nack: 4,
+  gossip: 5,
+  hello: 6,
+  claim: 7,
+  checkpoint: 8,
+  handover: 9,
+} as const satisfies Record<DirectMessage['kind'], number>;
+
+const states = ['alive', 'suspect', 'dead', 'left'] as const;
+const stateCode = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
+
+export const checkpointMaxBytes = 65_536;
+/** Updates per message that a receiver accepts. The detector sends 16 by default; the room is for later presets. */
+const maxUpdates = 64;
+const membershipMaxBytes = 4096;
+const claimMaxBytes = 16_384;
+const checkpointFrameMaxBytes = checkpointMaxBytes + 64;
+
+/** The largest frame of a direct stream for small messages, and of the one for bulk. */
+export const probeFrameMaxBytes = claimMaxBytes;
+export const bulkFrameMaxBytes = checkpointFrameMaxBytes;
+
+/** Bulk goes by a stream of its own, so that a lost segment of 64 kB does not delay a probe. */
+export const isBulk = (message: DirectMessage): boolean => message.kind === 'checkpoint' || message.kind === 'handover';
+
+/** The largest encoding of a type that a receiver takes. */
+export function maxBytesOf(kind: DirectMessage['kind']): number {
+  return kind === 'claim'
+    ? claimMaxBytes
+    : kind === 'checkpoint' || kind === 'handover'
+      ? checkpointFrameMaxBytes
+      : membershipMaxBytes;
+}
+
+/** Encodes a message of our own. A message that is too long for its receiver is `too-large`, to be dropped here. */
+export function encodeDirect(message: DirectMessage): Result<Uint8Array, WireError> {
+  if (isBulk(message) && (message as { checkpoint: Checkpoint }).checkpoint.data.length > checkpointMaxBytes) {
+    return refuse('too-large', `a checkpoint has at most ${checkpointMaxBytes} bytes`);
+  }
+  const bytes = encodeArray(toArray(message));
+  const most = maxBytesOf(message.kind);
+  return bytes.length > most
+    ? refuse('too-large', `${message.kind}: ${bytes.length} bytes, at most ${most}`)
+    : ok(bytes);
+}
+
+/** Decodes and judges what a peer sent: shape, ranges, every index against the own plan. Never throws. */
+export function decodeDirect(bytes: Uint8Array, bounds: Bounds): Result<DirectMessage, WireError> {
+  const kind = kinds[peekType(bytes)];
+  if (kind === undefined) return refuse('unknown-type', 'not a message that this version knows');
+  const decoded = decodeArray(bytes, maxBytesOf(kind));
+  return decoded.ok ? fromArray(kind, decoded.value, bounds) : decoded;
+}
+
+/** `encodeDirect(message).length` without encoding: plain sums, for the byte counts of the simulator. */
+export function encodedSize(message: DirectMessage): number {
+  switch (message.kind) {
+    case 'ping':
+    case 'ack':
+      return 2 + sizeOfCount(message.seq) + sizeOfCount(message.digestVersion) + sizeOfUpdates(message.updates);
+    case 'ping-request':
+      return 2 + sizeOfCount(message.seq) + sizeOfCount(message.target) + sizeOfUpdates(message.updates);
+    case 'nack':
+      return 2 + sizeOfCount(message.seq) + sizeOfUpdates(message.updates);
+    case 'gossip':
+      return 2 + (message.updates.length === 0 ? 1 : sizeOfUpdates(message.updates));
+    case 'hello':
+      return (
+        2 + 17 + sizeOfCount(message.bootCounter) + sizeOfCount(message.incarnation) + sizeOfUpdates(message.updates)
+      );
+    case 'claim': {
+      let size = 2 + sizeOfCount(message.bootCounter) + sizeOfCount(message.seq) + sizeOfCount(message.duties.length);
+      for (const { duty, term, heard } of message.duties) {
+        size += 1 + sizeOfCount(duty) + sizeOfCount(term) + sizeOfCount(heard.length);
+        for (const agent of heard) size += sizeOfCount(agent);
+      }
+      return size;
+    }
+    case 'checkpoint':
+    case 'handover': {
+      const { duty, term, sequence, takenAt, data } = message.checkpoint;
+      const stamp = Number.isSafeInteger(takenAt) ? sizeOfCount(takenAt < 0 ? -1 - takenAt : takenAt) : 9;
+      const counts = sizeOfCount(duty) + sizeOfCount(term) + sizeOfCount(sequence);
+      return 2 + counts + stamp + sizeOfCount(data.length) + data.length;
+    }
+    default:
+      return unreachable(message);
+  }
+}
+
+const kinds: readonly (DirectMessage['kind'] | undefined)[] = (() => {
+  const table: (DirectMessage['kind'] | undefined)[] = [];
+  for (const [kind, number] of Object.entries(type)) table[number] = kind as DirectMessage['kind'];
+  return table;
+})();
+
+function sizeOfUpdates(updates: readonly MemberUpdate[]): number {
+  if (updates.length === 0) return 0;
+  let size = sizeOfCount(updates.length);
+  for (const { member, bootCounter, incarnation, origin } of updates) {
+    size += 2 + sizeOfCount(member) + sizeOfCount(bootCounter) + sizeOfCount(incarnation) + sizeOfCount(origin);
+  }
+  return size;
+}
+
+function toArray(message: DirectMessage): readonly unknown[] {
+  switch (message.kind) {
+    case 'ping':
+    case 'ack':
+      return withUpdates([type[message.kind], message.seq, message.digestVersion], message.updates);
+    case 'ping-request':
+      return withUpdates([type['ping-request'], message.seq, message.target], message.updates);
+    case 'nack':
+      return withUpdates([type.nack, message.seq], message.updates);
+    case 'gossip':
+      return [type.gossip, message.updates.map(fromUpdate)];
+    case 'hello': {
+      const boot = Buffer.from(message.boot, 'hex');
+      invariant(boot.length === 16, 'a boot id is 32 hex digits');
+      return withUpdates([type.hello, boot, message.bootCounter, message.incarnation], message.updates);
+    }
+    case 'claim':
+      return [
+        type.claim,
+        message.bootCounter,
+        message.seq,
+        message.duties.map(({ duty, term, heard }) => [duty, term, heard]),
+      ];
+    case 'checkpoint':
+    case 'handover': {
+      const { duty, term, sequence, takenAt, data } = message.checkpoint;
+      return [type[message.kind], duty, term, sequence, takenAt, data];
+    }
+    default:
+      return unreachable(message);
+  }
+}
+
+// Nothing to say is said by nothing: the idle ping has no empty list.
+function withUpdates(fields: unknown[], updates: readonly MemberUpdate[]): readonly unknown[] {
+  if (updates.length > 0) fields.push(updates.map(fromUpdate));
+  return fields;
+}
+
+const fromUpdate = (u: MemberUpdate): readonly number[] => [
+  u.member,
+  stateCode[u.state],
+  u.bootCounter,
+  u.incarnation,
+  u.origin,
+];
+
+function fromArray(
+  kind: DirectMessage['kind'],
+  array: readonly unknown[],
+  bounds: Bounds,
+): Result<DirectMessage, WireError> {
+  switch (kind) {
+    case 'ping':
+    case 'ack': {
+      const [, seq, digestVersion] = array;
+      const updates = readUpdates(array, 3, bounds);
+      if (!isCount(seq) || !isCount(digestVersion) || updates === undefined) return malformed(kind);
+      return ok({ kind, seq, digestVersion, updates });
+    }
+    case 'ping-request': {
+      const [, seq, target] = array;
+      const updates = readUpdates(array, 3, bounds);
+      if (!isCount(seq) || !isIndex(target, bounds.agents) || updates === undefined) return malformed(kind);
+      return ok({ kind, seq, target, updates });
+    }
+    case 'nack': {
+      const [, seq] = array;
+      const updates = readUpdates(array, 2, bounds);
+      if (!isCount(seq) || updates === undefined) return malformed(kind);
+      return ok({ kind, seq, updates });
+    }
+    case 'gossip': {
+      const updates = array.length === 2 ? readUpdateList(array[1], bounds) : undefined;
+      return updates === undefined ? malformed(kind) : ok({ kind, updates });
+    }
+    case 'hello': {
+      const [, boot, bootCounter, incarnation] = array;
+      const updates = readUpdates(array, 4, bounds);
+      if (!(boot instanceof Uint8Array) || boot.length !== 16 || !isCount(bootCounter) || !isCount(incarnation)) {
+        return malformed(kind);
+      }
+      if (updates === undefined) return malformed(kind);
+      return ok({ kind, boot: bootId(Buffer.from(boot).toString('hex')), bootCounter, incarnation, updates });
+    }
+    case 'claim':
+      return readClaim(array, bounds);
+    case 'checkpoint':
+    case 'handover': {
+      const [, duty, term, sequence, takenAt, data] = array;
+      if (array.length !== 6 || !isIndex(duty, bounds.duties) || !isCount(term) || !isCount(sequence)) {
+        return malformed(kind);
+      }
+      if (typeof takenAt !== 'number' || !Number.isFinite(takenAt)) return malformed(kind);
+      if (!(data instanceof Uint8Array) || data.length > checkpointMaxBytes) return malformed(kind);
+      // A copy: the decoder's view would keep the whole receive buffer alive for as long as the checkpoint lives.
+      const copy = Uint8Array.from(data);
+      return ok({ kind, checkpoint: { duty, term, sequence, takenAt: wallTime(takenAt), data: copy } });
+    }
+    default:
+      return unreachable(kind);
+  }
+}
+
+function readClaim(array: readonly unknown[], bounds: Bounds): Result<DirectMessage, WireError> {
+  const [, bootCounter, seq, list] = array;
+  if (array.length !== 4 || !isCount(bootCounter) || !isCount(seq)) return malformed('claim');
+  if (!Array.isArray(list) || list.length > bounds.duties) return malformed('claim');
+  const duties: { duty: number; term: number; heard: readonly number[] }[] = [];
+  const seen = new Set<number>();
+  for (const item of list as readonly unknown[]) {
+    if (!Array.isArray(item) || item.length !== 3) return malformed('claim');
+    const [duty, term, heard] = item as readonly unknown[];
+    if (!isIndex(duty, bounds.duties) || seen.has(duty) || !isCount(term) || !isIndexList(heard, bounds.agents)) {
+      return malformed('claim');
+    }
+    seen.add(duty);
+    duties.push({ duty, term, heard });
+  }
+  return ok({ kind: 'claim', bootCounter, seq, duties });
+}
+
+// The optional last element; a longer array is no message of ours.
+function readUpdates(array: readonly unknown[], at: number, bounds: Bounds): readonly MemberUpdate[] | undefined {
+  if (array.length === at) return [];
+  if (array.length !== at + 1) return undefined;
+  const updates = readUpdateList(array[at], bounds);
+  return updates?.length === 0 ? undefined : updates;
+}
+
+function readUpdateList(list: unknown, bounds: Bounds): readonly MemberUpdate[] | undefined {
+  if (!Array.isArray(list) || list.length > maxUpdates) return undefined;
+  const updates: MemberUpdate[] = [];
+  for (const item of list as readonly unknown[]) {
+    if (!Array.isArray(item) || item.length !== 5) return undefined;
+    const [member, code, bootCounter, incarnation, origin] = item as readonly unknown[];
+    if (!isIndex(member, bounds.agents) || !isIndex(origin, bounds.agents)) return undefined;
+    if (!isIndex(code, states.length) || !isCount(bootCounter) || !isCount(incarnation)) return undefined;
+    updates.push({ member, state: states[code]!, bootCounter, incarnation, origin });
+  }
+  return updates;
+}
+
+const malformed = (kind: string): Result<never, WireError> =>
+  refuse('wrong-shape', `${kind}: a field is missing, of another type, or out of range`);
