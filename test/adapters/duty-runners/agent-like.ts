@@ -1,0 +1,29 @@
+// Stands in for an agent: holds process duties until it is killed. Its one argument is JSON: {dataDir, duties: argv[]}.
+import { findContainment } from '../../../agent/adapters/connections/containment.ts';
+import { createProcessRunner } from '../../../agent/adapters/duty-runners/process.ts';
+import { entryId } from '../../../agent/base/ids.ts';
+import { wallTime } from '../../../agent/base/time.ts';
+
+const { dataDir, argv } = JSON.parse(process.argv[2] ?? '') as { dataDir: string; argv: string[] };
+const runner = createProcessRunner({
+  agent: 'edge-1',
+  dataDir,
+  containment: await findContainment(),
+  deliver: (input) => process.stdout.write(`${JSON.stringify(input)}\n`),
+  clock: { wall: () => wallTime(Date.now()) },
+  log: { debug() {}, info() {}, warn() {}, error() {} },
+});
+runner.start(
+  {
+    index: 0,
+    id: entryId('labels/service'),
+    thing: undefined,
+    work: { kind: 'process', argv, env: new Map() },
+    eligible: [0],
+    refusedBecause: new Map(),
+    weight: new Map(),
+  },
+  1,
+  undefined,
+);
+setInterval(() => {}, 1_000);

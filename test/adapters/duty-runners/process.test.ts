@@ -1,0 +1,228 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type Containment, findContainment, noContainment } from '../../../agent/adapters/connections/containment.ts';
+import { listProcesses, readProcess } from '../../../agent/adapters/connections/process-table.ts';
+import { createProcessRunner, type ProcessRunner } from '../../../agent/adapters/duty-runners/process.ts';
+import { wallTime } from '../../../agent/base/time.ts';
+import { eventually } from '../../support/eventually.ts';
+import { alive, Inbox, processDuty, silent, temporaryFolder } from './doubles.ts';
+
+let containment: Containment;
+beforeAll(async () => {
+  containment = await findContainment();
+});
+
+const runners: ProcessRunner[] = [];
+afterEach(async () => {
+  await Promise.all(runners.splice(0).map((runner) => runner.stopAll()));
+});
+
+function runnerWith(options: { containment?: Containment; graceMs?: number; dataDir?: string } = {}) {
+  const inbox = new Inbox();
+  const changes: number[] = [];
+  const dataDir = options.dataDir ?? temporaryFolder();
+  const runner = createProcessRunner({
+    agent: 'edge-1',
+    dataDir,
+    containment: options.containment ?? containment,
+    deliver: inbox.deliver,
+    clock: { wall: () => wallTime(Date.now()) },
+    log: silent,
+    onChange: (duty) => changes.push(duty),
+    graceMs: options.graceMs ?? 2_000,
+  });
+  runners.push(runner);
+  return { runner, inbox, changes, dataDir };
+}
+
+const running = (runner: ProcessRunner, duty = 0) =>
+  eventually(() => {
+    const state = runner.processOf(duty);
+    return state?.running && state.pid !== undefined ? { ...state, pid: state.pid } : undefined;
+  });
+
+describe('process runner', () => {
+  test('held duty: child runs with its name, agent and term → started is said once', async () => {
+    const { runner, inbox, dataDir } = runnerWith();
+    const script =
+      'console.log([process.env.MILLWRIGHT_DUTY, process.env.MILLWRIGHT_AGENT, process.env.MILLWRIGHT_TERM, process.env.LABEL, process.env.SECRET_OF_AGENT].join(" ")); setInterval(() => {}, 1000)';
+    process.env['SECRET_OF_AGENT'] = 'hunter2';
+    runner.start(processDuty([process.execPath, '-e', script], 0, [['LABEL', 'x']]), 7, undefined);
+    const { pid } = await running(runner);
+    expect(readProcess(pid)?.comm).toMatch(/node|MainThread/);
+    const log = join(dataDir, 'processes', 'labels.service-0.log');
+    await eventually(() => readFileSync(log, 'utf8').includes('labels/service-0 edge-1 7 x \n'));
+    expect(inbox.of('duty-started')).toEqual([{ kind: 'duty-started', duty: 0 }]);
+  });
+
+  test('program missing → duty failed, with the name, and nothing held', async () => {
+    const { runner, inbox } = runnerWith();
+    runner.start(processDuty(['no-such-program-here']), 1, undefined);
+    const [failure] = await eventually(() =>
+      inbox.of('duty-failed').length > 0 ? inbox.of('duty-failed') : undefined,
+    );
+    expect(failure?.reason).toContain('no-such-program-here');
+    expect(runner.processOf(0)).toBeUndefined();
+  });
+
+  test('child is killed from outside → exit with its signal is known at once, and nobody restarts it', async () => {
+    const { runner, changes } = runnerWith();
+    runner.start(processDuty(['sleep', '600']), 1, undefined);
+    const { pid } = await running(runner);
+    await eventually(() => changes.length === 1);
+    process.kill(pid, 'SIGKILL');
+    await eventually(() => changes.length === 2, { deadlineMs: 1_000 });
+    const state = runner.processOf(0);
+    expect(state).toMatchObject({ running: false, exit: { signal: 'SIGKILL', reason: 'killed by SIGKILL' } });
+    expect(state?.generation).toBe(1);
+  });
+
+  test('plain SIGTERM from an engineer, no handler in the program → the program ends', async () => {
+    const { runner } = runnerWith();
+    runner.start(processDuty(['sleep', '600']), 1, undefined);
+    const { pid } = await running(runner);
+    process.kill(pid, 'SIGTERM');
+    const exit = await eventually(() => runner.processOf(0)?.exit);
+    expect(exit.signal).toBe('SIGTERM');
+  });
+
+  test('program ends by itself → its exit code and last lines are the reason', async () => {
+    const { runner } = runnerWith();
+    const script = 'console.log("one"); console.error("licence has expired"); process.exitCode = 3';
+    runner.start(processDuty([process.execPath, '-e', script]), 1, undefined);
+    const exit = await eventually(() => runner.processOf(0)?.exit);
+    expect(exit.code).toBe(3);
+    expect(exit.reason).toBe('exit code 3: one / licence has expired');
+  });
+
+  test('restart of a dead child → another process, another identity', async () => {
+    const { runner } = runnerWith();
+    runner.start(processDuty(['sleep', '600']), 1, undefined);
+    const first = await running(runner);
+    const before = await runner.identity(0);
+    process.kill(first.pid, 'SIGKILL');
+    await eventually(() => runner.processOf(0)?.exit);
+    expect(await runner.identity(0)).toBeUndefined();
+    const restarted = await runner.restart(0);
+    expect(restarted).toMatchObject({ ok: true, value: { running: true, generation: 2 } });
+    const after = await runner.identity(0);
+    expect(after).toBeDefined();
+    expect(after).not.toBe(before);
+  });
+
+  test('restart of a living child → the old one is gone before the new one starts', async () => {
+    const { runner, changes } = runnerWith();
+    runner.start(processDuty(['sleep', '600']), 1, undefined);
+    const first = await running(runner);
+    const restarted = await runner.restart(0);
+    expect(alive(first.pid)).toBe(false);
+    expect(restarted.ok && restarted.value.pid !== first.pid && restarted.value.running).toBe(true);
+    // Two starts; the end in between was our own.
+    expect(changes).toEqual([0, 0]);
+  });
+
+  test('restart of a duty that is not held → a known no', async () => {
+    const { runner } = runnerWith();
+    expect(await runner.restart(5)).toEqual({ ok: false, error: 'this agent does not hold the duty' });
+  });
+
+  test('child ignores SIGTERM → stop kills it after the grace, with its own child', async () => {
+    const { runner, dataDir } = runnerWith({ graceMs: 200 });
+    const script = 'trap "" TERM; sleep 600 & echo child $!; while :; do sleep 0.1; done';
+    runner.start(processDuty(['bash', '-c', script]), 1, undefined);
+    const { pid } = await running(runner);
+    const log = join(dataDir, 'processes', 'labels.service-0.log');
+    await eventually(() => readFileSync(log, 'utf8').includes('child'));
+    const below = (await listProcesses()).filter((row) => row.parent === pid).map((row) => row.pid);
+    expect(below.length).toBeGreaterThan(0);
+    await runner.stop(0);
+    expect([pid, ...below].filter(alive)).toEqual([]);
+    expect(runner.processOf(0)).toBeUndefined();
+  });
+
+  test('child leaves on SIGTERM in its own time → stop lets it finish', async () => {
+    const { runner, dataDir } = runnerWith();
+    const script =
+      'process.on("SIGTERM", () => setTimeout(() => { console.log("tidy"); process.exit(0); }, 100)); console.log("up"); setInterval(() => {}, 1000)';
+    runner.start(processDuty([process.execPath, '-e', script]), 1, undefined);
+    await running(runner);
+    const log = join(dataDir, 'processes', 'labels.service-0.log');
+    await eventually(() => readFileSync(log, 'utf8').includes('up'));
+    await runner.stop(0);
+    expect(readFileSync(log, 'utf8')).toContain('tidy');
+  });
+
+  test('stop while the start is under way → nothing runs, nothing is said', async () => {
+    const { runner, inbox } = runnerWith();
+    runner.start(processDuty(['sleep', '611']), 1, undefined);
+    await runner.stop(0);
+    expect(inbox.of('duty-started')).toEqual([]);
+    const left = (await listProcesses()).filter((row) => row.comm === 'sleep' && row.state !== 'Z');
+    const argvs = left.map((row) => {
+      try {
+        return readFileSync(`/proc/${row.pid}/cmdline`, 'utf8');
+      } catch {
+        return '';
+      }
+    });
+    expect(argvs.filter((argv) => argv.includes('611'))).toEqual([]);
+  });
+
+  test('child prints without end → its log keeps two bounded files', async () => {
+    const { runner, dataDir } = runnerWith();
+    runner.start(processDuty(['yes', 'a line of forty characters, to and fro ..']), 1, undefined);
+    const log = join(dataDir, 'processes', 'labels.service-0.log');
+    await eventually(() => statSync(`${log}.1`).size > 0, { deadlineMs: 15_000 });
+    await runner.stop(0);
+    expect(statSync(log).size).toBeLessThanOrEqual(1_048_576);
+    expect(statSync(`${log}.1`).size).toBeLessThanOrEqual(1_048_576);
+  });
+
+  test('agent is killed with SIGKILL → child and grandchildren, even in another session, are gone within 1 s', async () => {
+    expect(containment.kind).toBe('namespace');
+    const dataDir = temporaryFolder();
+    const script = 'sleep 612 & setsid sleep 613 & wait';
+    const agent = spawn(
+      process.execPath,
+      [join(import.meta.dirname, 'agent-like.ts'), JSON.stringify({ dataDir, argv: ['bash', '-c', script] })],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const ours = async () => {
+      const found: number[] = [];
+      for (const row of await listProcesses()) {
+        if (row.state === 'Z') continue;
+        try {
+          if (readFileSync(`/proc/${row.pid}/environ`, 'utf8').includes('MILLWRIGHT_AGENT=edge-1'))
+            if (/sleep\0(612|613)/.test(readFileSync(`/proc/${row.pid}/cmdline`, 'utf8'))) found.push(row.pid);
+        } catch {
+          // It ended meanwhile.
+        }
+      }
+      return found;
+    };
+    await eventually(
+      async () => (await ours()).filter((pid) => /^sleep/.test(readProcess(pid)?.comm ?? '')).length === 2,
+      {
+        deadlineMs: 10_000,
+      },
+    );
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+    await eventually(async () => (await ours()).length === 0, { deadlineMs: 1_000 });
+  });
+
+  test('box without containment, agent came back → what its last life left is killed by the register', async () => {
+    const dataDir = temporaryFolder();
+    const first = runnerWith({ containment: noContainment('test'), dataDir });
+    first.runner.start(processDuty(['sleep', '614']), 1, undefined);
+    const { pid } = await running(first.runner);
+    // A second life on the same data folder, while the first one's child still runs: as after a SIGKILL.
+    const second = runnerWith({ containment: noContainment('test'), dataDir });
+    await eventually(() => first.runner.processOf(0)?.exit);
+    expect(alive(pid)).toBe(false);
+    expect(second.runner.processOf(0)).toBeUndefined();
+  });
+});
