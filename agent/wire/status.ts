@@ -1,0 +1,76 @@
+/**
+ * The whole picture as one agent sees it: `GET /v1/status`. It is what a person with a browser and no network beyond
+ * this box gets, so it names things as the site file does and says why.
+ */
+export interface AgentStatus {
+  readonly agent: string;
+  readonly site: string;
+  readonly version: string;
+  readonly started_at: string;
+  readonly pid: number;
+  readonly boot: string;
+  readonly bootCounter: number;
+  readonly incarnation: number;
+  readonly plan: { readonly version: number; readonly hash: string };
+  readonly members: readonly {
+    readonly agent: string;
+    readonly state: string;
+    readonly incarnation: number;
+    readonly connected: boolean;
+  }[];
+  readonly duties: readonly {
+    readonly duty: string;
+    readonly kind: string;
+    readonly mine: boolean;
+    readonly holder: string | undefined;
+    readonly term: number;
+    /** Why it could not run on this box the last time it was tried. */
+    readonly lastFailure: string | undefined;
+  }[];
+  /** Child processes of duties that this agent carries. */
+  readonly processes: readonly {
+    readonly duty: string;
+    readonly pid: number | undefined;
+    readonly running: boolean;
+    readonly startedAt: string | undefined;
+    readonly exit: string | undefined;
+  }[];
+  /** Checks that this agent judges now. */
+  readonly checks: readonly {
+    readonly check: string;
+    readonly status: string;
+    readonly value: number | undefined;
+    readonly unit: string | undefined;
+    readonly text: string;
+    readonly flapping: boolean;
+  }[];
+  readonly models: readonly {
+    readonly model: string;
+    readonly state: string;
+    readonly score: number | undefined;
+    readonly threshold: number | undefined;
+  }[];
+  /** Durable rows: they stand with the network away and after a restart. */
+  readonly alarms: readonly {
+    readonly alarm: string;
+    readonly alarmId: string;
+    readonly state: 'on' | 'off' | 'bad';
+    readonly occurrence: string;
+    readonly firstSampleAt: string;
+    readonly since: string;
+    readonly evidence: string;
+  }[];
+  readonly runs: readonly {
+    readonly run: string;
+    readonly workflow: string;
+    readonly state: string;
+    readonly outcome: string | undefined;
+    readonly reason: string | undefined;
+  }[];
+  readonly coordinator: 'connected' | 'lost' | 'not-heard';
+  readonly outbox: { readonly pending: number; readonly lastSeq: number; readonly refused: number };
+  readonly mesh: Readonly<Record<string, number>>;
+  readonly store: { readonly ok: boolean; readonly text: string };
+  readonly memory: { readonly rssBytes: number };
+  readonly cpuSeconds: number;
+}

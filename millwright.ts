@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+
+/**
+ * The command line: one subcommand per folder of the house, nothing else. Every part is imported only when its command
+ * runs, so that `--version` answers at once and an agent without PLC or model pays for neither.
+ */
+const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string };
+const millwright = new Command('millwright')
+  .description('Keeps a factory’s edge boxes and machines running by themselves.')
+  .version(version, '-V, --version')
+  .showHelpAfterError('(--help shows what there is)')
+  .configureHelp({ sortSubcommands: false });
+
+millwright
+  .command('agent')
+  .description('run the agent of this box')
+  .requiredOption('-c, --config <file>', 'agent.yaml')
+  .option('--end-with-stdin', 'end when standard input closes (for starters that may be killed)')
+  .action(async (options: { config: string; endWithStdin?: boolean }) => {
+    const { runAgent } = await import('./agent/main.ts');
+    await runAgent(options);
+  });
+
+millwright
+  .command('doctor')
+  .description('say what is wrong with this box, and how to mend it')
+  .requiredOption('-c, --config <file>', 'agent.yaml')
+  .option('--json', 'machine-readable')
+  .action(async (options: { config: string; json?: boolean }) => {
+    const { doctorCommand } = await import('./agent/doctor.ts');
+    process.exitCode = await doctorCommand(options);
+  });
+
+millwright
+  .command('coordinator')
+  .description('run the coordinator: ingest, broker, API and console')
+  .requiredOption('-c, --config <file>', 'coordinator.yaml')
+  .option('--end-with-stdin', 'end when standard input closes')
+  .action(async (options: { config: string; endWithStdin?: boolean }) => {
+    const { runCoordinator } = await import('./coordinator/main.ts');
+    await runCoordinator(options);
+  });
+
+const site = millwright.command('site').description('the site file: check it, explain it, make its keys');
+site
+  .command('check <file>')
+  .description('report all mistakes at once')
+  .option('--json', 'machine-readable')
+  .action(async (file: string, options: { json?: boolean }) => {
+    const { checkCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = checkCommand(file, options);
+  });
+site
+  .command('explain <file> [thing]')
+  .description('say in words what will happen, types expanded')
+  .action(async (file: string, thing: string | undefined) => {
+    const { explainCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = explainCommand(file, thing);
+  });
+site
+  .command('schema')
+  .description('print the JSON Schema of the site file, for editors')
+  .action(async () => {
+    const { schemaCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = schemaCommand();
+  });
+site
+  .command('init <file>')
+  .description('make all keys and credentials for a site')
+  .requiredOption('-o, --out <folder>', 'where to put them')
+  .option('--force', 'replace what is there')
+  .option('--layout <file>', 'JSON: addresses of agents and coordinator')
+  .action(async (file: string, options: { out: string; force?: boolean; layout?: string }) => {
+    const { initCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await initCommand(file, options);
+  });
+
+const model = millwright.command('model').description('anomaly models: train, score, inspect');
+model
+  .command('train')
+  .description('fit on healthy rows; writes ONNX, manifest and golden vectors')
+  .requiredOption('--data <csv>', 'recording: header, timestamp first, `;` or `,`')
+  .requiredOption('--out <folder>', 'where the model goes')
+  .option('--name <name>', 'name of the model')
+  .option('--columns <list>', 'columns to use, by comma')
+  .option('--rows <n>', 'use the first n rows only', Number)
+  .option('--window <n>', 'rows per window', Number)
+  .option('--rate <share>', 'wanted false-alarm rate per window, e.g. 0.001', Number)
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { trainCommand } = await import('./models/commands.ts');
+    process.exitCode = await trainCommand(options);
+  });
+model
+  .command('score')
+  .description('score a recording: timestamp,score,is_anomaly')
+  .requiredOption('--model <folder>', 'model folder')
+  .requiredOption('--data <csv>', 'recording')
+  .option('--out <csv>', 'write there instead of standard output')
+  .action(async (options) => {
+    const { scoreCommand } = await import('./models/commands.ts');
+    process.exitCode = await scoreCommand(options);
+  });
+model
+  .command('inspect <folder>')
+  .description('what a model is, what it was fitted on, how its threshold was set')
+  .option('--json', 'machine-readable')
+  .action(async (folder: string, options: { json?: boolean }) => {
+    const { inspectCommand } = await import('./models/commands.ts');
+    process.exitCode = await inspectCommand({ model: folder, ...options });
+  });
+
+millwright
+  .command('simulate')
+  .description('run the same core in virtual time against faults, from a seed')
+  .addOption(new Option('--scenario <name>', 'which story').default('crash'))
+  .addOption(new Option('--agents <n>', 'how many agents').argParser(Number).default(50))
+  .addOption(new Option('--seed <n>', 'reproduces everything').default('1'))
+  .option('--duration <seconds>', 'virtual seconds', Number)
+  .option('--check-determinism', 'run twice and compare the traces')
+  .option('--list', 'name all scenarios')
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { simulateCommand } = await import('./simulations/run.ts');
+    process.exitCode = await simulateCommand(options);
+  });
+
+await millwright.parseAsync();
