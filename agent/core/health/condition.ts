@@ -7,12 +7,9 @@ import type {
   ModelIndex,
   SignalIndex,
 } from '../../base/ids.ts';
+import type { Truth } from '../../base/truth.ts';
 
-/**
- * Three-valued truth (Kleene's strong logic). Maxim: in doubt, show; do not touch. So `unknown and false` is false,
- * `unknown or true` is true, and every other doubt stays unknown and denies whatever would act.
- */
-export type Truth = 'true' | 'false' | 'unknown';
+export type { Truth } from '../../base/truth.ts';
 
 export type CompareOp = '==' | '!=' | '<' | '<=' | '>' | '>=';
 export type ArithmeticOp = '+' | '-' | '*' | '/';
