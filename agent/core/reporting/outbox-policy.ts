@@ -84,8 +84,8 @@ export class OutboxPolicy {
     if (!this.#linked || boot === this.#coordinatorBoot) return;
     const first = this.#coordinatorBoot === undefined;
     this.#coordinatorBoot = boot;
-    // The first sighting after a connection usually races our first hello, which is on its way already.
-    if (first && this.#awaiting && this.#helloTries <= 1 && now < after(this.#heardAt, 1_000)) return;
+    // Already answered on this connection: the sighting tells us nothing new.
+    if (first && this.#answered) return;
     this.#helloTries = 0;
     this.#sayHello(now, out);
   }
@@ -97,7 +97,7 @@ export class OutboxPolicy {
 
   /** The log started a new stream after a `fork` action: everything in it is unsaid. */
   restarted(now: Instant, out: OutboxAction[]): void {
-    if (this.#cursor !== undefined) this.#cursor = { ...this.#cursor, upTo: 0 };
+    if (this.#cursor !== undefined) this.#cursor = { ...this.#cursor, upTo: 0, chain: this.#view.chainAt(0) ?? '' };
     this.#forgetInFlight();
     this.#sentTo = 0;
     this.#answered = false;
@@ -132,7 +132,7 @@ export class OutboxPolicy {
     this.#heardAt = now;
     const progressed = rewound || ack.upTo > cursor.upTo;
     if (progressed) {
-      this.#cursor = { store: ack.store, epoch: ack.epoch, upTo: ack.upTo };
+      this.#cursor = { store: ack.store, epoch: ack.epoch, upTo: ack.upTo, chain: ack.chain };
       out.push({ kind: 'advance', cursor: this.#cursor, rewound });
     }
     const answersHello = this.#awaiting;
@@ -245,11 +245,12 @@ export interface OutboxCursor {
   readonly store: string;
   readonly epoch: number;
   readonly upTo: number;
+  /** The store's own hash after `upTo`. */
+  readonly chain: string;
 }
 
 export interface ReceivedAck extends OutboxCursor {
   readonly stream: string;
-  readonly chain: string;
   readonly want: readonly number[];
 }
 
