@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import type { Result } from '../agent/base/result.ts';
+import { err, ok } from '../agent/base/result.ts';
+import { limits, type Manifest, parseManifest } from './manifest.ts';
+import { readGraph, shapesAgree, shapeText } from './onnx/graph-reader.ts';
+import type { TensorSpec } from './onnx/graph-writer.ts';
+import { openSession, type ScoringSession } from './onnx/session.ts';
+import { type ModelProblem, problem } from './problem.ts';
+
+/** A model whose files agree with each other; it has not run yet. */
+export interface CheckedModel {
+  readonly manifest: Manifest;
+  readonly onnx: Uint8Array;
+}
+
+export interface LoadedModel extends CheckedModel {
+  readonly session: ScoringSession;
+}
+
+export interface CheckOptions {
+  /** sha256 that somebody else promises (the site file), hex. */
+  readonly sha256?: string | undefined;
+  /** Bigger files are refused before they are read. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * Models by folder: `<root>/<file>/{manifest.json,model.onnx}`. `check` reads both files within limits and holds them
+ * against each other without running anything; `load` also opens a session and scores the golden vectors.
+ */
+export class Catalog {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = resolve(root);
+  }
+
+  async check(file: string, options: CheckOptions = {}): Promise<Result<CheckedModel, ModelProblem>> {
+    const folder = resolve(this.#root, file);
+    const inside = relative(this.#root, folder);
+    if (isAbsolute(file) || inside === '..' || inside.startsWith(`..${sep}`)) {
+      return err(problem('model-missing', `${file} lies outside the model folder`));
+    }
+    const manifestText = await readWithin(join(folder, 'manifest.json'), `${file}/manifest.json`, limits.manifestBytes);
+    if (!manifestText.ok) return manifestText;
+    const manifest = parseManifest(Buffer.from(manifestText.value).toString('utf8'));
+    if (!manifest.ok) return err(problem(manifest.error.code, `${file}: ${manifest.error.message}`));
+    const onnx = await readWithin(join(folder, 'model.onnx'), `${file}/model.onnx`, options.maxBytes ?? 16_000_000);
+    if (!onnx.ok) return onnx;
+
+    const found = createHash('sha256').update(onnx.value).digest('hex');
+    for (const [who, promised] of [
+      ['manifest', manifest.value.onnx.sha256],
+      ['site file', options.sha256],
+    ] as const) {
+      if (promised !== undefined && promised.toLowerCase() !== found) {
+        return err(problem('hash-mismatch', `${file}/model.onnx has sha256 ${found}, the ${who} promises ${promised}`));
+      }
+    }
+    const graph = readGraph(onnx.value);
+    if (!graph.ok) return err(problem(graph.error.code, `${file}/model.onnx: ${graph.error.message}`));
+    const { inputs, outputs } = graph.value;
+    const channels = manifest.value.inputs.length;
+    const mismatch =
+      compare('input', inputs, [{ name: 'window', shape: ['N', manifest.value.window.rows, channels] }]) ??
+      compare('output', outputs, [
+        { name: 'score', shape: ['N'] },
+        { name: 'contributions', shape: ['N', channels] },
+      ]);
+    if (mismatch !== undefined) return err(problem('shape-mismatch', `${file}/model.onnx: ${mismatch}`));
+    return ok({ manifest: manifest.value, onnx: onnx.value });
+  }
+
+  async load(file: string, options: CheckOptions = {}): Promise<Result<LoadedModel, ModelProblem>> {
+    const checked = await this.check(file, options);
+    if (!checked.ok) return checked;
+    return startModel(file, checked.value);
+  }
+}
+
+/** Opens a session for a checked model and proves it on the golden vectors. */
+export async function startModel(file: string, model: CheckedModel): Promise<Result<LoadedModel, ModelProblem>> {
+  const { manifest, onnx } = model;
+  const session = await openSession(onnx, manifest.window.rows, manifest.inputs.length);
+  if (!session.ok) return err(problem(session.error.code, `${file}: ${session.error.message}`));
+  for (const golden of manifest.golden) {
+    let score: number;
+    try {
+      score = (await session.value.run(Float32Array.from(golden.window), 1)).scores[0] ?? Number.NaN;
+    } catch (cause) {
+      await session.value.release();
+      return err(problem('runtime-failed', `${file}: scoring failed: ${(cause as Error).message}`));
+    }
+    if (!(Math.abs(score - golden.score) <= golden.tolerance)) {
+      await session.value.release();
+      return err(
+        problem(
+          'golden-mismatch',
+          `${file}: golden "${golden.what}" scores ${score}, expected ${golden.score} ± ${golden.tolerance}`,
+        ),
+      );
+    }
+  }
+  return ok({ manifest, onnx, session: session.value });
+}
+
+function compare(
+  what: 'input' | 'output',
+  found: readonly TensorSpec[],
+  expected: readonly TensorSpec[],
+): string | undefined {
+  const text = (specs: readonly TensorSpec[]) =>
+    specs.map(({ name, shape }) => `${name} ${shapeText(shape)}`).join(', ') || 'none';
+  const agree =
+    found.length === expected.length &&
+    expected.every((spec) => {
+      const other = found.find(({ name }) => name === spec.name);
+      return other !== undefined && shapesAgree(other.shape, spec.shape);
+    });
+  return agree ? undefined : `the graph's ${what} is ${text(found)}, the manifest says ${text(expected)}`;
+}
+
+async function readWithin(path: string, shown: string, limit: number): Promise<Result<Uint8Array, ModelProblem>> {
+  try {
+    await using handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    if (size > limit) {
+      return err(problem('model-too-large', `${shown} has ${size} bytes, at most ${limit} are read`));
+    }
+    // The file may grow while we read: what was measured is all that is taken.
+    const bytes = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const { bytesRead } = await handle.read(bytes, filled, size - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return ok(bytes.subarray(0, filled));
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    return err(problem('model-missing', `${shown} cannot be read (${code})`));
+  }
+}

@@ -1,0 +1,208 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Result } from '../agent/base/result.ts';
+import { err, ok } from '../agent/base/result.ts';
+import { Catalog, startModel } from './catalog.ts';
+import { type ModelProblem, problem } from './problem.ts';
+import { readRecording } from './training/csv.ts';
+import { median } from './training/statistics.ts';
+import { type TrainedModel, trainFromRows } from './training/train.ts';
+import { WindowRing } from './window-ring.ts';
+
+/** Where a command writes. */
+export interface Voice {
+  out(text: string): void;
+  error(text: string): void;
+}
+
+export const standardVoice: Voice = {
+  out: (text) => void process.stdout.write(text),
+  error: (text) => void process.stderr.write(text),
+};
+
+export interface TrainRequest {
+  /** CSV with healthy rows: header, time stamp first. */
+  readonly data: string;
+  readonly columns?: readonly string[] | undefined;
+  /** Only the first so many rows. */
+  readonly rows?: number | undefined;
+  /** Folder for `model.onnx` and `manifest.json`. */
+  readonly out: string;
+  readonly name: string;
+  /** Rows per window. */
+  readonly window?: number | undefined;
+  /** Intended share of healthy windows above the quantile. */
+  readonly rate?: number | undefined;
+  readonly driftAllowance?: number | undefined;
+  /** Milliseconds between rows; default: the median distance of the time stamps. */
+  readonly everyMs?: number | undefined;
+  readonly units?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface ScoreRequest {
+  /** Folder of the model. */
+  readonly model: string;
+  readonly data: string;
+  /** File to write; default: standard output. */
+  readonly out?: string | undefined;
+}
+
+/** Fits on a recording and writes the model's folder. */
+export async function trainModel(request: TrainRequest): Promise<Result<TrainedModel, ModelProblem>> {
+  if (request.rows !== undefined && !(Number.isInteger(request.rows) && request.rows > 0)) {
+    return err(problem('option-invalid', `rows ${request.rows}: expected a whole number above 0`));
+  }
+  const recording = await readRecording(request.data, { columns: request.columns, rows: request.rows });
+  if (!recording.ok) return recording;
+  const { times, rows, columns } = recording.value;
+  const steps = times.slice(1).map((time, i) => time - (times[i] ?? time));
+  const everyMs = request.everyMs ?? (steps.length > 0 ? median(steps) : Number.NaN);
+  if (!(everyMs > 0)) {
+    return err(problem('data-malformed', `${request.data}: the time stamps do not rise; say the period with --every`));
+  }
+  const trained = trainFromRows(rows, columns, {
+    name: request.name,
+    everyMs,
+    units: request.units,
+    source: basename(request.data),
+    ...(request.window === undefined ? {} : { windowRows: request.window }),
+    ...(request.rate === undefined ? {} : { falseAlarmRate: request.rate }),
+    ...(request.driftAllowance === undefined ? {} : { driftAllowance: request.driftAllowance }),
+  });
+  if (!trained.ok) return trained;
+  try {
+    await writeModel(request.out, trained.value);
+  } catch (cause) {
+    return err(problem('write-failed', `${request.out} cannot be written (${(cause as Error).message})`));
+  }
+  return trained;
+}
+
+/** Writes both files so that a reader sees the old pair, a pair that is refused, or the new pair; never half a file. */
+export async function writeModel(folder: string, model: TrainedModel): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const files = [
+    ['model.onnx', model.onnx],
+    ['manifest.json', `${JSON.stringify(model.manifest, undefined, 1)}\n`],
+  ] as const;
+  for (const [name, content] of files) await writeFile(join(folder, `.${name}.new`), content);
+  for (const [name] of files) await rename(join(folder, `.${name}.new`), join(folder, name));
+}
+
+export interface ScoredRow {
+  readonly timestamp: string;
+  /** 0 until the window is full. */
+  readonly score: number;
+  readonly anomaly: boolean;
+}
+
+/** Scores a recording row by row; a row's score depends on that row and those before it only. */
+export async function scoreRecording(model: string, data: string): Promise<Result<readonly ScoredRow[], ModelProblem>> {
+  const loaded = await catalogOf(model).load(basename(resolve(model)));
+  if (!loaded.ok) return loaded;
+  const { manifest, session } = loaded.value;
+  try {
+    const names = manifest.inputs.map(({ name }) => name);
+    const recording = await readRecording(data, { columns: names });
+    if (!recording.ok) return recording;
+    const { rows, times, stamps } = recording.value;
+    const ring = new WindowRing(manifest.window.rows, names.length, manifest.window.maxGapMs);
+    const scored: ScoredRow[] = [];
+    for (const [i, row] of rows.entries()) {
+      const window = row.every(Number.isFinite) ? ring.push(times[i] ?? 0, row) : undefined;
+      const score = window === undefined ? 0 : ((await session.run(window, 1)).scores[0] ?? 0);
+      scored.push({ timestamp: stamps[i] ?? '', score, anomaly: score > manifest.threshold.value });
+    }
+    return ok(scored);
+  } catch (cause) {
+    return err(problem('runtime-failed', `scoring failed: ${(cause as Error).message}`));
+  } finally {
+    await session.release();
+  }
+}
+
+/** `millwright model train`. Returns the exit code. */
+export async function trainCommand(request: TrainRequest, voice: Voice = standardVoice): Promise<number> {
+  const trained = await trainModel(request);
+  if (!trained.ok) return refuse(voice, trained.error);
+  const { manifest } = trained.value;
+  voice.out(
+    `${request.out}: ${manifest.inputs.length} inputs, windows of ${manifest.window.rows} rows every ${manifest.window.everyMs} ms, ` +
+      `threshold ${manifest.threshold.value.toFixed(3)} from ${manifest.threshold.heldOutWindows} held-out windows ` +
+      `(false-alarm rate ${manifest.threshold.falseAlarmRate}, drift allowance ${manifest.threshold.driftAllowance}), ` +
+      `raise ${manifest.recommendedDwell.raise}, sha256 ${manifest.onnx.sha256}\n`,
+  );
+  for (const { name, leftOut } of manifest.distribution) {
+    if (leftOut !== undefined) voice.error(`note: ${name} does not count: it ${leftOut}\n`);
+  }
+  return 0;
+}
+
+/** `millwright model score`: lines of `timestamp,score,is_anomaly`, one per row of the recording. */
+export async function scoreCommand(request: ScoreRequest, voice: Voice = standardVoice): Promise<number> {
+  const scored = await scoreRecording(request.model, request.data);
+  if (!scored.ok) return refuse(voice, scored.error);
+  const lines = scored.value.map(({ timestamp, score, anomaly }) => `${timestamp},${score},${anomaly ? 1 : 0}`);
+  const text = `timestamp,score,is_anomaly\n${lines.join('\n')}\n`;
+  if (request.out === undefined) {
+    voice.out(text);
+    return 0;
+  }
+  try {
+    await mkdir(dirname(resolve(request.out)), { recursive: true });
+    await writeFile(request.out, text);
+  } catch (cause) {
+    return refuse(voice, problem('write-failed', `${request.out} cannot be written (${(cause as Error).message})`));
+  }
+  voice.out(
+    `${request.out}: ${scored.value.length} rows, ${scored.value.filter((row) => row.anomaly).length} anomalous\n`,
+  );
+  return 0;
+}
+
+/** `millwright model inspect`: what a model is, and whether its files are whole and score as they did when trained. */
+export async function inspectCommand(
+  request: { readonly model: string; readonly json?: boolean | undefined },
+  voice: Voice = standardVoice,
+): Promise<number> {
+  const file = basename(resolve(request.model));
+  const checked = await catalogOf(request.model).check(file);
+  if (!checked.ok) return refuse(voice, checked.error, request.json);
+  const started = await startModel(file, checked.value);
+  if (!started.ok) return refuse(voice, started.error, request.json);
+  await started.value.session.release();
+  const { manifest } = checked.value;
+  if (request.json) {
+    const { golden, ...rest } = manifest;
+    voice.out(`${JSON.stringify({ ok: true, ...rest, golden: { checked: golden.length } })}\n`);
+    return 0;
+  }
+  const { threshold, window, trainedFrom } = manifest;
+  voice.out(`${manifest.name} ${manifest.version} (${manifest.kind})\n`);
+  voice.out(
+    `  window     ${window.rows} rows every ${window.everyMs} ms, afresh after a gap of ${window.maxGapMs} ms\n`,
+  );
+  voice.out(
+    `  threshold  ${threshold.value.toPrecision(4)}: ${threshold.method}; quantile ${threshold.quantile.toPrecision(4)} at rate ` +
+      `${threshold.falseAlarmRate} over ${threshold.heldOutWindows} windows, allowance ${threshold.driftAllowance}\n`,
+  );
+  voice.out(`  dwell      raise ${manifest.recommendedDwell.raise}, clear ${manifest.recommendedDwell.clear}\n`);
+  voice.out(`  trained    ${trainedFrom.rows} rows of ${trainedFrom.file}\n`);
+  voice.out(`  file       ${manifest.onnx.bytes} bytes, sha256 ${manifest.onnx.sha256}: whole\n`);
+  voice.out(`  golden     ${manifest.golden.length} vectors score as written\n`);
+  for (const { name, min, median: middle, max, leftOut } of manifest.distribution) {
+    const unit = manifest.inputs.find((input) => input.name === name)?.unit ?? '';
+    voice.out(
+      `  input      ${name} ${min} … ${middle} … ${max} ${unit}${leftOut === undefined ? '' : ` (${leftOut})`}\n`,
+    );
+  }
+  return 0;
+}
+
+const catalogOf = (model: string): Catalog => new Catalog(dirname(resolve(model)));
+
+function refuse(voice: Voice, { code, message }: ModelProblem, json: boolean | undefined = false): number {
+  if (json) voice.out(`${JSON.stringify({ ok: false, code, message })}\n`);
+  else voice.error(`${message}\n`);
+  return 1;
+}

@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import type { Result } from '../agent/base/result.ts';
+import { err, ok } from '../agent/base/result.ts';
+import { type ModelProblem, problem } from './problem.ts';
+
+const finite = z.number().finite();
+const name = z.string().min(1).max(120);
+
+/** The most that one model may hold: rows × channels of a window bound memory and time of every score. */
+export const limits = { windowRows: 512, channels: 64, goldenVectors: 32, manifestBytes: 4_000_000 } as const;
+
+/**
+ * What stands beside `model.onnx`: what the model eats, what its score means, and how to tell that it is the one that
+ * was trained. It is the contract between whoever trains and whoever scores.
+ */
+export const manifestSchema = z.strictObject({
+  millwrightModel: z.literal(1),
+  name,
+  version: z.string().min(1).max(60),
+  kind: z.literal('windowed-mahalanobis'),
+  /** In the order of the channels of `window`. `unit` undefined: not told at training. */
+  inputs: z
+    .array(z.strictObject({ name, unit: z.string().max(40).optional() }))
+    .min(1)
+    .max(limits.channels),
+  window: z.strictObject({
+    rows: z.number().int().min(2).max(limits.windowRows),
+    /** Milliseconds between rows, in the time of the source. */
+    everyMs: z.number().positive().max(86_400_000),
+    /** A longer silence than this between two rows starts the window afresh. */
+    maxGapMs: z.number().positive(),
+  }),
+  threshold: z.strictObject({
+    /** A window is anomalous when its score is above this. */
+    value: finite.positive(),
+    method: z.literal('conformal quantile of held-out healthy windows, times an allowance for drift'),
+    quantile: finite.positive(),
+    falseAlarmRate: z.number().gt(0).lt(1),
+    driftAllowance: z.number().positive(),
+    heldOutWindows: z.number().int().positive(),
+  }),
+  /** What the site file may write at `raise` and `clear`, in scores. */
+  recommendedDwell: z.strictObject({ raise: z.string(), clear: z.string() }),
+  onnx: z.strictObject({
+    file: z.literal('model.onnx'),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    bytes: z.number().int().positive(),
+  }),
+  golden: z
+    .array(z.strictObject({ what: z.string(), window: z.array(finite), score: finite, tolerance: finite.positive() }))
+    .min(1)
+    .max(limits.goldenVectors),
+  trainedFrom: z.strictObject({
+    /** File name only; where it lay is nobody's business. */
+    file: z.string(),
+    rows: z.number().int().positive(),
+    sha256: z.string().optional(),
+  }),
+  /** Healthy range of each input, for people and for a later check that the world is still the same. */
+  distribution: z.array(
+    z.strictObject({
+      name,
+      min: finite,
+      median: finite,
+      max: finite,
+      deviation: finite,
+      /** Why this input does not count, when it does not. */
+      leftOut: z.string().optional(),
+    }),
+  ),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Parses a manifest's text; every mistake is named with its path. */
+export function parseManifest(text: string): Result<Manifest, ModelProblem> {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch (cause) {
+    return err(problem('manifest-malformed', `manifest.json is not JSON: ${(cause as Error).message}`));
+  }
+  const parsed = manifestSchema.safeParse(raw);
+  if (!parsed.success) {
+    const told = parsed.error.issues
+      .slice(0, 10)
+      .map(({ path, message }) => `${path.join('.') || '(top)'}: ${message}`);
+    return err(problem('manifest-malformed', `manifest.json: ${told.join('; ')}`));
+  }
+  const manifest = parsed.data;
+  const cells = manifest.window.rows * manifest.inputs.length;
+  const odd = manifest.golden.find(({ window }) => window.length !== cells);
+  if (odd !== undefined) {
+    return err(
+      problem(
+        'manifest-malformed',
+        `manifest.json: golden "${odd.what}" holds ${odd.window.length} numbers, ${manifest.window.rows} rows × ${manifest.inputs.length} inputs need ${cells}`,
+      ),
+    );
+  }
+  const names = manifest.inputs.map((input) => input.name);
+  const twice = names.find((one, i) => names.indexOf(one) !== i);
+  if (twice !== undefined) return err(problem('manifest-malformed', `manifest.json: input "${twice}" is named twice`));
+  return ok(manifest);
+}
