@@ -1,0 +1,104 @@
+import type { DutyIndex, WorkflowIndex } from '../../base/ids.ts';
+import { type WallTime, wallTime } from '../../base/time.ts';
+import type { Site } from '../../driver/bindings.ts';
+import type { ClockPort, Deliver } from '../../driver/ports.ts';
+import type { DutyRunner, Log } from './runner.ts';
+import { parseTimetable, Slots } from './timetable.ts';
+
+export interface ScheduleRunnerOptions {
+  readonly site: Pick<Site, 'plan'>;
+  readonly deliver: Deliver;
+  readonly clock: Pick<ClockPort, 'wall'>;
+  /** IANA zone of the site's shifts. */
+  readonly zone: string;
+  readonly log: Log;
+}
+
+interface Running {
+  readonly workflow: WorkflowIndex;
+  readonly slots: Slots;
+  /** Last slot that was run or deliberately passed over. */
+  last: WallTime;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** The wall clock may be set: it is looked at anew this often. */
+const lookMs = 30_000;
+/** A checkpoint that lies further ahead than this was written under a wrong clock. */
+const aheadMs = 3_600_000;
+
+/**
+ * Starts a workflow at its times: delivers `schedule-due` with the slot, after a checkpoint that names it. So a
+ * takeover runs no slot twice, and one that fell into the gap between two holders once; of several missed slots only
+ * the last runs. The very first start of a duty, without any checkpoint, runs nothing that is past.
+ *
+ * Stance under partition: available, not exclusive. While a cell is cut in two both sides may run the same slot.
+ */
+export function createScheduleRunner(options: ScheduleRunnerOptions): DutyRunner {
+  const { site, deliver, clock, log } = options;
+  const running = new Map<DutyIndex, Running>();
+
+  const checkpoint = (duty: DutyIndex, slot: WallTime) =>
+    deliver({ kind: 'checkpoint-taken', duty, data: new TextEncoder().encode(JSON.stringify({ v: 1, slot })) });
+
+  const look = (duty: DutyIndex, entry: Running) => {
+    const now = clock.wall();
+    const due = entry.slots.last(now);
+    if (due > entry.last) {
+      entry.last = due;
+      checkpoint(duty, due);
+      deliver({ kind: 'schedule-due', workflow: entry.workflow, slot: due });
+    }
+    const wait = Math.min(lookMs, Math.max(1, entry.slots.next(now) - now));
+    entry.timer = setTimeout(() => look(duty, entry), wait);
+  };
+
+  return {
+    start(duty, _term, from) {
+      if (running.has(duty.index) || duty.work.kind !== 'schedule') return;
+      const fail = (reason: string) => deliver({ kind: 'duty-failed', duty: duty.index, reason });
+      const { workflow } = duty.work;
+      const spec = site.plan.workflows[workflow];
+      if (spec?.at === undefined) return fail('its workflow has no times');
+      const table = parseTimetable(spec.at);
+      if (!table.ok) return fail(table.error);
+      let slots: Slots;
+      try {
+        slots = new Slots(table.value, options.zone);
+      } catch {
+        return fail(`there is no time zone "${options.zone}"`);
+      }
+      const now = clock.wall();
+      const saved = from === undefined ? undefined : slotOf(from.data);
+      const entry: Running = { workflow, slots, last: saved ?? slots.last(now), timer: undefined };
+      if (saved !== undefined && saved > now + aheadMs) {
+        log.warn(
+          { duty: duty.id, slot: new Date(saved).toISOString() },
+          'last slot lies in the future: clock was wrong',
+        );
+        entry.last = slots.last(now);
+      }
+      running.set(duty.index, entry);
+      deliver({ kind: 'duty-started', duty: duty.index });
+      if (entry.last !== saved) checkpoint(duty.index, entry.last);
+      look(duty.index, entry);
+    },
+    async stop(duty) {
+      clearTimeout(running.get(duty)?.timer);
+      running.delete(duty);
+    },
+    async stopAll() {
+      for (const entry of running.values()) clearTimeout(entry.timer);
+      running.clear();
+    },
+  };
+}
+
+function slotOf(data: Uint8Array): WallTime | undefined {
+  try {
+    const { slot } = JSON.parse(new TextDecoder().decode(data)) as { slot?: unknown };
+    return typeof slot === 'number' && Number.isFinite(slot) ? wallTime(slot) : undefined;
+  } catch {
+    return undefined;
+  }
+}
