@@ -24,6 +24,7 @@ export class KeepConnected {
   #state: 'unknown' | 'found' | 'lost' = 'unknown';
   connects = 0;
   failures = 0;
+  lastFailure: string | undefined;
 
   constructor(
     open: (signal: AbortSignal) => Promise<Session>,
@@ -60,6 +61,7 @@ export class KeepConnected {
 
   #lost(reason: string): void {
     this.failures++;
+    this.lastFailure = reason;
     if (this.stopped || this.#state === 'lost') return;
     this.#state = 'lost';
     this.#handlers.onLost(reason);

@@ -64,6 +64,7 @@ export class ModbusSource implements PlcSource {
       repeats: 0,
       connects: this.#link.connects,
       failures: this.#link.failures,
+      lastFailure: this.#link.lastFailure,
       overflows: 0,
       refusals: this.#refusals,
     };

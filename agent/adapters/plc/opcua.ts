@@ -65,6 +65,7 @@ export class OpcUaSource implements PlcSource {
       repeats: this.#repeats,
       connects: this.#link.connects,
       failures: this.#link.failures,
+      lastFailure: this.#link.lastFailure,
       overflows: this.#overflows,
       refusals: this.#refusals,
     };

@@ -32,6 +32,8 @@ export interface SourceStats {
   readonly repeats: number;
   readonly connects: number;
   readonly failures: number;
+  /** Why the last attempt or connection ended; `onLost` has told the first reason only. */
+  readonly lastFailure: string | undefined;
   /** Times the device's own queue ran over: samples are missing. */
   readonly overflows: number;
   /** Exception answers and status codes other than good. */
