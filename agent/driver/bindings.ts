@@ -12,6 +12,8 @@ export interface Site {
   readonly people: ReadonlyMap<string, Person>;
   /** Folder that relative model files start from. */
   readonly modelRoot: string;
+  /** IANA zone of all times in the site file; UTC when it names none. */
+  readonly zone?: string;
 }
 
 export type Secret = { readonly from: 'env'; readonly name: string } | { readonly from: 'file'; readonly path: string };

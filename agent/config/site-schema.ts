@@ -1,0 +1,350 @@
+import { z } from 'zod';
+
+/**
+ * The shape of the site file, once: it validates, it says which key was meant, and it becomes the JSON Schema that
+ * editors read. What the small texts inside say (limits, conditions, times) is judged by the compiler, after `$names`
+ * are filled in.
+ */
+
+/** A word of the language that is not carried out yet. It is refused with this sentence, never ignored. */
+const later = (what: string) => z.never({ error: `${what} comes later: take it out for now` }).optional();
+
+const text = z.string().max(4096);
+const scalar = z.union([text, z.number(), z.boolean()], { error: 'expected one value' });
+const duration = z.union([text, z.number()], { error: 'expected a time such as 5s or 200ms' });
+const dwell = z
+  .union([text, z.number()], { error: 'expected a count (3), k of n (3 of 5) or a time (30s)' })
+  .describe('How long a reading must stand: a count, "k of n", or a time.');
+const condition = z
+  .string({ error: 'expected a condition in CEL, for example crit("up")' })
+  .max(4096)
+  .describe('A condition in CEL over ok warn crit unknown signal state anomalous held alive dead at_least not.');
+const names = z.array(text, { error: 'expected a list of names: [a, b]' }).max(1000);
+const oneOrMany = z.union([text, names], { error: 'expected a name or a list of names' });
+const argv = z
+  .array(scalar, { error: 'expected an argument vector: [program, argument, …]' })
+  .min(1, { error: 'an argument vector needs its program' })
+  .max(256)
+  .describe('Program and arguments. Nothing passes a shell.');
+const onlyIn = z
+  .union([names, z.record(text, names)], {
+    error: 'expected states, [running], or things with states, { press-7: [stopped] }',
+  })
+  .describe('Applies only in these plant states.');
+const secret = text.regex(/^(env|file):.+$/, { error: 'expected a reference to a secret: env:NAME or file:/path' });
+const about = text.optional().describe('For people.');
+
+export const signalSchema = z.strictObject({
+  about,
+  address: text.describe('OPC UA node id, or Modbus holding:40011, input:30001, coil:1, discrete:1.'),
+  type: z
+    .enum(['bool', 'int16', 'uint16', 'int32', 'uint32', 'float32', 'float64'])
+    .optional()
+    .describe('How the device holds it; OPC UA knows by itself.'),
+  unit: text.optional(),
+  every: duration.optional().describe('Sampling interval, 1s unless said.'),
+  fresh: duration.optional().describe('Older is stale, which is unknown; three times `every` unless said.'),
+  scale: text.optional().describe('Raw range and what it means: 5530..27648 -> 0..10 bar.'),
+  accept: z.enum(['good', 'uncertain']).optional(),
+  states: z.record(z.string(), text).optional().describe('Names of the codes of the reserved signal `state`.'),
+  formula: later('A derived signal (formula)'),
+  over: later('A derived signal (over)'),
+});
+
+export const checkSchema = z.strictObject({
+  about,
+  signal: text.optional().describe('Judge the value of this signal.'),
+  stale: text.optional().describe('CRIT when this signal is stale.'),
+  quality: text.optional().describe('WARN when this signal is uncertain, CRIT when it is bad.'),
+  cpu: z.literal('used', { error: 'expected "used"' }).optional().describe('Busy share of all cores, in %.'),
+  memory: z.literal('used', { error: 'expected "used"' }).optional().describe('Used share of memory, in %.'),
+  disk: text.optional().describe('Used share of the file system that holds this path, in %.'),
+  load: text.optional().describe('Load average over 1m, 5m or 15m.'),
+  temperature: text.optional().describe('A sensor by name, or "any" for the hottest, in °C.'),
+  process: z
+    .union([text, z.strictObject({ name: text.describe('Name of an executable on the box.') })], {
+      error: 'expected the name of a duty with a process, or { name: executable }',
+    })
+    .optional(),
+  tcp: text.optional().describe('host:port accepts a connection.'),
+  http: z
+    .union(
+      [
+        text,
+        z.strictObject({
+          url: text,
+          status: z.int().min(100).max(599).optional(),
+          contains: text.optional(),
+        }),
+      ],
+      { error: 'expected a URL, or { url: …, status: 200, contains: … }' },
+    )
+    .optional(),
+  'file-age': text.optional().describe('Seconds since this file was changed.'),
+  plugin: argv.optional().describe('Any monitoring plugin (exit codes 0–3).'),
+  warn: text.optional().describe('above 4.5 mm/s'),
+  crit: text.optional().describe('above 7.1 mm/s'),
+  'warn-when': condition.optional(),
+  'crit-when': condition.optional(),
+  deadband: text.optional().describe('Share of the limit by which a value must fall back: 5%.'),
+  raise: dwell.optional(),
+  clear: dwell.optional(),
+  every: duration.optional(),
+  timeout: duration.optional(),
+  'only-in': onlyIn.optional(),
+  grace: duration.optional().describe('This long after watching begins, nothing is worse than ok.'),
+  needs: later('A check with its own `needs`'),
+  ping: later('The check "ping"'),
+  service: later('The check "service"'),
+  clock: later('The check "clock"'),
+});
+
+export const modelSchema = z.strictObject({
+  about,
+  file: text.describe('Folder of the model below the model root: bearing/3.'),
+  sha256: text.regex(/^[0-9a-f]{64}$/, { error: 'expected 64 hex digits' }).optional(),
+  inputs: z.record(text, text).describe("The model's input names and the signals that feed them."),
+  raise: dwell.optional(),
+  clear: dwell.optional(),
+  shadow: later('A shadow model'),
+});
+
+export const dutySchema = z.strictObject({
+  about,
+  process: argv.optional(),
+  env: z.record(z.string(), scalar).optional().describe('Environment of the process.'),
+  upload: text.optional().describe('Tail this file, line by line, into the outbox.'),
+  exclusive: z.boolean({ error: 'expected true or false' }),
+  cell: text.optional(),
+  where: condition.optional().describe('Agents that may carry it, by label.'),
+  checkpoint: later('A checkpoint kept by the process itself'),
+});
+
+const stepSchema = z.strictObject({
+  name: text.optional(),
+  'process.restart': text.optional().describe('Name of the duty whose process is restarted.'),
+  'command.run': argv.optional(),
+  wait: duration.optional(),
+  notify: z.strictObject({ people: oneOrMany, text }).optional(),
+  timeout: duration.optional(),
+  retry: z.strictObject({ times: z.int().min(0).max(20), backoff: duration.optional() }).optional(),
+  doubt: z
+    .enum(['idempotent', 'probeable', 'fire-once'])
+    .optional()
+    .describe('What may be done when nobody knows whether the step happened; fire-once unless said.'),
+  'lands-within': duration.optional().describe('How long after its time-out the step may still take effect.'),
+  to: later('A step on another thing (to)'),
+  'service.restart': later('The step "service.restart"'),
+  'host.reboot': later('The step "host.reboot"'),
+  'plc.write': later('The step "plc.write"'),
+  'plc.backup': later('The step "plc.backup"'),
+  'file.prune': later('The step "file.prune"'),
+  'http.request': later('The step "http.request"'),
+  'ansible.run': later('The step "ansible.run"'),
+  'wait-until': later('The step "wait-until"'),
+  'for-each': later('The step "for-each"'),
+  step: later('A step for each thing (step)'),
+});
+
+export const workflowSchema = z.strictObject({
+  about,
+  when: condition.optional(),
+  at: text.optional().describe('daily 02:00 · mon-fri 06:00 · every 5m'),
+  'only-if': condition.optional(),
+  'only-in': onlyIn.optional(),
+  budget: text.describe('3 per 1d: counted per thing.'),
+  cooldown: duration.optional(),
+  'guard-wait': duration.optional(),
+  steps: z.array(stepSchema, { error: 'expected a list of steps' }).min(1).max(64),
+  verify: condition.describe('True for the whole soak, else the run has failed.'),
+  'verify-within': duration.optional(),
+  soak: duration.optional(),
+  quiet: duration.optional().describe('OK for this long after a run: the next one is no relapse.'),
+  'if-failed': z
+    .array(
+      z.union([z.strictObject({ workflow: text }), z.strictObject({ alarm: text })], {
+        error: 'expected { workflow: name } or { alarm: name }',
+      }),
+    )
+    .max(16)
+    .optional(),
+  exclusive: z.boolean().optional(),
+  cell: later('A workflow of a cell'),
+  permit: later('A permit of the cell'),
+  approve: later('Approval by a person'),
+  touches: later('A workflow that touches other things'),
+});
+
+export const alarmSchema = z.strictObject({
+  about,
+  when: condition.optional(),
+  priority: z.enum(['low', 'medium', 'high', 'urgent'], { error: 'expected low, medium, high or urgent' }),
+  cause: text,
+  consequence: text,
+  response: text,
+  'respond-within': duration,
+  'blind-after': duration.optional(),
+  local: argv.optional().describe('Stack light or horn: run with "raised" or "cleared" as last word.'),
+  call: later('Calling people (call)'),
+  fold: later('Folding of alarms (fold)'),
+  link: later('A link on an alarm'),
+});
+
+const body = {
+  signals: z.record(z.string(), signalSchema).optional(),
+  checks: z.record(z.string(), checkSchema).optional(),
+  models: z.record(z.string(), modelSchema).optional(),
+  duties: z.record(z.string(), dutySchema).optional(),
+  workflows: z.record(z.string(), workflowSchema).optional(),
+  alarms: z.record(z.string(), alarmSchema).optional(),
+  writes: later('Writing to a machine (writes)'),
+};
+
+const typeSchema = z.strictObject({
+  about,
+  params: z
+    .record(z.string(), scalar)
+    .optional()
+    .describe('A value is a default; text, number or thing means required.'),
+  ...body,
+});
+
+const cellSchema = z.strictObject({
+  about,
+  path: text.optional().describe('ISA-95: enterprise/site/area/line.'),
+  pace: z
+    .enum(['lan', 'wifi', 'quiet'], { error: 'expected lan, wifi or quiet' })
+    .optional()
+    .describe('How fast members are probed: lan 200 ms, wifi 500 ms, quiet 1 s.'),
+  voters: later('Voting (voters)'),
+  lease: later('A lease of the cell'),
+  permits: later('Permits of the cell'),
+});
+
+const thing = {
+  about,
+  cell: text.optional(),
+  is: oneOrMany.optional(),
+  with: z.record(z.string(), scalar).optional(),
+  needs: names.optional(),
+  but: z.record(z.string(), z.unknown()).optional().describe('path: value replaces, none removes; `why` is required.'),
+};
+
+const agentSchema = z.strictObject({
+  ...thing,
+  key: text
+    .regex(/^(ed25519:[A-Za-z0-9+/]{43}=|12D3KooW[1-9A-HJ-NP-Za-km-z]{44})$/, {
+      error: 'expected ed25519: and 32 bytes in base64 (agent.pub), or a peer id (12D3KooW…)',
+    })
+    .optional()
+    .describe("The agent's public key, when it was made on the box."),
+  labels: z.record(z.string(), scalar).optional(),
+  role: later('An agent with a role (witness)'),
+  ...body,
+});
+
+const connectSchema = z.strictObject({
+  opcua: z
+    .strictObject({
+      endpoint: text,
+      security: z.enum(['none', 'sign', 'sign-and-encrypt']).optional(),
+      user: text.optional(),
+      secret: secret.optional(),
+    })
+    .optional(),
+  modbus: z
+    .strictObject({
+      host: text,
+      port: z.union([z.int(), text]).optional(),
+      unit: z.union([z.int(), text]).optional(),
+      order: z.enum(['abcd', 'cdab', 'badc', 'dcba']).optional(),
+      clients: later('Exclusive polling (clients: 1)'),
+    })
+    .optional(),
+  s7: later('A connection over S7'),
+  http: later('A connection over HTTP'),
+  ssh: later('A connection over SSH'),
+});
+
+const assetSchema = z.strictObject({
+  ...thing,
+  connect: connectSchema.optional(),
+  source: text.optional().describe('The connected asset that its signals are read from.'),
+  via: names.optional().describe('Agents that may poll it; all of its cell unless said.'),
+  labels: later('A label on an asset'),
+  ...body,
+});
+
+export const siteSchema = z.strictObject({
+  millwright: z.literal(1, { error: 'expected "millwright: 1", the version of the language' }),
+  site: text.describe('Name of the site.'),
+  about,
+  version: z.int().min(0).optional().describe('Rises with every change that is rolled out.'),
+  path: text.optional(),
+  params: z
+    .record(z.string(), scalar)
+    .optional()
+    .describe('Values for $name anywhere in the file; `--set` replaces them.'),
+  people: z
+    .record(
+      z.string(),
+      z.strictObject({
+        about,
+        may: z.array(z.enum(['acknowledge', 'shelve', 'order', 'approve'])).optional(),
+        sms: later('Calling by SMS'),
+        phone: later('Calling by phone'),
+        email: later('Calling by e-mail'),
+        webhook: later('Calling by webhook'),
+        key: later('A key of a person'),
+      }),
+    )
+    .optional(),
+  shifts: z
+    .looseObject({ zone: text.optional() })
+    .optional()
+    .describe('For now only `zone`: the time zone of all times in this file.'),
+  types: z.record(z.string(), typeSchema).optional(),
+  cells: z.record(z.string(), cellSchema).optional(),
+  agents: z.record(z.string(), agentSchema),
+  assets: z.record(z.string(), assetSchema).optional(),
+  ...body,
+  include: later('Including other files (include)'),
+  chains: later('Calling chains (chains)'),
+  maintenance: later('Maintenance'),
+  rollout: later('A rollout in steps'),
+  coordinators: later('A list of coordinators'),
+});
+
+export type SiteShape = z.infer<typeof siteSchema>;
+export type SignalShape = z.infer<typeof signalSchema>;
+export type CheckShape = z.infer<typeof checkSchema>;
+export type ModelShape = z.infer<typeof modelSchema>;
+export type DutyShape = z.infer<typeof dutySchema>;
+export type StepShape = z.infer<typeof stepSchema>;
+export type WorkflowShape = z.infer<typeof workflowSchema>;
+export type AlarmShape = z.infer<typeof alarmSchema>;
+export type ConnectShape = z.infer<typeof connectSchema>;
+export type OnlyInShape = z.infer<typeof onlyIn>;
+
+export const bodySchemas = {
+  signals: signalSchema,
+  checks: checkSchema,
+  models: modelSchema,
+  duties: dutySchema,
+  workflows: workflowSchema,
+  alarms: alarmSchema,
+} as const;
+
+export const conditionKeys: ReadonlySet<string> = new Set([
+  'when',
+  'only-if',
+  'crit-when',
+  'warn-when',
+  'verify',
+  'where',
+]);
+
+/** JSON Schema (draft 2020-12) of the site file, for editors: `# yaml-language-server: $schema=…`. */
+export function siteJsonSchema(): object {
+  return { title: 'Millwright site file', ...z.toJSONSchema(siteSchema, { io: 'input', unrepresentable: 'any' }) };
+}
