@@ -91,8 +91,10 @@ export class KeepConnected {
 
 /** One line for people: the error's own words, without its stack. */
 export const reasonOf = (error: unknown): string => {
-  const text = error instanceof Error ? error.message || error.name : String(error);
-  const code = (error as { code?: unknown } | null)?.code;
+  // The libraries throw things that look like errors and are none.
+  const { message, name, code } = (error ?? {}) as { message?: unknown; name?: unknown; code?: unknown };
+  const text =
+    typeof message === 'string' && message !== '' ? message : typeof name === 'string' ? name : String(error);
   const line = text.split('\n')[0]!.trim().slice(0, 300);
   return typeof code === 'string' && !line.includes(code) ? `${code}: ${line}` : line;
 };

@@ -91,9 +91,9 @@ export class ModbusSource implements PlcSource {
     return {
       ended: Promise.race([gone, polling]),
       close: async () => {
+        // A request that still waits is left to its time-out: whatever comes of it, an aborted session says nothing.
         session.abort();
         socket.destroy();
-        await polling;
       },
     };
   }
