@@ -1,0 +1,134 @@
+import type { World } from '../world/world.ts';
+
+export interface Violation {
+  readonly invariant: string;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** Judges one moment of the world. Named, so that a report says which promise was broken. */
+export type Invariant = (world: World) => readonly Violation[];
+
+const violation = (world: World, invariant: string, text: string): Violation => ({ invariant, atMs: world.now, text });
+
+/** After healing, all who are up hold each other alive, and all others dead or left. */
+export const viewsConverge: Invariant = (world) => {
+  const found: Violation[] = [];
+  for (const box of world.boxes) {
+    if (!box.core) continue;
+    for (const other of world.boxes) {
+      if (other === box) continue;
+      const state = box.core.membership.state(other.index);
+      const isRight = other.up ? state === 'alive' : state === 'dead' || state === 'left' || other.life === 0;
+      if (!isRight) {
+        const truth = other.up ? 'up' : 'down';
+        found.push(
+          violation(world, 'views converge', `box ${box.index} holds box ${other.index} ${state}, which is ${truth}`),
+        );
+      }
+    }
+  }
+  return found;
+};
+
+/** What a view says of the others' lives is what they say of themselves. */
+export const numbersAgree: Invariant = (world) => {
+  const found: Violation[] = [];
+  for (const box of world.boxes) {
+    if (!box.core) continue;
+    for (const other of world.boxes) {
+      if (other === box || !other.core) continue;
+      const seen = box.core.membership.incarnationOf(other.index);
+      const own = other.core.membership.incarnationOf(other.index);
+      const seenBoot = box.core.membership.bootCounterOf(other.index);
+      const ownBoot = other.core.membership.bootCounterOf(other.index);
+      if (seen !== own || seenBoot !== ownBoot) {
+        const text = `box ${box.index} has box ${other.index} at ${seenBoot}.${seen}, which is at ${ownBoot}.${own}`;
+        found.push(violation(world, 'views agree on incarnations', text));
+      }
+    }
+  }
+  return found;
+};
+
+/** After healing, every duty that anybody up may carry has exactly one runner. */
+export const oneRunnerEach: Invariant = (world) => {
+  const found: Violation[] = [];
+  for (const duty of world.plan.duties) {
+    if (!duty.eligible.some((agent) => world.boxes[agent]!.up)) continue;
+    const runners = world.boxes.filter((box) => box.running.has(duty.index)).map((box) => box.index);
+    if (runners.length !== 1) {
+      found.push(
+        violation(world, 'one runner after healing', `${duty.id} has ${runners.length} runners: ${runners.join(', ')}`),
+      );
+    }
+  }
+  return found;
+};
+
+/** No driver had to refuse an input: nothing in the world overran its queue. */
+export const queuesBounded: Invariant = (world) =>
+  world.boxes.flatMap((box) =>
+    box.driver && box.driver.counters.refused > 0
+      ? [violation(world, 'queues bounded', `box ${box.index} refused ${box.driver.counters.refused} inputs`)]
+      : [],
+  );
+
+/** Incarnations and boots never go back, in anybody's eyes and least of all in one's own. */
+export class IncarnationsNeverGoBack {
+  readonly #largest = new Map<string, number>();
+
+  check(world: World, observer: number, member: number): readonly Violation[] {
+    const membership = world.boxes[observer]?.core?.membership;
+    if (!membership) return [];
+    const key = `${observer}.${world.boxes[observer]!.life}.${member}`;
+    const number = membership.bootCounterOf(member) * 2 ** 20 + membership.incarnationOf(member);
+    const last = this.#largest.get(key) ?? -1;
+    this.#largest.set(key, Math.max(last, number));
+    return number < last
+      ? [
+          violation(
+            world,
+            'incarnations never go back',
+            `box ${observer} went back on box ${member}: ${last} to ${number}`,
+          ),
+        ]
+      : [];
+  }
+}
+
+/** An available duty has a runner wherever an eligible box is up, except for as long as noticing and starting take. */
+export class DutyHasRunner {
+  readonly #missingSince: Float64Array;
+  readonly #told: Uint8Array;
+  readonly #withinMs: (eligible: number) => number;
+
+  constructor(duties: number, withinMs: (eligible: number) => number) {
+    this.#missingSince = new Float64Array(duties).fill(Number.NaN);
+    this.#told = new Uint8Array(duties);
+    this.#withinMs = withinMs;
+  }
+
+  check(world: World): readonly Violation[] {
+    const found: Violation[] = [];
+    for (const { index, id, eligible } of world.plan.duties) {
+      const able = eligible.some((agent) => {
+        const box = world.boxes[agent]!;
+        return box.up && box.pausedUntil === 0;
+      });
+      const runs = eligible.some((agent) => world.boxes[agent]!.running.has(index));
+      if (runs || !able) {
+        this.#missingSince[index] = Number.NaN;
+        this.#told[index] = 0;
+        continue;
+      }
+      if (Number.isNaN(this.#missingSince[index]!)) this.#missingSince[index] = world.now;
+      const missing = world.now - this.#missingSince[index]!;
+      if (missing > this.#withinMs(eligible.length) && this.#told[index] === 0) {
+        this.#told[index] = 1;
+        found.push(violation(world, 'an available duty has a runner', `${id} had none for ${Math.round(missing)} ms`));
+      }
+    }
+    return found;
+  }
+}

@@ -1,0 +1,57 @@
+import type { Random } from '../../agent/base/random.ts';
+import type { MembershipOptions } from '../../agent/core/membership/options.ts';
+import type { FaultEvent } from '../faults/fault.ts';
+import type { NetworkOptions } from '../world/network.ts';
+
+/** Everything that a run depends on besides the code; drawn from the seed, shown in the report's first table. */
+export interface ScenarioOptions {
+  readonly agents: number;
+  readonly duties: number;
+  /** Virtual seconds of the whole run, settling and healing included. */
+  readonly durationS: number;
+  readonly network: NetworkOptions;
+  readonly membership: Partial<MembershipOptions>;
+  readonly clockDrift: number;
+  readonly diskMs: number;
+  readonly dutyStartMs: number;
+  readonly dutyFailure: number;
+  /** Concrete faults with their times, in the order in which they begin. */
+  readonly faults: readonly FaultEvent[];
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  /** Draws all options. `durationS` undefined: the scenario's own. */
+  draw(random: Random, agents: number, durationS: number | undefined): ScenarioOptions;
+}
+
+/** Boxes start within this; nothing is judged before `settleMs`. */
+export const startWithinMs = 500;
+export const settleMs = 12_000;
+
+/** What all scenarios have in common: a decent wired network, clocks that are never quite right. */
+export function drawBasics(random: Random, agents: number): Omit<ScenarioOptions, 'durationS' | 'faults'> {
+  return {
+    agents,
+    duties: Math.max(7, Math.round(agents / 5)),
+    network: {
+      latencyMs: random.between(0.1, 1.5),
+      jitterMs: random.between(0.05, 1),
+      loss: random.chance(0.5) ? 0 : random.between(0, 0.03),
+      duplication: random.chance(0.5) ? 0 : random.between(0, 0.02),
+      reordering: random.chance(0.5) ? 0 : random.between(0, 0.1),
+      stalls: random.chance(0.7) ? 0 : random.between(0, 0.01),
+      stallMs: 200,
+    },
+    membership: {},
+    clockDrift: random.chance(0.3) ? 0 : random.between(0, 0.005),
+    diskMs: random.between(0.5, 8),
+    dutyStartMs: random.between(20, 200),
+    dutyFailure: random.chance(0.7) ? 0 : random.between(0, 0.2),
+  };
+}
+
+/** `count` distinct boxes. */
+export const drawBoxes = (random: Random, agents: number, count: number): number[] =>
+  random.shuffle(Array.from({ length: agents }, (_, agent) => agent)).slice(0, count);
