@@ -1,0 +1,47 @@
+import type { ConditionIndex, SignalIndex } from '../../base/ids.ts';
+import type { OnlyIn } from '../../base/location.ts';
+import type { Instant } from '../../base/time.ts';
+import type { Truth } from '../../base/truth.ts';
+import type { WorkflowSpec } from './workflow.ts';
+
+export interface GuardFacts {
+  truth(condition: ConditionIndex, now: Instant): Truth;
+  inStates(onlyIn: readonly OnlyIn[], now: Instant): Truth;
+  lockout(signal: SignalIndex | undefined, now: Instant): Truth;
+  /** The condition as its author wrote it. */
+  condition(condition: ConditionIndex): string;
+  /** Does the symptom change its mind too often to be acted upon? */
+  flapping?(condition: ConditionIndex): boolean;
+}
+
+export interface Denial {
+  readonly guard: 'lockout' | 'only-in' | 'only-if' | 'flapping' | 'busy' | 'budget' | 'trigger' | 'elsewhere';
+  readonly reason: string;
+}
+
+/**
+ * What must hold at the moment of every effect, asked in the same synchronous step that issues it. Unknown denies:
+ * in doubt, show; do not touch. A lockout comes first and nobody can override it.
+ */
+export function guard(workflow: WorkflowSpec, now: Instant, facts: GuardFacts): Denial | undefined {
+  const lockout = facts.lockout(workflow.lockout, now);
+  if (lockout !== 'false') {
+    const reason = lockout === 'true' ? 'locked out' : 'cannot tell whether it is locked out';
+    return { guard: 'lockout', reason };
+  }
+  if (workflow.onlyIn.length > 0) {
+    const inStates = facts.inStates(workflow.onlyIn, now);
+    if (inStates !== 'true') {
+      const states = workflow.onlyIn.map(({ states }) => states.join(' or ')).join(', ');
+      const reason = inStates === 'false' ? `not in state ${states}` : `cannot tell whether it is ${states}`;
+      return { guard: 'only-in', reason };
+    }
+  }
+  if (workflow.onlyIf !== undefined) {
+    const onlyIf = facts.truth(workflow.onlyIf, now);
+    if (onlyIf !== 'true') {
+      return { guard: 'only-if', reason: `${facts.condition(workflow.onlyIf)} is ${onlyIf}` };
+    }
+  }
+  return undefined;
+}
