@@ -1,0 +1,146 @@
+import { Backoff } from '../../base/backoff.ts';
+import type { AgentIndex } from '../../base/ids.ts';
+import type { Random } from '../../base/random.ts';
+import type { MeshLog } from './admission.ts';
+import type { Connection, Multiaddr } from './libp2p-types.ts';
+
+const baseMs = 250;
+const capMs = 5_000;
+const dialTimeoutMs = 5_000;
+/** Addresses learned per agent. A box has few; a liar may claim many. */
+const learnedPerAgent = 4;
+
+export interface DialerOptions {
+  readonly random: Random;
+  readonly log: MeshLog;
+  readonly dial: (address: Multiaddr, signal: AbortSignal) => Promise<Connection>;
+  readonly agentOf: (connection: Connection) => AgentIndex | undefined;
+  readonly hasConnection: (agent: AgentIndex) => boolean;
+  readonly handshakeFailed: (address: string) => void;
+}
+
+/**
+ * Dials every address that should lead to a peer, again and again for as long as that peer is not connected: libp2p
+ * stops after a few tries, and a box that was off for a week must still find its way back without anybody's help.
+ * Jittered back-off up to 5 s keeps a hall from dialling in step after a power cut.
+ *
+ * An address from the configuration may name no key: who answers there is learned from the handshake.
+ */
+export class Dialer {
+  readonly #options: DialerOptions;
+  readonly #targets = new Map<string, Target>();
+  #stopped = false;
+  dials = 0;
+  failures = 0;
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+  }
+
+  /** An address from the configuration: kept for ever. */
+  configure(address: Multiaddr, nowMs: number): void {
+    this.#add(address, undefined, nowMs, true);
+  }
+
+  /** An address that an agent gave of itself, or that was discovered. Used only where none was configured. */
+  learn(agent: AgentIndex, addresses: readonly Multiaddr[], nowMs: number): void {
+    const own = [...this.#targets.values()].filter((t) => t.agent === agent);
+    if (own.some((t) => t.configured)) return;
+    let room = learnedPerAgent - own.length;
+    for (const address of addresses) {
+      if (room <= 0) return;
+      if (!this.#targets.has(bare(address))) room--;
+      this.#add(address, agent, nowMs, false);
+    }
+  }
+
+  /** Call a few times a second. */
+  tick(nowMs: number): void {
+    if (this.#stopped) return;
+    for (const target of this.#targets.values()) {
+      if (target.dialling || target.isSelf || nowMs < target.nextAt) continue;
+      if (target.agent !== undefined && this.#options.hasConnection(target.agent)) {
+        target.backoff.reset();
+        // A moment's grace after a loss: the peer may dial us just now.
+        target.nextAt = nowMs + this.#options.random.between(0, baseMs);
+        continue;
+      }
+      target.dialling = true;
+      this.dials++;
+      this.#dial(target).then(
+        () => {
+          target.dialling = false;
+        },
+        (cause: Error) => {
+          target.dialling = false;
+          this.failures++;
+          this.#failed(target, cause);
+        },
+      );
+      target.nextAt = nowMs + target.backoff.next();
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #dial(target: Target): Promise<void> {
+    const connection = await this.#options.dial(target.address, AbortSignal.timeout(dialTimeoutMs));
+    const agent = this.#options.agentOf(connection);
+    if (agent !== undefined) target.agent = agent;
+    target.lastComplaint = '';
+  }
+
+  #failed(target: Target, cause: Error): void {
+    if (cause.name === 'InvalidPeerIdError' || /dial self/i.test(cause.message)) {
+      target.isSelf = true;
+      return;
+    }
+    // The TCP connection stood and the talk ended before anybody was named. Nobody can tell why from here, but it
+    // is nearly always this, and a person should not have to know what an EncryptionFailedError is.
+    const handshake = /Encrypt|Muxer|UnexpectedEOF|StreamReset|StreamState|ConnectionClosed/.test(cause.name);
+    const text = handshake
+      ? `${target.text} ended the handshake: most likely its mesh key (mesh.psk) differs from ours, or our key is not on its list of agents`
+      : `${target.text} does not answer: ${cause.message}`;
+    if (handshake) this.#options.handshakeFailed(target.text);
+    if (text === target.lastComplaint) return;
+    target.lastComplaint = text;
+    if (handshake) this.#options.log.warn({ address: target.text, error: cause.name }, text);
+    else this.#options.log.debug({ address: target.text, error: cause.name }, text);
+  }
+
+  #add(address: Multiaddr, agent: AgentIndex | undefined, nowMs: number, configured: boolean): void {
+    const key = bare(address);
+    const known = this.#targets.get(key);
+    if (known !== undefined) {
+      if (agent !== undefined) known.agent ??= agent;
+      return;
+    }
+    this.#targets.set(key, {
+      address,
+      text: key,
+      configured,
+      agent,
+      backoff: new Backoff(baseMs, capMs, this.#options.random),
+      nextAt: nowMs + this.#options.random.between(0, baseMs),
+      dialling: false,
+      isSelf: false,
+      lastComplaint: '',
+    });
+  }
+}
+
+interface Target {
+  readonly address: Multiaddr;
+  readonly text: string;
+  readonly configured: boolean;
+  readonly backoff: Backoff;
+  agent: AgentIndex | undefined;
+  nextAt: number;
+  dialling: boolean;
+  isSelf: boolean;
+  lastComplaint: string;
+}
+
+const bare = (address: Multiaddr): string => address.toString().replace(/\/p2p\/[^/]+$/, '');

@@ -1,0 +1,133 @@
+import { createHash, type KeyObject } from 'node:crypto';
+import { type GossipSub, gossipsub, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
+import type { AgentIndex } from '../../base/ids.ts';
+import type { HealthDigest } from '../../core/health/digest.ts';
+import type { Deliver } from '../../driver/ports.ts';
+import type { Bounds } from '../../wire/codec.ts';
+import { decodeDigest, digestMaxBytes, encodeDigest } from '../../wire/gossip.ts';
+import type { MeshLog } from './admission.ts';
+
+export interface GossipCounters {
+  published: number;
+  /** Digests that could not be handed to anyone. */
+  unheard: number;
+  accepted: number;
+  /** Known already, or older than what is known. */
+  stale: number;
+  otherPlan: number;
+  garbage: number;
+}
+
+export interface GossipOptions {
+  readonly self: AgentIndex;
+  readonly topic: string;
+  readonly plan: Uint8Array;
+  readonly bounds: Bounds;
+  readonly key: KeyObject;
+  readonly keyOf: (agent: AgentIndex) => KeyObject | undefined;
+  readonly nameOf: (peerId: string) => string;
+  readonly deliver: Deliver;
+  readonly log: MeshLog;
+  readonly garbage: (peer: string, text: string) => void;
+}
+
+/**
+ * gossipsub with the settings that a small closed fleet wants. Messages carry no libp2p signature: a digest is
+ * signed by its origin already. The colocation score is off, because more than ten agents behind one address (a
+ * simulation, NAT, containers) would silently prune one another.
+ */
+export function gossipService(topic: string): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    globalSignaturePolicy: 'StrictNoSign',
+    allowPublishToZeroTopicPeers: true,
+    ignoreDuplicatePublishError: true,
+    fallbackToFloodsub: false,
+    floodPublish: true,
+    emitSelf: false,
+    doPX: false,
+    allowedTopics: [topic],
+    maxInboundDataLength: digestMaxBytes + 1024,
+    maxOutboundBufferSize: 1024 * 1024,
+    maxTopicBytesPerPeer: 16 * 1024,
+    scoreParams: { IPColocationFactorWeight: 0 },
+    msgIdFn: (message) => Uint8Array.from(createHash('sha256').update(message.data).digest().subarray(0, 20)),
+  });
+}
+
+/**
+ * One topic per cell; digests signed by their origin, verified before they are taken in or passed on; last writer
+ * wins by (bootCounter, sequence), never by a wall clock. Best effort: nothing rests on it.
+ */
+export class GossipChannel {
+  readonly #options: GossipOptions;
+  readonly #newest: { bootCounter: number; sequence: number }[] = [];
+  #service: GossipSub | undefined;
+  #last: Uint8Array | undefined;
+  readonly counters: GossipCounters = { published: 0, unheard: 0, accepted: 0, stale: 0, otherPlan: 0, garbage: 0 };
+
+  constructor(options: GossipOptions) {
+    this.#options = options;
+  }
+
+  /** Call when the node has started: gossipsub subscribes to nothing before. */
+  attach(service: GossipSub): void {
+    this.#service = service;
+    service.topicValidators.set(this.#options.topic, (neighbour, message) =>
+      this.take(message.data, this.#options.nameOf(neighbour.toString())),
+    );
+    service.subscribe(this.#options.topic);
+  }
+
+  /** Our last digest as it was published, for a peer that was not there. */
+  get last(): Uint8Array | undefined {
+    return this.#last;
+  }
+
+  publish(digest: HealthDigest): void {
+    const bytes = encodeDigest(digest, this.#options.plan, this.#options.topic, this.#options.key);
+    if (bytes.length > digestMaxBytes) {
+      this.counters.unheard++;
+      this.#options.log.warn({ bytes: bytes.length }, 'our health digest is too long to be gossiped');
+      return;
+    }
+    this.#last = bytes;
+    this.counters.published++;
+    this.#service?.publish(this.#options.topic, bytes).then(
+      (result) => {
+        if (result.recipients.length === 0) this.counters.unheard++;
+      },
+      (cause: Error) => {
+        this.counters.unheard++;
+        this.#options.log.debug({ cause: cause.message }, 'a digest was not published');
+      },
+    );
+  }
+
+  /** Judges bytes from `neighbour` and delivers what is new. Accept is also what lets gossipsub pass it on. */
+  take(bytes: Uint8Array, neighbour: string): TopicValidatorResult {
+    const { plan, topic, bounds, keyOf, self } = this.#options;
+    const result = decodeDigest(bytes, plan, topic, bounds, keyOf);
+    if (!result.ok) {
+      if (result.error.reason === 'other-plan') {
+        this.counters.otherPlan++;
+        return TopicValidatorResult.Ignore;
+      }
+      this.counters.garbage++;
+      this.#options.garbage(neighbour, `passed on a digest that is ${result.error.reason}: ${result.error.text}`);
+      return TopicValidatorResult.Reject;
+    }
+    const digest = result.value;
+    const known = this.#newest[digest.agent];
+    if (digest.agent === self || (known !== undefined && !isNewer(digest, known))) {
+      this.counters.stale++;
+      return TopicValidatorResult.Ignore;
+    }
+    this.#newest[digest.agent] = { bootCounter: digest.bootCounter, sequence: digest.sequence };
+    this.counters.accepted++;
+    this.#options.deliver({ kind: 'digest-received', digest });
+    return TopicValidatorResult.Accept;
+  }
+}
+
+const isNewer = (a: HealthDigest, b: { bootCounter: number; sequence: number }): boolean =>
+  a.bootCounter > b.bootCounter || (a.bootCounter === b.bootCounter && a.sequence > b.sequence);

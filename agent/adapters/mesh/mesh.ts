@@ -1,0 +1,331 @@
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import type { AgentId, AgentIndex } from '../../base/ids.ts';
+import { Random } from '../../base/random.ts';
+import type { Deliver, MeshPort } from '../../driver/ports.ts';
+import type { Bounds } from '../../wire/codec.ts';
+import { healthTopic } from '../../wire/gossip.ts';
+import type { Roster } from '../../wire/roster.ts';
+import { planStamp, preamble } from '../../wire/version.ts';
+import { readAddress } from './address.ts';
+import { Admission, type MeshLog, RefusalLedger, type RefusalReason } from './admission.ts';
+import { Dialer } from './dialer.ts';
+import { bulkProtocol, DirectChannel, type DirectCounters, probeProtocol } from './direct-channel.ts';
+import { GossipChannel, type GossipCounters } from './gossip-channel.ts';
+import { peerIdOf, readAgentKey } from './identity.ts';
+import { createNode, type MeshNode } from './libp2p-node.ts';
+import type { Connection, Stream } from './libp2p-types.ts';
+
+export interface MeshOptions {
+  readonly self: AgentIndex;
+  readonly site: string;
+  readonly cell: string;
+  readonly planHash: string;
+  /** Ed25519, PEM, PKCS8. */
+  readonly privateKeyPem: string;
+  /** The text of `mesh.psk`: `/key/swarm/psk/1.0.0/`, `/base16/`, 64 hex digits, a line each. */
+  readonly psk: string;
+  /** Verified already (`verifyRoster`). */
+  readonly roster: Roster;
+  /** The plan's agents: index → name. */
+  readonly agentIds: readonly AgentId[];
+  /** How many duties, checks and models the plan has; indices beyond are refused. */
+  readonly bounds: Omit<Bounds, 'agents'>;
+  /** `host:port` or multiaddrs. Port 0 takes a free one. */
+  readonly listen: readonly string[];
+  /** Addresses to tell others instead of those that we listen at (NAT, containers). */
+  readonly announce?: readonly string[];
+  /** `host:port` or multiaddrs, with or without a key; our own address among them does no harm. */
+  readonly peers: readonly string[];
+  readonly mdns: boolean;
+  readonly deliver: Deliver;
+  readonly log: MeshLog;
+}
+
+export interface MeshCounters {
+  /** Strangers and garbage, by reason; `intruder-refused` tells of them at a bounded rate. */
+  readonly refused: Readonly<Record<RefusalReason, number>>;
+  readonly direct: Readonly<DirectCounters>;
+  readonly gossip: Readonly<GossipCounters>;
+  readonly connections: number;
+  readonly dials: number;
+  readonly dialFailures: number;
+  /** Dials that ended within the handshake: their mesh key differs, or we are not on their list. */
+  readonly handshakesFailed: number;
+  /** Connections that the other side ended right after the handshake: we are not on its list. */
+  readonly turnedAway: number;
+}
+
+export interface Mesh {
+  readonly port: MeshPort;
+  readonly peerId: string;
+  /** Where this agent can be reached, as multiaddrs with its peer id. */
+  addresses(): readonly string[];
+  counters(): MeshCounters;
+  isConnected(agent: AgentIndex): boolean;
+  /** Takes a newer (verified) list of agents while running; who is no longer on it is cut off. */
+  updateRoster(roster: Roster): void;
+  /** Bounded in time; nothing is delivered afterwards. */
+  stop(): Promise<void>;
+}
+
+const tickMs = 200;
+const stopTimeoutMs = 3_000;
+/** An outbound connection that ends this soon without a word was turned away. */
+const turnedAwayMs = 2_000;
+
+/**
+ * Starts this agent's place in the mesh: one libp2p node, admission by the signed list, direct streams, gossip, and
+ * the dialling that keeps them up. Rejects (with words for people) only for what no running can mend: a key that is
+ * not the one on the list, an address that cannot be listened at, an unreadable mesh key.
+ */
+export async function startMesh(options: MeshOptions): Promise<Mesh> {
+  const mesh = new RunningMesh(options);
+  await mesh.start();
+  return mesh;
+}
+
+class RunningMesh implements Mesh {
+  readonly #options: MeshOptions;
+  readonly #admission: Admission;
+  readonly #ledger: RefusalLedger;
+  readonly #direct: DirectChannel;
+  readonly #gossip: GossipChannel;
+  readonly #dialer: Dialer;
+  readonly #deliver: Deliver;
+  readonly #nodeOptions: Parameters<typeof createNode>[0];
+  readonly peerId: string;
+  readonly port: MeshPort;
+  #node: MeshNode | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #stopped = false;
+  #handshakesFailed = 0;
+  #turnedAway = 0;
+  readonly #identifying = new WeakSet<Connection>();
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+    const { log, self, agentIds, roster, site } = options;
+    const key = readAgentKey(options.privateKeyPem);
+    this.peerId = key.peerId;
+    const name = agentIds[self];
+    const entry = roster.agents.find((a) => a.id === name);
+    if (entry === undefined) throw new Error(`agent "${name}" is not on the list of agents: enrol it first`);
+    if (peerIdOf(entry) !== key.peerId) {
+      throw new Error(
+        `the key of agent "${name}" is not the one on the list of agents: enrol it again, or use its key`,
+      );
+    }
+    this.#deliver = (input) => {
+      if (!this.#stopped) options.deliver(input);
+    };
+    this.#ledger = new RefusalLedger((reason, peer, count, text) => {
+      log.warn({ reason, peer, count }, text);
+      this.#deliver({ kind: 'intruder-refused', reason, peer, count });
+    });
+    const refuse = (reason: RefusalReason, peer: string, text: string): void =>
+      this.#ledger.record(performance.now(), reason, peer, text);
+    const garbage = (peer: string, text: string): void => refuse('garbage', peer, `garbage from ${peer}: ${text}`);
+    this.#admission = new Admission(roster, agentIds, refuse);
+    const random = new Random(randomBytes(8).toString('hex'), 'mesh');
+    const bounds = { ...options.bounds, agents: agentIds.length };
+    const topic = healthTopic(site, options.cell);
+    this.#gossip = new GossipChannel({
+      self,
+      topic,
+      plan: planStamp(options.planHash),
+      bounds,
+      key: key.node,
+      keyOf: (agent) => this.#admission.keyOf(agent),
+      nameOf: (peer) => {
+        const agent = this.#admission.agentOf(peer);
+        return agent === undefined ? peer : (agentIds[agent] ?? peer);
+      },
+      deliver: this.#deliver,
+      log,
+      garbage,
+    });
+    this.#direct = new DirectChannel({
+      self,
+      agentIds,
+      own: preamble(site, options.planHash, agentIds),
+      bounds,
+      random: random.fork('streams'),
+      deliver: this.#deliver,
+      log,
+      garbage,
+      digestArrived: (bytes, peer) => {
+        this.#gossip.take(bytes, peer);
+      },
+      lastDigest: () => this.#gossip.last,
+    });
+    this.#dialer = new Dialer({
+      random: random.fork('dials'),
+      log,
+      dial: async (address, signal) => {
+        if (this.#node === undefined) throw new Error('the mesh is stopped');
+        return await this.#node.dial(address, { signal });
+      },
+      agentOf: (connection) => this.#admission.agentOf(connection.remotePeer.toString()),
+      hasConnection: (agent) => agent === self || this.#direct.hasConnection(agent),
+      handshakeFailed: () => {
+        this.#handshakesFailed++;
+      },
+    });
+    this.port = {
+      send: (to, message) => this.#direct.send(to, message),
+      publish: (digest) => this.#gossip.publish(digest),
+    };
+    this.#nodeOptions = {
+      privateKey: key.libp2p,
+      psk: options.psk,
+      site,
+      topic,
+      listen: options.listen.map((text) => readAddress(text).toString()),
+      announce: (options.announce ?? []).map((text) => readAddress(text).toString()),
+      mdns: options.mdns,
+      admission: this.#admission,
+      size: roster.agents.length,
+      wrongKey: (address, how) =>
+        refuse(
+          'wrong-mesh-key',
+          address,
+          how === 'none'
+            ? `a stranger at ${address} knocked without a mesh key`
+            : `a stranger at ${address} knocked with another mesh key (mesh.psk differs)`,
+        ),
+    };
+    for (const text of options.peers) this.#dialer.configure(readAddress(text), performance.now());
+  }
+
+  async start(): Promise<void> {
+    const node = await createNode(this.#nodeOptions).catch((cause: Error) => {
+      throw new Error(`the mesh cannot be set up: ${cause.message}`, { cause });
+    });
+    this.#node = node;
+    node.addEventListener('connection:open', (event) => this.#opened(event.detail));
+    node.addEventListener('connection:close', (event) => this.#closed(event.detail));
+    node.addEventListener('peer:identify', ({ detail }) => {
+      const agent = this.#admission.agentOf(detail.peerId.toString());
+      if (agent !== undefined) this.#dialer.learn(agent, detail.listenAddrs, performance.now());
+    });
+    node.addEventListener('peer:discovery', ({ detail }) => {
+      const agent = this.#admission.agentOf(detail.id.toString());
+      if (agent !== undefined) this.#dialer.learn(agent, detail.multiaddrs, performance.now());
+    });
+    const accept = (bulk: boolean) => (stream: Stream, connection: Connection) => {
+      const agent = this.#admission.agentOf(connection.remotePeer.toString());
+      // Enrolled, but not in our plan yet: it may stay, it has no number here to speak under.
+      if (agent === undefined) stream.abort(new Error('this agent is not in the site file that we run'));
+      else this.#direct.streamOpened(agent, stream, bulk);
+    };
+    const limits = { maxInboundStreams: 4, maxOutboundStreams: 4 };
+    await node.handle(probeProtocol, accept(false), limits);
+    await node.handle(bulkProtocol, accept(true), limits);
+    try {
+      await node.start();
+      this.#gossip.attach(node.services.gossip);
+    } catch (cause) {
+      await this.stop();
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`the mesh cannot listen at ${this.#options.listen.join(', ')}: ${reason}`, { cause });
+    }
+    // Not unref'd: an agent without a mesh timer would be one that nobody hears of again.
+    this.#timer = setInterval(() => this.#tick(), tickMs);
+  }
+
+  addresses(): readonly string[] {
+    return this.#node?.getMultiaddrs().map((address) => address.toString()) ?? [];
+  }
+
+  counters(): MeshCounters {
+    return {
+      refused: { ...this.#ledger.totals },
+      direct: { ...this.#direct.counters, dropped: { ...this.#direct.counters.dropped } },
+      gossip: { ...this.#gossip.counters },
+      connections: this.#node?.getConnections().length ?? 0,
+      dials: this.#dialer.dials,
+      dialFailures: this.#dialer.failures,
+      handshakesFailed: this.#handshakesFailed,
+      turnedAway: this.#turnedAway,
+    };
+  }
+
+  isConnected(agent: AgentIndex): boolean {
+    return this.#direct.isConnected(agent);
+  }
+
+  updateRoster(roster: Roster): void {
+    const removed = this.#admission.replace(roster);
+    for (const connection of this.#node?.getConnections() ?? []) {
+      if (!removed.includes(connection.remotePeer.toString())) continue;
+      connection.abort(new Error('no longer on the list of agents'));
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#dialer.stop();
+    this.#direct.stop();
+    const node = this.#node;
+    if (node === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, stopTimeoutMs);
+    await Promise.race([Promise.resolve(node.stop()).catch(() => {}), promise]);
+    clearTimeout(timer);
+    for (const connection of node.getConnections()) connection.abort(new Error('stopped'));
+  }
+
+  #opened(connection: Connection): void {
+    const agent = this.#admission.agentOf(connection.remotePeer.toString());
+    if (this.#stopped || agent === undefined) return;
+    this.#direct.connectionOpened(agent, connection);
+  }
+
+  #closed(connection: Connection): void {
+    const peer = connection.remotePeer.toString();
+    const agent = this.#admission.agentOf(peer);
+    const { open, close } = connection.timeline;
+    if (connection.direction === 'outbound' && !this.#stopped && agent !== undefined) {
+      const short = (close ?? Date.now()) - open < turnedAwayMs;
+      if (short && !this.#direct.isConnected(agent)) {
+        this.#turnedAway++;
+        this.#options.log.info(
+          { peer: this.#options.agentIds[agent] },
+          `${this.#options.agentIds[agent]} ended the connection right after the handshake: our key may not be on its list of agents`,
+        );
+      }
+    }
+    if (agent !== undefined) this.#direct.connectionClosed(agent, connection);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    this.#ticks++;
+    this.#dialer.tick(now);
+    if (this.#ticks % 5 === 0) {
+      this.#ledger.tick(now);
+      this.#direct.tick();
+    }
+    if (this.#ticks % 25 === 0) this.#mendGossip();
+  }
+
+  // libp2p asks a new peer once which protocols it speaks; if that one question is lost, gossip never reaches it.
+  #mendGossip(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const heard = new Set(node.services.gossip.getPeers().map((peer) => peer.toString()));
+    for (const connection of node.getConnections()) {
+      if (heard.has(connection.remotePeer.toString()) || Date.now() - connection.timeline.open < 5_000) continue;
+      if (this.#identifying.has(connection)) continue;
+      this.#identifying.add(connection);
+      node.services.identify
+        .identify(connection, { signal: AbortSignal.timeout(5_000) })
+        .catch((cause: Error) => this.#options.log.debug({ cause: cause.message }, 'a peer was not identified'))
+        .finally(() => this.#identifying.delete(connection));
+    }
+  }
+}
