@@ -195,32 +195,31 @@ class OnnxRunner {
 
   async #score(session: ScoringSession, job: Job): Promise<void> {
     const threshold = this.#model?.manifest.threshold.value ?? Number.POSITIVE_INFINITY;
+    let value: number;
+    let shares: Float32Array;
     try {
-      const { scores, contributions } = await session.run(job.window, 1);
-      const value = scores[0];
-      if (value === undefined || !Number.isFinite(value)) throw new Error(`the score is ${value}`);
-      this.#failures = 0;
-      this.#scored++;
-      if (this.#stopped) return;
-      this.#deliver({
-        kind: 'score-computed',
-        model: this.spec.index,
-        score: {
-          value,
-          threshold,
-          contributions: this.#order
-            .map((signal, channel) => ({ signal, share: contributions[channel] ?? 0 }))
-            .sort((a, b) => b.share - a.share),
-        },
-        windowEnd: job.end,
-      });
+      const run = await session.run(job.window, 1);
+      value = run.scores[0] ?? Number.NaN;
+      shares = run.contributions;
+      if (!Number.isFinite(value)) throw new Error(`the score is ${value}`);
     } catch (cause) {
       this.#failures++;
       const text = cause instanceof Error ? cause.message : String(cause);
       if (this.#failures >= patience) {
         this.#refuse(problem('runtime-failed', `${this.spec.file}: scoring failed ${patience} times: ${text}`));
       }
+      return;
     }
+    this.#failures = 0;
+    this.#scored++;
+    if (this.#stopped) return;
+    const contributions = this.#order.map((signal, channel) => ({ signal, share: shares[channel] ?? 0 }));
+    this.#deliver({
+      kind: 'score-computed',
+      model: this.spec.index,
+      score: { value, threshold, contributions: contributions.sort((a, b) => b.share - a.share) },
+      windowEnd: job.end,
+    });
   }
 
   #refuse({ code, message }: ModelProblem): void {
