@@ -1,5 +1,5 @@
-import { connect, type Socket } from 'node:net';
 import type { Connection, Tag } from '../../driver/bindings.ts';
+import { dial } from './dial.ts';
 import { KeepConnected, pause, reasonOf, type Session } from './keep-connected.ts';
 import { decodeWords, parseRegister, planBlocks, type RegisterBlock, type RegisterTag } from './register-block.ts';
 import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
@@ -202,27 +202,4 @@ async function request(reader: Reader, block: RegisterBlock): Promise<readonly (
     case 'holding':
       return (await reader.readHoldingRegisters(block.offset, block.length)).data;
   }
-}
-
-/** An open socket, or an error within `ms`. */
-function dial(host: string, port: number, ms: number, signal: AbortSignal): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true });
-    const fail = (error: Error) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-      socket.destroy();
-      reject(error);
-    };
-    const stop = () => fail(new Error('stopped'));
-    const timer = setTimeout(() => fail(new Error(`${host}:${port}: no connection within ${ms} ms`)), ms);
-    signal.addEventListener('abort', stop, { once: true });
-    socket.once('error', fail);
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-      socket.off('error', fail);
-      resolve(socket);
-    });
-  });
 }

@@ -4,6 +4,7 @@ import type * as UA from 'node-opcua-client';
 import { type Instant, type WallTime, wallTime } from '../../base/time.ts';
 import type { Quality, Sample } from '../../core/health/signal.ts';
 import type { Connection } from '../../driver/bindings.ts';
+import { dial } from './dial.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
 import { readSecret } from './secret.ts';
 import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
@@ -73,6 +74,7 @@ export class OpcUaSource implements PlcSource {
 
   async #open(signal: AbortSignal): Promise<Session> {
     const { connection, tags, log, pki } = this.#options;
+    await reach(connection.endpoint, this.#timing.connectMs, signal);
     const ua = await loadDriver();
     const client = await createClient(ua, connection, pki, this.#timing);
     let over: (reason: string) => void = () => {};
@@ -230,6 +232,17 @@ const monitoring = (ua: typeof UA): UA.MonitoringParametersOptions => ({
     deadbandValue: 0,
   }),
 });
+
+/**
+ * Knocks before the driver is loaded: a controller that is off costs no memory here, and the reason is the system's
+ * own word (ECONNREFUSED, EHOSTUNREACH), where the driver says only that it did not work.
+ */
+async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
+  const url = URL.parse(endpoint);
+  if (url === null || url.hostname === '') throw new Error(`${endpoint} is no endpoint: expected opc.tcp://host:port`);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  (await dial(host, url.port === '' ? 4840 : Number(url.port), ms, signal)).destroy();
+}
 
 let loading: Promise<typeof UA> | undefined;
 
