@@ -234,7 +234,11 @@ export const contentHash = (e: Pick<Envelope, 'type' | 'boot' | 'ts' | 'data'>):
 /** Why bytes were not taken, in words for people. */
 export interface WireFault {
   readonly reason: string;
+  /** Its place in a stream, where at least that could be read: such a record is poison, not garbage. */
+  readonly place?: { readonly stream: string; readonly seq: number; readonly prev: string } | undefined;
 }
+
+const placeSchema = z.object({ stream: streamId, seq, prev: hash });
 
 const parseJson = (bytes: Uint8Array | string, limit: number): Result<unknown, WireFault> => {
   if (bytes.length > limit) return err({ reason: `too large: ${bytes.length} bytes, at most ${limit}` });
@@ -276,7 +280,8 @@ export const decodeLog = (
     return hello.success ? ok({ hello: hello.data }) : err({ reason: why(hello.error) });
   }
   const envelope = envelopeSchema.safeParse(json.value);
-  return envelope.success ? ok({ envelope: envelope.data }) : err({ reason: why(envelope.error) });
+  if (envelope.success) return ok({ envelope: envelope.data });
+  return err({ reason: why(envelope.error), place: placeSchema.safeParse(json.value).data });
 };
 
 /** Reads the body of an envelope. An unknown version or type is a fault: its bytes go to quarantine, replayable. */

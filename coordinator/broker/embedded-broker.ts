@@ -180,7 +180,9 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
       return session?.subscribe.some((pattern) => covers(pattern, packet.topic)) === true ? packet : null;
     },
   });
-  broker.on('connectionError', (client) => {
+  broker.on('connectionError', (client, error) => {
+    // Version 5 is asked for first by every agent of ours and refused by Aedes: an answer, not a stranger.
+    if ((error as { errorCode?: number }).errorCode === 1) return;
     if (!gates.get(client.conn)?.tripped) refuse('not-mqtt', addressOf(client), '');
   });
   broker.on('clientError', () => {});

@@ -152,10 +152,10 @@ export function openSqliteStore(path: string): Store {
   return {
     id,
     epoch: () => epoch,
-    raiseEpoch() {
-      put('epoch', String(epoch + 1));
-      epoch++;
-      return epoch;
+    raiseEpoch(to) {
+      if (to <= epoch) return;
+      put('epoch', String(to));
+      epoch = to;
     },
     transaction(work) {
       db.exec('BEGIN IMMEDIATE');
@@ -472,6 +472,19 @@ export function openSqliteStore(path: string): Store {
       gaps: get<{ n: number }>('SELECT COUNT(*) AS n FROM gap')?.n ?? 0,
       quarantined: get<{ n: number }>('SELECT COALESCE(SUM(n), 0) AS n FROM quarantine_count')?.n ?? 0,
     }),
+    prune(now) {
+      const year = now - 366 * 86_400_000;
+      const month = now - 31 * 86_400_000;
+      run('DELETE FROM applied WHERE id IN (SELECT id FROM applied WHERE at < ? LIMIT 5000)', year);
+      run(
+        'DELETE FROM event WHERE cursor IN (SELECT cursor FROM event WHERE received_at < ? ORDER BY cursor LIMIT 5000)',
+        year,
+      );
+      run('DELETE FROM run_entry WHERE n IN (SELECT n FROM run_entry WHERE ts < ? ORDER BY n LIMIT 5000)', year);
+      run('DELETE FROM incident WHERE ts < ?', year);
+      run('DELETE FROM gap WHERE received_at < ?', year);
+      run('DELETE FROM reading WHERE (tag, at) IN (SELECT tag, at FROM reading WHERE at < ? LIMIT 5000)', month);
+    },
     close: () => db.close(),
   };
 }

@@ -20,7 +20,8 @@ export interface Store {
   /** Identity of this store for acknowledgements, and how often it was found to be older than its agents recall. */
   readonly id: string;
   epoch(): number;
-  raiseEpoch(): number;
+  /** Sets a higher epoch; a lower one is refused silently. */
+  raiseEpoch(to: number): void;
   /** All or nothing. A throw inside undoes everything and comes out again. */
   transaction<T>(work: () => T): T;
   /** A part of a transaction that may fail alone. */
@@ -57,6 +58,8 @@ export interface Store {
   gaps(limit: number): readonly GapRow[];
   quarantineRows(limit: number): readonly QuarantineRow[];
   counts(): StoreCounts;
+  /** Forgets what is older than its time: readings after 30 days, all else after a year. Bounded work per call. */
+  prune(now: number): void;
   close(): void;
 }
 

@@ -124,22 +124,22 @@ export class OutboxPolicy {
       return;
     }
 
-    const rewound = !sameStore || ack.epoch > cursor.epoch;
+    const elsewhere = !sameStore || ack.epoch > cursor.epoch;
     // Below our cursor in the same epoch: an old message that came late, or a store restored from a copy. The second
     // finds out from our hello, which names what it acknowledged before, and raises its epoch.
-    if (!rewound && ack.upTo < cursor.upTo) return this.#ignore('stale');
+    if (!elsewhere && ack.upTo < cursor.upTo) return this.#ignore('stale');
 
     this.#heardAt = now;
-    const progressed = rewound || ack.upTo > cursor.upTo;
+    const progressed = elsewhere || ack.upTo > cursor.upTo;
     if (progressed) {
       this.#cursor = { store: ack.store, epoch: ack.epoch, upTo: ack.upTo, chain: ack.chain };
-      out.push({ kind: 'advance', cursor: this.#cursor, rewound });
+      out.push({ kind: 'advance', cursor: this.#cursor, rewound: ack.upTo < (cursor?.upTo ?? 0) });
     }
     const answersHello = this.#awaiting;
     this.#awaiting = false;
     this.#answered = true;
     this.#helloTries = 0;
-    if (rewound || (answersHello && ack.want.length === 0)) {
+    if (elsewhere || (answersHello && ack.want.length === 0)) {
       this.#forgetInFlight();
       this.#sentTo = ack.upTo;
     } else {
