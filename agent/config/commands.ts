@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { explainSite } from './explain.ts';
+import { didYouMean } from './nearest.ts';
+import { formatProblems, hasErrors } from './problem.ts';
+import { checkSite } from './site-file.ts';
+import type { SiteLayout } from './site-init.ts';
+import { siteJsonSchema } from './site-schema.ts';
+
+/** `millwright site …`: each gives the exit code, 0 well, 1 mistakes in a file, 2 wrong use. */
+
+export function checkCommand(file: string, options: { readonly json?: boolean }): number {
+  const { site, problems } = checkSite(file);
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok: site !== undefined, hash: site?.plan.hash, problems })}\n`);
+  } else {
+    if (problems.length > 0) process.stdout.write(`${formatProblems(problems)}\n`);
+    const errors = problems.filter((problem) => problem.severity === 'error').length;
+    process.stdout.write(
+      site === undefined
+        ? `${file}: ${errors} ${errors === 1 ? 'mistake' : 'mistakes'}\n`
+        : `${file}: good: ${site.plan.agents.length} agents, ${site.plan.duties.length} duties, ${site.plan.checks.length} checks, ${site.plan.workflows.length} workflows, ${site.plan.alarms.length} alarms\n`,
+    );
+  }
+  return hasErrors(problems) ? 1 : 0;
+}
+
+export function explainCommand(file: string, thing: string | undefined): number {
+  const { site, model, problems } = checkSite(file);
+  if (site === undefined || model === undefined) {
+    process.stderr.write(`${formatProblems(problems)}\n`);
+    return 1;
+  }
+  const text = explainSite(site, model, thing);
+  if (text === undefined) {
+    process.stderr.write(`There is no thing "${thing}"${didYouMean(thing ?? '', [...model.byName.keys()])}\n`);
+    return 2;
+  }
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+export function schemaCommand(): number {
+  process.stdout.write(`${JSON.stringify(siteJsonSchema(), null, 2)}\n`);
+  return 0;
+}
+
+export async function initCommand(
+  file: string,
+  options: { readonly out: string; readonly force?: boolean; readonly layout?: string },
+): Promise<number> {
+  const { formatInitError, initSite, layoutSchema } = await import('./site-init.ts');
+  let layout: SiteLayout = {};
+  if (options.layout !== undefined) {
+    try {
+      const parsed = layoutSchema.safeParse(JSON.parse(readFileSync(options.layout, 'utf8')));
+      if (!parsed.success) {
+        process.stderr.write(`${options.layout}: ${z.prettifyError(parsed.error)}\n`);
+        return 1;
+      }
+      layout = parsed.data;
+    } catch (error) {
+      process.stderr.write(`${options.layout}: ${(error as Error).message}\n`);
+      return 1;
+    }
+  }
+  const made = initSite({ site: file, out: options.out, force: options.force ?? false, layout });
+  if (!made.ok) {
+    process.stderr.write(`${formatInitError(made.error)}\n`);
+    return 1;
+  }
+  const { folder, agents } = made.value;
+  process.stdout.write(
+    `Made ${made.value.files.length} files below ${folder.out}, readable by you alone.\n` +
+      `  site.key signs who belongs: keep it off the boxes.\n` +
+      `  Each box gets its folder below agents/ and, two folders up, site.yaml, mesh.psk, roster.json, site.pub.\n` +
+      agents
+        .map(
+          (agent) =>
+            `  millwright agent --config ${agent.file}${agent.keyMadeHere ? '' : '   (key made on the box)'}\n`,
+        )
+        .join('') +
+      `  millwright coordinator --config ${folder.coordinatorFile}\n` +
+      `  or with Debian's broker: mosquitto -c ${folder.mosquittoConf}\n`,
+  );
+  return 0;
+}

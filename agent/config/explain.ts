@@ -1,0 +1,264 @@
+import type { Location, OnlyIn } from '../base/location.ts';
+import type { CheckSpec, Dwell } from '../core/health/check.ts';
+import type { StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
+import type { Connection, Probe, Site } from '../driver/bindings.ts';
+import { formatDuration } from './quantity.ts';
+import type { SiteModel, ThingModel } from './site-model.ts';
+
+/**
+ * Says in words what a site will do about one thing, types expanded and defaults filled in; without a thing, who is
+ * there and who does what. What stands here is read off the compiled plan, not off the file: it is what will happen.
+ */
+export function explainSite(site: Site, model: SiteModel, thing?: string): string | undefined {
+  if (thing === undefined) return overview(site, model);
+  const found = model.byName.get(thing);
+  return found === undefined ? undefined : explainThing(site, found);
+}
+
+function overview({ plan }: Site, model: SiteModel): string {
+  const lines = [`Site ${plan.site}, plan ${plan.hash.slice(0, 12)}`, '', 'Agents'];
+  for (const agent of plan.agents) {
+    const thing = plan.things[agent.thing]!;
+    lines.push(`  ${agent.id}  in cell ${agent.cell}${thing.about === '' ? '' : `: ${thing.about}`}`);
+  }
+  lines.push('', 'Assets');
+  for (const thing of model.things) {
+    if (thing.kind === 'asset') lines.push(`  ${thing.name}${thing.about === '' ? '' : `: ${thing.about}`}`);
+  }
+  lines.push('', 'Duties: each is carried by one agent after convergence, by another when that one dies');
+  for (const duty of plan.duties) lines.push(`  ${duty.id}: ${dutyText({ plan } as Site, duty.index)}`);
+  const counts = `${plan.signals.length} signals, ${plan.checks.length} checks, ${plan.models.length} models, ${plan.workflows.length} workflows, ${plan.alarms.length} alarms`;
+  lines.push('', `${counts}. More: millwright site explain FILE THING`);
+  return lines.join('\n');
+}
+
+function explainThing(site: Site, thing: ThingModel): string {
+  const { plan } = site;
+  const lines: string[] = [];
+  const kind = thing.kind === 'site' ? 'the site itself' : `${thing.kind === 'agent' ? 'agent' : 'asset'}`;
+  const types = thing.types.length === 0 ? '' : `, is ${thing.types.join(' and ')}`;
+  lines.push(
+    `${thing.name}: ${thing.about === '' ? kind : `${thing.about} (${kind}${types})`}${thing.about === '' ? types : ''}`,
+  );
+  const connection = site.connections.get(thing.index);
+  if (connection !== undefined) lines.push(`  Reached over ${connectionText(connection)}.`);
+  if (thing.source !== undefined) lines.push(`  Read through ${thing.source}.`);
+  if (thing.needs.length > 0) lines.push(`  Needs ${thing.needs.join(', ')}.`);
+  if (thing.labels.size > 0) lines.push(`  Labels ${[...thing.labels].map(([k, v]) => `${k}=${v}`).join(', ')}.`);
+  const section = (title: string, items: readonly string[]): void => {
+    if (items.length > 0)
+      lines.push('', `  ${title}`, ...items.map((item) => `    ${item.replaceAll('\n', '\n    ')}`));
+  };
+  const mine = <T extends { readonly thing: number | undefined }>(all: readonly T[]): T[] =>
+    all.filter((one) => one.thing === thing.index);
+
+  section(
+    'Duties',
+    mine(plan.duties).map((duty) => `${duty.id}: ${dutyText(site, duty.index)}`),
+  );
+  section(
+    'Signals',
+    mine(plan.signals).map((signal) => {
+      const tag = site.tags.get(signal.index)!;
+      const scale =
+        tag.scale === undefined
+          ? ''
+          : `, raw ${tag.scale.rawLo}..${tag.scale.rawHi} is ${tag.scale.lo}..${tag.scale.hi}${signal.unit === undefined ? '' : ` ${signal.unit}`}`;
+      const states =
+        signal.states === undefined
+          ? ''
+          : `, ${[...signal.states].map(([code, name]) => `${code} ${name}`).join(', ')}`;
+      const accept = signal.acceptUncertain ? ', uncertain counts as good' : '';
+      return `${signal.id}: ${signal.unit ?? tag.type} at ${tag.address}, every ${formatDuration(signal.everyMs)}, stale after ${formatDuration(signal.freshMs)}${scale}${states}${accept}`;
+    }),
+  );
+  section(
+    'Checks',
+    mine(plan.checks).map((check) => checkText(site, check)),
+  );
+  section(
+    'Models',
+    mine(plan.models).map((one) => {
+      const inputs = one.inputs.map((input) => `${input.name} from ${plan.signals[input.signal]!.id}`).join(', ');
+      return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`;
+    }),
+  );
+  section(
+    'Workflows',
+    mine(plan.workflows).map((workflow) => workflowText(site, workflow)),
+  );
+  section(
+    'Alarms',
+    mine(plan.alarms).map((alarm) => {
+      const when =
+        alarm.when === undefined
+          ? 'raised when a workflow failed'
+          : `when ${plan.conditions[alarm.when]!.source.trim()}`;
+      const local =
+        alarm.local === undefined ? '' : `\nAt the machine: runs ${alarm.local.join(' ')} raised (or cleared).`;
+      const response = alarm.response === '' ? 'nothing is said to do' : alarm.response;
+      return `${alarm.id} (${alarm.priority}): ${when}.\nCause: ${alarm.cause}. Consequence: ${alarm.consequence}.\nTo do within ${formatDuration(alarm.respondWithinMs)}: ${response}.\nSays so when it cannot judge for ${formatDuration(alarm.blindAfterMs)}. ${where(site, alarm.runsOn)}${local}`;
+    }),
+  );
+  section(
+    'Exceptions',
+    thing.exceptions.map((one) => `${one.path} is ${one.to}, because: ${one.why}`),
+  );
+  return lines.join('\n');
+}
+
+function dutyText({ plan }: Site, index: number): string {
+  const duty = plan.duties[index]!;
+  const who = duty.eligible.map((agent) => plan.agents[agent]!.id);
+  const by =
+    who.length === plan.agents.length && who.length > 1
+      ? 'any agent'
+      : who.length === 1
+        ? who[0]!
+        : `one of ${who.join(', ')}`;
+  const work = duty.work;
+  switch (work.kind) {
+    case 'poll':
+      return `reads all signals of ${plan.things[work.source]!.id}, by ${by}`;
+    case 'process':
+      return `keeps ${work.argv.join(' ')} running, by ${by}`;
+    case 'schedule':
+      return `starts ${plan.workflows[work.workflow]!.id} at its times (${plan.workflows[work.workflow]!.at}), by ${by}`;
+    case 'upload':
+      return `sends each new line of ${work.file} to the coordinator, by ${by}`;
+    case 'watch':
+      return `runs the checks of ${plan.things[work.thing]!.id}, by ${by}`;
+  }
+}
+
+function checkText(site: Site, check: CheckSpec): string {
+  const { plan } = site;
+  const raise = dwellText(check.raise, 'readings');
+  const parts: string[] = [];
+  let unit = '';
+  let what: string;
+  if (check.source.kind === 'signal') {
+    const signal = plan.signals[check.source.signal]!;
+    unit = signal.unit === undefined ? '' : ` ${signal.unit}`;
+    what = signal.id;
+    if (check.source.judge === 'staleness') parts.push(`CRIT when ${what} is stale, ${raise}`);
+    if (check.source.judge === 'quality') parts.push(`WARN when ${what} is uncertain, CRIT when it is bad, ${raise}`);
+  } else if (check.source.kind === 'probe') {
+    const probe = check.source.probe as Probe;
+    what = probeText(site, probe);
+    unit = { cpu: ' %', memory: ' %', disk: ' %', temperature: ' °C', 'file-age': ' s' }[probe.kind as string] ?? '';
+    if (check.warn === undefined && check.crit === undefined) parts.push(`CRIT when ${what} fails, ${raise}`);
+  } else what = 'the condition';
+  for (const [grade, limit] of [
+    ['WARN', check.warn],
+    ['CRIT', check.crit],
+  ] as const) {
+    if (limit !== undefined) parts.push(`${grade} when ${what} is ${limit.side} ${limit.value}${unit}, ${raise}`);
+  }
+  for (const [grade, when] of [
+    ['WARN', check.warnWhen],
+    ['CRIT', check.critWhen],
+  ] as const) {
+    if (when !== undefined) parts.push(`${grade} when ${plan.conditions[when]!.source.trim()}, ${raise}`);
+  }
+  const back = check.deadband > 0 ? ` and ${check.deadband * 100} % inside the limit` : '';
+  const only = check.onlyIn.length === 0 ? '' : ` Idle unless ${onlyInText(site, check.onlyIn)}.`;
+  return `${check.id}: ${parts.join('; ')}; good again ${dwellText(check.clear, 'readings')}${back}. Looked at every ${formatDuration(check.everyMs)}.${only} ${where(site, check.runsOn)}`;
+}
+
+function probeText({ plan }: Site, probe: Probe): string {
+  switch (probe.kind) {
+    case 'cpu':
+      return 'CPU use';
+    case 'memory':
+      return 'memory use';
+    case 'disk':
+      return `the disk of ${probe.path}`;
+    case 'load':
+      return `the load over ${probe.minutes} min`;
+    case 'temperature':
+      return probe.sensor === undefined ? 'the hottest sensor' : `sensor ${probe.sensor}`;
+    case 'process':
+      return `the process of ${plan.duties[probe.duty]!.id}`;
+    case 'process-name':
+      return `a process called ${probe.name}`;
+    case 'tcp':
+      return `a connection to ${probe.host}:${probe.port}`;
+    case 'http':
+      return `${probe.url}${probe.status === undefined ? '' : ` (wants ${probe.status})`}`;
+    case 'file-age':
+      return `the age of ${probe.path}`;
+    case 'plugin':
+      return `the plugin ${probe.argv[0]}`;
+  }
+}
+
+function workflowText(site: Site, workflow: WorkflowSpec): string {
+  const { plan } = site;
+  const source = (index: number): string => plan.conditions[index]!.source.trim();
+  const start =
+    workflow.when !== undefined
+      ? `when ${source(workflow.when)}`
+      : workflow.at !== undefined
+        ? `at ${workflow.at} (${site.zone ?? 'UTC'})`
+        : 'started by another workflow or a person';
+  const guards: string[] = [];
+  if (workflow.onlyIf !== undefined) guards.push(`only if ${source(workflow.onlyIf)}`);
+  if (workflow.onlyIn.length > 0) guards.push(`only while ${onlyInText(site, workflow.onlyIn)}`);
+  if (workflow.lockout !== undefined)
+    guards.push(`never under ${plan.signals[workflow.lockout]!.id}, nor while nobody knows`);
+  const lines = [
+    `${workflow.id}: ${start}${guards.length === 0 ? '' : `, ${guards.join(', ')}`}. ${where(site, workflow.runsOn)}`,
+    ...workflow.steps.map((step, i) => `${i + 1}. ${stepText(site, step)}`),
+    `Then ${source(workflow.verify)} must hold for ${formatDuration(workflow.soakMs)}, beginning within ${formatDuration(workflow.verifyTimeoutMs)}; unknown does not count.`,
+    `At most ${workflow.budget.count} per ${formatDuration(workflow.budget.perMs)}, at least ${formatDuration(workflow.cooldownMs)} apart; the same within ${formatDuration(workflow.quietMs)} is a relapse.`,
+  ];
+  const next = workflow.ifFailed.map((one) =>
+    one.kind === 'alarm' ? `alarm ${plan.alarms[one.alarm]!.id}` : `workflow ${plan.workflows[one.workflow]!.id}`,
+  );
+  lines.push(`If it failed: ${next.join(', then ')}.`);
+  return lines.join('\n');
+}
+
+function stepText({ plan }: Site, step: StepSpec): string {
+  const action = step.action;
+  const what =
+    action.kind === 'process.restart'
+      ? `restarts the process of ${plan.duties[action.duty]!.id}`
+      : action.kind === 'command.run'
+        ? `runs ${action.argv.join(' ')}`
+        : action.kind === 'wait'
+          ? `waits ${formatDuration(action.ms)}`
+          : `tells ${action.people.join(', ')}: ${action.text}`;
+  const retry =
+    step.retry.times === 0
+      ? ''
+      : `, tried ${step.retry.times} times more after ${formatDuration(step.retry.backoffMs)}`;
+  const doubt = {
+    idempotent: 'in doubt it is done again',
+    probeable: 'in doubt it looks first',
+    'fire-once': 'in doubt a person decides',
+  }[step.doubt];
+  return `${what} (within ${formatDuration(step.timeoutMs)}${retry}; ${doubt})`;
+}
+
+const onlyInText = ({ plan }: Site, onlyIn: readonly OnlyIn[]): string =>
+  onlyIn.map((one) => `${plan.things[plan.signals[one.state]!.thing]!.id} is ${one.states.join(' or ')}`).join(' and ');
+
+function where({ plan }: Site, location: Location): string {
+  if (location.on === 'agent') return `On ${plan.agents[location.agent]!.id}.`;
+  if (location.on === 'every') return 'On every agent for itself.';
+  return `By whoever holds ${plan.duties[location.duty]!.id}.`;
+}
+
+function dwellText(dwell: Dwell, what: string): string {
+  if (dwell.kind === 'count')
+    return dwell.n === 1 ? `after one ${what.replace(/s$/, '')}` : `after ${dwell.n} ${what} in a row`;
+  if (dwell.kind === 'of') return `after ${dwell.k} of ${dwell.n} ${what}`;
+  return `after ${formatDuration(dwell.ms)}`;
+}
+
+const connectionText = (connection: Connection): string =>
+  connection.kind === 'opcua'
+    ? `OPC UA at ${connection.endpoint} (security ${connection.security})`
+    : `Modbus TCP at ${connection.host}:${connection.port}, unit ${connection.unit}, order ${connection.order}`;
