@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { readProcess } from '../../../agent/adapters/connections/process-table.ts';
 import type { Log } from '../../../agent/adapters/duty-runners/runner.ts';
 import { entryId } from '../../../agent/base/ids.ts';
 import type { DutySpec, DutyWork } from '../../../agent/core/duties/duty.ts';
@@ -44,11 +45,8 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** A zombie is dead: whether the box's first process reaps it soon is not ours. */
 export function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  const state = readProcess(pid)?.state;
+  return state !== undefined && state !== 'Z';
 }
