@@ -128,6 +128,11 @@ export class Budget {
     return this.#accounts.get(workflowId)?.level ?? 0;
   }
 
+  /** Has this open run had its first effect written down? Then its brakes are spent, whether it landed or not. */
+  charged(run: RunId): boolean {
+    return this.#workflowOfRun.get(run)?.effects === true;
+  }
+
   latched(workflowId: string): string | undefined {
     return this.#accounts.get(workflowId)?.latched;
   }

@@ -696,7 +696,7 @@ export class Remediation {
     const busy = this.#busy(spec, run.id);
     if (busy !== undefined) return { guard: 'busy', reason: `${busy.id} is at work on the same thing` };
     // Brakes are asked once, before the first effect: a run under way is finished, not left half done.
-    if (this.#hasEffects(run, spec)) return undefined;
+    if (this.#budget.charged(run.id)) return undefined;
     const proven = this.#budget.proven(now, this.#boot);
     const spent = this.#budget.spent(spec, proven, run.trigger === 'condition');
     if (spent !== undefined) return { guard: 'budget', reason: spent };
