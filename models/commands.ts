@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { Result } from '../agent/base/result.ts';
 import { err, ok } from '../agent/base/result.ts';
 import { Catalog, startModel } from './catalog.ts';
+import type { Manifest } from './manifest.ts';
 import { type ModelProblem, problem } from './problem.ts';
 import { readRecording } from './training/csv.ts';
 import { median } from './training/statistics.ts';
@@ -23,12 +24,14 @@ export const standardVoice: Voice = {
 export interface TrainRequest {
   /** CSV with healthy rows: header, time stamp first. */
   readonly data: string;
-  readonly columns?: readonly string[] | undefined;
+  /** Names, or one text with commas. Default: every column that is no label. */
+  readonly columns?: readonly string[] | string | undefined;
   /** Only the first so many rows. */
   readonly rows?: number | undefined;
   /** Folder for `model.onnx` and `manifest.json`. */
   readonly out: string;
-  readonly name: string;
+  /** Default: the name of the folder. */
+  readonly name?: string | undefined;
   /** Rows per window. */
   readonly window?: number | undefined;
   /** Intended share of healthy windows above the quantile. */
@@ -52,16 +55,18 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
   if (request.rows !== undefined && !(Number.isInteger(request.rows) && request.rows > 0)) {
     return err(problem('option-invalid', `rows ${request.rows}: expected a whole number above 0`));
   }
-  const recording = await readRecording(request.data, { columns: request.columns, rows: request.rows });
+  const columns =
+    typeof request.columns === 'string' ? request.columns.split(',').map((name) => name.trim()) : request.columns;
+  const recording = await readRecording(request.data, { columns, rows: request.rows });
   if (!recording.ok) return recording;
-  const { times, rows, columns } = recording.value;
+  const { times, rows } = recording.value;
   const steps = times.slice(1).map((time, i) => time - (times[i] ?? time));
   const everyMs = request.everyMs ?? (steps.length > 0 ? median(steps) : Number.NaN);
   if (!(everyMs > 0)) {
     return err(problem('data-malformed', `${request.data}: the time stamps do not rise; say the period with --every`));
   }
-  const trained = trainFromRows(rows, columns, {
-    name: request.name,
+  const trained = trainFromRows(rows, recording.value.columns, {
+    name: request.name ?? basename(resolve(request.out)),
     everyMs,
     units: request.units,
     source: basename(request.data),
@@ -122,14 +127,22 @@ export async function scoreRecording(model: string, data: string): Promise<Resul
 }
 
 /** `millwright model train`. Returns the exit code. */
-export async function trainCommand(request: TrainRequest, voice: Voice = standardVoice): Promise<number> {
+export async function trainCommand(
+  request: TrainRequest & { readonly json?: boolean | undefined },
+  voice: Voice = standardVoice,
+): Promise<number> {
   const trained = await trainModel(request);
-  if (!trained.ok) return refuse(voice, trained.error);
+  if (!trained.ok) return refuse(voice, trained.error, request.json);
   const { manifest } = trained.value;
+  if (request.json) {
+    voice.out(`${JSON.stringify(summary(manifest))}\n`);
+    return 0;
+  }
+  const { threshold, window } = manifest;
   voice.out(
-    `${request.out}: ${manifest.inputs.length} inputs, windows of ${manifest.window.rows} rows every ${manifest.window.everyMs} ms, ` +
-      `threshold ${manifest.threshold.value.toFixed(3)} from ${manifest.threshold.heldOutWindows} held-out windows ` +
-      `(false-alarm rate ${manifest.threshold.falseAlarmRate}, drift allowance ${manifest.threshold.driftAllowance}), ` +
+    `${request.out}: ${manifest.inputs.length} inputs, windows of ${window.rows} rows every ${window.everyMs} ms, ` +
+      `threshold ${threshold.value.toFixed(3)} from ${threshold.heldOutWindows} held-out windows ` +
+      `(false-alarm rate ${threshold.falseAlarmRate}, drift allowance ${threshold.driftAllowance}), ` +
       `raise ${manifest.recommendedDwell.raise}, sha256 ${manifest.onnx.sha256}\n`,
   );
   for (const { name, leftOut } of manifest.distribution) {
@@ -173,8 +186,7 @@ export async function inspectCommand(
   await started.value.session.release();
   const { manifest } = checked.value;
   if (request.json) {
-    const { golden, ...rest } = manifest;
-    voice.out(`${JSON.stringify({ ok: true, ...rest, golden: { checked: golden.length } })}\n`);
+    voice.out(`${JSON.stringify(summary(manifest))}\n`);
     return 0;
   }
   const { threshold, window, trainedFrom } = manifest;
@@ -198,6 +210,9 @@ export async function inspectCommand(
   }
   return 0;
 }
+
+/** The manifest without the numbers of the golden vectors. */
+const summary = ({ golden, ...rest }: Manifest) => ({ ok: true, ...rest, golden: { checked: golden.length } });
 
 const catalogOf = (model: string): Catalog => new Catalog(dirname(resolve(model)));
 

@@ -109,6 +109,17 @@ describe('model train, score, inspect', () => {
     });
   });
 
+  it('columns as one text, no name → the folder names the model, the columns stand in that order', async () => {
+    const data = await recording('run.csv');
+    const out = join(folder, 'water-pump');
+    expect(await trainCommand({ data, rows: 300, out, columns: 'Volume Flow, Current', json: true }, voice)).toBe(0);
+    expect(JSON.parse(said.out)).toMatchObject({
+      ok: true,
+      name: 'water-pump',
+      inputs: [{ name: 'VolumeFlow' }, { name: 'Current' }],
+    });
+  });
+
   it('hole in the recording → the window begins afresh behind it', async () => {
     const model = await train(await recording('run.csv'));
     const text = await readFile(join(folder, 'run.csv'), 'utf8');
