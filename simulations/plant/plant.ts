@@ -66,9 +66,9 @@ const tickMs = 20;
  */
 export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   const host = options.host ?? '127.0.0.1';
-  const recording: Recording | undefined = options.replay && readRecording(options.replay.file);
   const speed = options.replay?.speed ?? 20;
   if (!(speed > 0 && speed <= 1000)) throw new Error(`replay speed ${speed}: between 0 and 1000 rows per second`);
+  const recording: Recording | undefined = options.replay && readRecording(options.replay.file);
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'millwright-plant-'));
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const truth = new TruthLog(join(folder, 'truth.jsonl'));

@@ -39,7 +39,12 @@ export function parseRecording(text: string, file: string): Recording {
   const header = newline < 0 ? text : text.slice(0, newline);
   const delimiter = [';', '\t', ','].find((mark) => header.includes(mark));
   if (delimiter === undefined) throw new Error(`${file}:1 header has one column: expected ";" or "," between columns`);
-  const lines = parse(text, { delimiter, bom: true, trim: true, skip_empty_lines: true }) as string[][];
+  let lines: string[][];
+  try {
+    lines = parse(text, { delimiter, bom: true, trim: true, skip_empty_lines: true });
+  } catch (error) {
+    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
   const columns = lines[0] ?? [];
   const sensors: number[] = [];
   const labels: number[] = [];
