@@ -1,6 +1,6 @@
-import { parseTimetable } from '../adapters/duty-runners/timetable.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import { parseTimetable } from '../base/timetable.ts';
 import type { Dwell } from '../core/health/check.ts';
 import type { Quantity } from './quantity.ts';
 import { parseDuration, parseQuantity } from './quantity.ts';

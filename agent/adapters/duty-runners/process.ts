@@ -61,7 +61,7 @@ export interface ProcessRunnerOptions {
   readonly log: Log;
   /** Called after each start and each unasked-for end, so that checks need not wait for their period. */
   readonly onChange?: (duty: DutyIndex) => void;
-  /** From SIGTERM to SIGKILL. Default 5000. */
+  /** From SIGTERM to SIGKILL. Default 3000. */
   readonly graceMs?: number;
 }
 
@@ -92,7 +92,7 @@ interface Held {
  * that the program does its work; checks judge that.
  */
 export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunner {
-  const { containment, clock, log, deliver, graceMs = 5_000 } = options;
+  const { containment, clock, log, deliver, graceMs = 3_000 } = options;
   const cwd = options.cwd ?? process.cwd();
   const held = new Map<DutyIndex, Held>();
   const register = new Register(join(options.dataDir, 'processes', 'register.json'));

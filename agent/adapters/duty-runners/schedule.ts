@@ -1,9 +1,9 @@
 import type { DutyIndex, WorkflowIndex } from '../../base/ids.ts';
 import { type WallTime, wallTime } from '../../base/time.ts';
+import { parseTimetable, Slots } from '../../base/timetable.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { ClockPort, Deliver } from '../../driver/ports.ts';
 import type { DutyRunner, Log } from './runner.ts';
-import { parseTimetable, Slots } from './timetable.ts';
 
 export interface ScheduleRunnerOptions {
   readonly site: Pick<Site, 'plan'>;
@@ -17,13 +17,15 @@ export interface ScheduleRunnerOptions {
 interface Running {
   readonly workflow: WorkflowIndex;
   readonly slots: Slots;
-  /** Last slot that was run or deliberately passed over. */
-  last: WallTime;
+  /** Last slot that was run or deliberately passed over; undefined until the clock could be believed. */
+  last: WallTime | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
 /** The wall clock may be set: it is looked at anew this often. */
 const lookMs = 30_000;
+/** A box that reads an earlier time has lost its clock, and waits for a better one before it starts anything. */
+const earliest = Date.UTC(2025, 0, 1);
 /** A checkpoint that lies further ahead than this was written under a wrong clock. */
 const aheadMs = 3_600_000;
 
@@ -44,7 +46,10 @@ export function createScheduleRunner(options: ScheduleRunnerOptions): DutyRunner
   const look = (duty: DutyIndex, entry: Running) => {
     const now = clock.wall();
     const due = entry.slots.last(now);
-    if (due > entry.last) {
+    if (now >= earliest && entry.last === undefined) {
+      entry.last = due;
+      checkpoint(duty, due);
+    } else if (now >= earliest && entry.last !== undefined && due > entry.last) {
       entry.last = due;
       checkpoint(duty, due);
       deliver({ kind: 'schedule-due', workflow: entry.workflow, slot: due });
@@ -69,18 +74,17 @@ export function createScheduleRunner(options: ScheduleRunnerOptions): DutyRunner
         return fail(`there is no time zone "${options.zone}"`);
       }
       const now = clock.wall();
-      const saved = from === undefined ? undefined : slotOf(from.data);
-      const entry: Running = { workflow, slots, last: saved ?? slots.last(now), timer: undefined };
-      if (saved !== undefined && saved > now + aheadMs) {
+      let last = from === undefined ? undefined : slotOf(from.data);
+      if (last !== undefined && now >= earliest && last > now + aheadMs) {
         log.warn(
-          { duty: duty.id, slot: new Date(saved).toISOString() },
+          { duty: duty.id, slot: new Date(last).toISOString() },
           'last slot lies in the future: clock was wrong',
         );
-        entry.last = slots.last(now);
+        last = undefined;
       }
+      const entry: Running = { workflow, slots, last, timer: undefined };
       running.set(duty.index, entry);
       deliver({ kind: 'duty-started', duty: duty.index });
-      if (entry.last !== saved) checkpoint(duty.index, entry.last);
       look(duty.index, entry);
     },
     async stop(duty) {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { DutyRunner } from '../../../agent/adapters/duty-runners/runner.ts';
 import { createScheduleRunner } from '../../../agent/adapters/duty-runners/schedule.ts';
-import { parseTimetable, Slots } from '../../../agent/adapters/duty-runners/timetable.ts';
 import { wallTime } from '../../../agent/base/time.ts';
+import { parseTimetable, Slots } from '../../../agent/base/timetable.ts';
 import type { Checkpoint } from '../../../agent/core/duties/duty.ts';
 import type { SitePlan } from '../../../agent/core/site-plan.ts';
 import { dutyOf, Inbox, silent } from './doubles.ts';
@@ -203,6 +203,19 @@ describe('schedule runner', () => {
       vi.advanceTimersByTime(3 * 3_600_000);
       expect(due()).toEqual(['2026-05-04T12:00:00.000Z']);
     }
+  });
+
+  test('box starts in 1970 and gets its time later → nothing missed is invented, the next slot runs', () => {
+    vi.setSystemTime(60_000);
+    const { runner, inbox, due } = runnerWith();
+    runner.start(duty, 1, undefined);
+    vi.advanceTimersByTime(40_000);
+    expect(inbox.of('checkpoint-taken')).toEqual([]);
+    vi.setSystemTime(Date.parse('2026-05-04T13:00:00Z'));
+    vi.advanceTimersByTime(3_600_000);
+    expect(due()).toEqual([]);
+    vi.advanceTimersByTime(24 * 3_600_000);
+    expect(due()).toEqual(['2026-05-05T12:00:00.000Z']);
   });
 
   test('zone that does not exist, workflow without times → duty failed, with the reason', () => {

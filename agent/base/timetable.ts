@@ -1,5 +1,5 @@
-import { err, ok, type Result } from '../../base/result.ts';
-import { type WallTime, wallTime } from '../../base/time.ts';
+import { err, ok, type Result } from './result.ts';
+import { type WallTime, wallTime } from './time.ts';
 
 /** Times of the site file's one grammar, as far as starting something needs them. */
 export type Timetable =
@@ -35,6 +35,9 @@ export function parseTimetable(text: string): Result<Timetable, string> {
 }
 
 const dayMs = 86_400_000;
+
+/** Day of the week of a midnight in UTC, 0 is Sunday; the epoch was a Thursday. */
+const weekday = (midnight: number): number => (((midnight / dayMs + 4) % 7) + 7) % 7;
 
 /**
  * Slots of a timetable in a zone: the instants at which it is due, one per local day that it names. Daylight saving
@@ -98,7 +101,7 @@ export class Slots {
 
   /** The slot on a local day (its midnight told as UTC), if the timetable names that weekday. */
   #slotOn(day: number): number | undefined {
-    if (this.#table.kind !== 'days' || !this.#table.days.includes(new Date(day).getUTCDay())) return undefined;
+    if (this.#table.kind !== 'days' || !this.#table.days.includes(weekday(day))) return undefined;
     const wanted = day + this.#table.minute * 60_000;
     const offset = (utc: number) => this.#wallAt(utc) - Math.floor(utc / 1_000) * 1_000;
     const before = offset(wanted - dayMs);
