@@ -83,13 +83,14 @@ export function decodeDigest(
     fields.value;
   if (fields.value.length !== 11) return malformed();
   if (!(stamp instanceof Uint8Array) || stamp.length !== planStampBytes) return malformed();
+  // Before anything else: under another plan every number, the origin's own too, means something else.
+  if (Buffer.compare(stamp, plan) !== 0) {
+    return { ok: false, error: { reason: 'other-plan', text: 'its origin runs another version of the site file' } };
+  }
   if (!isIndex(agent, bounds.agents)) return malformed();
   const key = keyOf(agent);
   if (key === undefined || !verify(null, signedBytes(topic, payload), key, signature)) {
     return { ok: false, error: { reason: 'wrong-signature', text: `not signed by agent ${agent}` } };
-  }
-  if (Buffer.compare(stamp, plan) !== 0) {
-    return { ok: false, error: { reason: 'other-plan', text: `agent ${agent} runs another version of the site file` } };
   }
   if (!isCount(bootCounter) || !isCount(sequence) || !isIndex(localHealth, 256)) return malformed();
   if (!isIndexList(judges, bounds.checks) || !isIndexList(anomalous, bounds.models)) return malformed();

@@ -25,6 +25,7 @@ const bulkQueueBytes = 1024 * 1024;
 const openTimeoutMs = 5_000;
 /** A connection on which no stream opens this many times in a row is of no use: close it, dial afresh. */
 const openAttempts = 5;
+const briefMs = 1_000;
 
 export interface DirectCounters {
   sent: number;
@@ -49,8 +50,10 @@ export interface DirectOptions {
   readonly garbage: (peer: string, text: string) => void;
   /** A signed digest that came over the direct stream (a peer's last one, for the newcomer). */
   readonly digestArrived: (bytes: Uint8Array, peer: string) => void;
-  /** Our last digest, told to every peer that becomes ready. */
+  /** Our last digest, told to every peer of our cell that becomes ready. */
   readonly lastDigest: () => Uint8Array | undefined;
+  /** Digests of one cell mean nothing in another. */
+  readonly sameCell: (agent: AgentIndex) => boolean;
 }
 
 /**
@@ -84,6 +87,11 @@ export class DirectChannel {
     const link = to === this.#options.self ? undefined : this.#links[to];
     if (link === undefined) this.counters.dropped.notConnected++;
     else link.send(message);
+  }
+
+  /** Hands a digest to every connected peer of our cell that gossip did not reach. */
+  tellDigest(bytes: Uint8Array, reached: ReadonlySet<AgentIndex>): void {
+    for (const [agent, link] of this.#links.entries()) if (!reached.has(agent)) link.tellDigest(bytes);
   }
 
   isConnected(agent: AgentIndex): boolean {
@@ -187,6 +195,11 @@ class Link {
     else dropped.queueFull++;
   }
 
+  tellDigest(bytes: Uint8Array): void {
+    const wanted = this.#told && this.#agreement === 'all' && this.#options.sameCell(this.#agent);
+    if (wanted) this.#probe.write(frame(bytes));
+  }
+
   listen(stream: Stream, bulk: boolean): void {
     const reader = new FrameReader(bulk ? bulkFrameMaxBytes : probeFrameMaxBytes);
     stream.inactivityTimeout = Number.POSITIVE_INFINITY;
@@ -281,8 +294,8 @@ class Link {
     if (!this.#told && can && this.#probe.isOpen) {
       this.#told = true;
       this.#options.deliver({ kind: 'peer-connected', peer: this.#agent });
-      const digest = this.#agreement === 'all' ? this.#options.lastDigest() : undefined;
-      if (digest !== undefined) this.#probe.write(frame(digest));
+      const digest = this.#options.lastDigest();
+      if (digest !== undefined) this.tellDigest(digest);
     } else if (this.#told && !can) {
       this.#told = false;
       if (!this.#stopped) this.#options.deliver({ kind: 'peer-disconnected', peer: this.#agent });
@@ -377,11 +390,18 @@ class Outlet {
       maxOutboundStreams: 4,
     });
     stream.inactivityTimeout = Number.POSITIVE_INFINITY;
+    const openedAt = performance.now();
     stream.addEventListener('close', () => {
       if (this.#stream !== stream) return;
       this.#stream = undefined;
       this.#on = undefined;
-      this.open();
+      // A stream that the other side ends at once is a refusal: trying again at once would be a hot loop.
+      if (performance.now() - openedAt < briefMs) this.#openFailed(connection, new Error('the peer takes no stream'));
+      else {
+        this.#failures = 0;
+        this.#backoff.reset();
+        this.open();
+      }
     });
     const preamble = frame(encodePreamble(this.#options.own));
     this.#counters.sentBytes += preamble.length;
@@ -392,13 +412,7 @@ class Outlet {
 
   #opened(): void {
     this.#opening = false;
-    this.#failures = 0;
-    this.#backoff.reset();
-    if (this.#stream?.status !== 'open') {
-      this.#stream = undefined;
-      this.open();
-      return;
-    }
+    if (this.#stream === undefined) return;
     this.#flush();
     this.#changed();
   }

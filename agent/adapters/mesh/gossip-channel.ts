@@ -9,7 +9,7 @@ import type { MeshLog } from './admission.ts';
 
 export interface GossipCounters {
   published: number;
-  /** Digests that could not be handed to anyone. */
+  /** Digests that gossip could hand to nobody. */
   unheard: number;
   accepted: number;
   /** Known already, or older than what is known. */
@@ -26,6 +26,8 @@ export interface GossipOptions {
   readonly key: KeyObject;
   readonly keyOf: (agent: AgentIndex) => KeyObject | undefined;
   readonly nameOf: (peerId: string) => string;
+  /** Peers that gossip sent a digest to; the others get it directly. */
+  readonly published: (bytes: Uint8Array, recipients: readonly string[]) => void;
   readonly deliver: Deliver;
   readonly log: MeshLog;
   readonly garbage: (peer: string, text: string) => void;
@@ -94,7 +96,10 @@ export class GossipChannel {
     this.counters.published++;
     this.#service?.publish(this.#options.topic, bytes).then(
       (result) => {
-        if (result.recipients.length === 0) this.counters.unheard++;
+        // A fresh neighbour is connected before gossipsub knows what it subscribes to, for some 100 ms.
+        const recipients = result.recipients.map((peer) => peer.toString());
+        this.#options.published(bytes, recipients);
+        if (recipients.length === 0) this.counters.unheard++;
       },
       (cause: Error) => {
         this.counters.unheard++;

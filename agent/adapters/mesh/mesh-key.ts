@@ -27,8 +27,8 @@ export function meshKey(psk: string, refused: (address: string, how: WrongKey) =
         refused(address, 'none');
         throw new Error('the other side has no mesh key');
       }
-      const first = await firstBytes(spoken, greeting.length, options?.signal);
-      if (Buffer.compare(first.subarray(0, greeting.length), greeting) !== 0) {
+      const first = await firstBytes(spoken, greeting, options?.signal);
+      if (first === undefined) {
         refused(address, 'other');
         const error = new Error('the other side has another mesh key');
         spoken.abort(error);
@@ -72,8 +72,13 @@ async function shieldFromPlain(stream: RawStream, handshake: () => Promise<RawSt
   }
 }
 
-// At least `size` bytes from the stream; whatever came beyond them is in the result as well.
-function firstBytes(stream: RawStream, size: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+// The first bytes of a stream once they are known to begin with `expected`, with whatever came beyond; undefined at
+// the first byte that differs, since a stranger may never send a whole line.
+function firstBytes(
+  stream: RawStream,
+  expected: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
   return new Promise((resolve, reject) => {
     let got: Uint8Array = new Uint8Array(0);
     const done = (settle: () => void): void => {
@@ -85,7 +90,9 @@ function firstBytes(stream: RawStream, size: number, signal: AbortSignal | undef
     const take = (event: { data: Uint8Array | { subarray(): Uint8Array } }): void => {
       const chunk = event.data instanceof Uint8Array ? event.data : event.data.subarray();
       got = Uint8Array.from(Buffer.concat([got, chunk]));
-      if (got.length >= size) done(() => resolve(got));
+      const length = Math.min(got.length, expected.length);
+      if (Buffer.compare(got.subarray(0, length), expected.subarray(0, length)) !== 0) done(() => resolve(undefined));
+      else if (length === expected.length) done(() => resolve(got));
     };
     const closed = (): void => done(() => reject(new Error('closed before its first words')));
     const aborted = (): void => done(() => reject(new Error('silent after the mesh key')));

@@ -20,6 +20,8 @@ export interface MeshOptions {
   readonly self: AgentIndex;
   readonly site: string;
   readonly cell: string;
+  /** The cell of each agent, by index; without it all are taken to be in ours. */
+  readonly cells?: readonly string[];
   readonly planHash: string;
   /** Ed25519, PEM, PKCS8. */
   readonly privateKeyPem: string;
@@ -103,6 +105,8 @@ class RunningMesh implements Mesh {
   #handshakesFailed = 0;
   #turnedAway = 0;
   readonly #identifying = new WeakSet<Connection>();
+  /** Whose connection it was when it opened: the list may change before it closes. */
+  readonly #owners = new WeakMap<Connection, AgentIndex>();
 
   constructor(options: MeshOptions) {
     this.#options = options;
@@ -142,6 +146,14 @@ class RunningMesh implements Mesh {
         const agent = this.#admission.agentOf(peer);
         return agent === undefined ? peer : (agentIds[agent] ?? peer);
       },
+      published: (bytes, recipients) => {
+        const reached = new Set<AgentIndex>();
+        for (const peer of recipients) {
+          const agent = this.#admission.agentOf(peer);
+          if (agent !== undefined) reached.add(agent);
+        }
+        this.#direct.tellDigest(bytes, reached);
+      },
       deliver: this.#deliver,
       log,
       garbage,
@@ -159,6 +171,7 @@ class RunningMesh implements Mesh {
         this.#gossip.take(bytes, peer);
       },
       lastDigest: () => this.#gossip.last,
+      sameCell: (agent) => options.cells === undefined || options.cells[agent] === options.cell,
     });
     this.#dialer = new Dialer({
       random: random.fork('dials'),
@@ -216,8 +229,8 @@ class RunningMesh implements Mesh {
     });
     const accept = (bulk: boolean) => (stream: Stream, connection: Connection) => {
       const agent = this.#admission.agentOf(connection.remotePeer.toString());
-      // Enrolled, but not in our plan yet: it may stay, it has no number here to speak under.
-      if (agent === undefined) stream.abort(new Error('this agent is not in the site file that we run'));
+      // Enrolled, but not in our plan yet: it may stay, and speaks to deaf ears, having no number here.
+      if (agent === undefined) stream.addEventListener('message', () => {});
       else this.#direct.streamOpened(agent, stream, bulk);
     };
     const limits = { maxInboundStreams: 4, maxOutboundStreams: 4 };
@@ -282,12 +295,12 @@ class RunningMesh implements Mesh {
   #opened(connection: Connection): void {
     const agent = this.#admission.agentOf(connection.remotePeer.toString());
     if (this.#stopped || agent === undefined) return;
+    this.#owners.set(connection, agent);
     this.#direct.connectionOpened(agent, connection);
   }
 
   #closed(connection: Connection): void {
-    const peer = connection.remotePeer.toString();
-    const agent = this.#admission.agentOf(peer);
+    const agent = this.#owners.get(connection);
     const { open, close } = connection.timeline;
     if (connection.direction === 'outbound' && !this.#stopped && agent !== undefined) {
       const short = (close ?? Date.now()) - open < turnedAwayMs;

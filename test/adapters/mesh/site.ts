@@ -1,6 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { type Mesh, type MeshOptions, startMesh } from '../../../agent/adapters/mesh/mesh.ts';
 import { type AgentId, agentId } from '../../../agent/base/ids.ts';
+import type { HealthDigest } from '../../../agent/core/health/digest.ts';
 import type { Input } from '../../../agent/core/input.ts';
 import { type Roster, signRoster, verifyRoster } from '../../../agent/wire/roster.ts';
 
@@ -85,3 +86,15 @@ export function addressOf(mesh: Mesh): string {
   if (match === null) throw new Error(`no address in ${mesh.addresses().join(' ')}`);
   return `${match[1]}:${match[2]}`;
 }
+
+export const digest = (agent: number, sequence: number, bootCounter = 1): HealthDigest => ({
+  agent,
+  bootCounter,
+  sequence,
+  checks: [{ check: 3, status: 'crit' }],
+  judges: [1, 3],
+  anomalous: [2],
+  duties: [{ duty: 0, term: 9 }],
+  localHealth: 1,
+  coordinator: 'lost',
+});
