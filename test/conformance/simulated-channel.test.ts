@@ -1,0 +1,56 @@
+import { Random } from '../../agent/base/random.ts';
+import type { Input } from '../../agent/core/input.ts';
+import { SimulatedChannels } from '../../simulations/world/channel.ts';
+import { EventHeap } from '../../simulations/world/event-heap.ts';
+import { calmNetwork, Network } from '../../simulations/world/network.ts';
+import { channelSuite, suiteBounds } from './channel-suite.ts';
+
+channelSuite('simulated', {
+  start: async (count) => {
+    const heap = new EventHeap();
+    const received: Input[][] = Array.from({ length: count }, () => []);
+    let now = 0;
+    const network = new Network(count, calmNetwork, new Random(1, 'network'));
+    const channels = new SimulatedChannels({
+      world: {
+        now: () => now,
+        at: (time, act) => heap.push(time, 0, 0, 0, 0, act),
+        deliverAt: (time, agent, input) => heap.push(time, 1, agent, 0, 0, input),
+        isUp: () => true,
+        sent: () => {},
+        lost: () => {},
+      },
+      network,
+      random: new Random(1, 'channels'),
+      bounds: { agents: count, ...suiteBounds },
+      cells: Array.from({ length: count }, () => 0),
+    });
+    for (let agent = 0; agent < count; agent++) channels.started(agent);
+    return {
+      port: (agent) => channels.port(agent),
+      received: (agent) => received[agent]!,
+      counters: (agent) => channels.counters[agent]!,
+      advance: async (ms) => {
+        const until = now + ms;
+        while (heap.nextTime <= until) {
+          heap.pop();
+          now = heap.time;
+          if (heap.kind === 0) (heap.payload as () => void)();
+          else received[heap.a]!.push(heap.payload as Input);
+        }
+        now = until;
+      },
+      cut: async (a, b) => {
+        network.block(a, b);
+        network.block(b, a);
+        channels.close(a, b);
+      },
+      heal: async (a, b) => {
+        network.unblock(a, b);
+        network.unblock(b, a);
+      },
+      inject: async (from, to, bytes) => channels.inject(from, to, bytes),
+      stop: async () => {},
+    };
+  },
+});
