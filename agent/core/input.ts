@@ -22,7 +22,9 @@ export interface Restored {
 }
 
 export interface RestoredAlarm {
+  /** Index in the plan of the last life; the name decides, since a changed site file numbers anew. */
   readonly alarm: AlarmIndex;
+  readonly alarmId: string;
   readonly occurrence: string;
   readonly term: number;
   readonly since: WallTime;

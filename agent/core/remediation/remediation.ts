@@ -132,6 +132,8 @@ export interface RunView {
   readonly phase: RunState['phase'];
   readonly openedAt: WallTime;
   readonly step: string | undefined;
+  /** For people, in one word or a few: `HEALED`, `steps (the action to complete)`, `soak (the soak to pass)`. */
+  readonly state: string;
   /** What it waits for, in words. */
   readonly waits: string | undefined;
   readonly outcome: RunEnd | undefined;
@@ -414,6 +416,7 @@ export class Remediation {
     return [...this.#runs.values()].map((run) => {
       const spec = this.#byId.get(run.workflowId)?.spec;
       const live = this.#live.get(run.id);
+      const waits = run.phase === 'ended' ? undefined : waitsFor(run, live);
       return {
         run: run.id,
         workflow: run.workflow,
@@ -423,7 +426,8 @@ export class Remediation {
         phase: run.phase,
         openedAt: run.openedWall,
         step: run.phase === 'steps' ? spec?.steps[run.step]?.name : undefined,
-        waits: run.phase === 'ended' ? undefined : waitsFor(run, live),
+        state: run.end?.outcome ?? (waits === undefined ? run.phase : `${run.phase} (${waits})`),
+        waits,
         outcome: run.end?.outcome,
         reason: run.end?.reason,
       };

@@ -39,7 +39,7 @@ export interface AlarmsOptions {
   readonly alarms: readonly AlarmSpec[];
   readonly identity: { readonly boot: BootId };
   readonly restored: readonly {
-    readonly alarm: AlarmIndex;
+    readonly alarmId: string;
     readonly occurrence: string;
     readonly term: number;
     readonly since: WallTime;
@@ -98,7 +98,7 @@ export class Alarms {
     this.#facts = facts;
     this.#boot = identity.boot;
     this.#states = alarms.map((spec) => {
-      const last = restored.find((row) => row.alarm === spec.index);
+      const last = restored.find((row) => row.alarmId === spec.alarmId);
       return {
         spec,
         here: false,
@@ -193,7 +193,8 @@ export class Alarms {
   #judge(now: Instant, state: State, out: AlarmOutput[]): void {
     if (!state.here) return;
     const { spec } = state;
-    const truth = state.forced !== undefined ? 'true' : spec.when === undefined ? 'false' : this.#facts.truth(spec.when);
+    const truth =
+      state.forced !== undefined ? 'true' : spec.when === undefined ? 'false' : this.#facts.truth(spec.when);
     if (truth === 'unknown') {
       state.blindSince ??= now;
       if (state.said === 'bad' || now < after(state.blindSince, spec.blindAfterMs)) return;

@@ -1,0 +1,349 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { type BootId, bootId } from '../../base/ids.ts';
+import { instant, wallTime } from '../../base/time.ts';
+import type { Checkpoint } from '../../core/duties/duty.ts';
+import type { LocalAlarm } from '../../core/effect.ts';
+import type { Restored } from '../../core/input.ts';
+import type { JournalEntry } from '../../core/remediation/journal-entry.ts';
+import type { Deliver, JournalPort } from '../../driver/ports.ts';
+import { type Misfortune, openDatabase, transaction } from './database.ts';
+
+const migrations = [
+  `CREATE TABLE life (id INTEGER PRIMARY KEY CHECK (id = 1), boot_counter INTEGER NOT NULL, incarnation INTEGER NOT NULL) STRICT;
+   INSERT INTO life VALUES (1, 0, 0);
+   CREATE TABLE journal (
+     n INTEGER PRIMARY KEY AUTOINCREMENT,
+     run TEXT NOT NULL,
+     kind TEXT NOT NULL,
+     boot TEXT NOT NULL,
+     at REAL NOT NULL,
+     wall REAL NOT NULL,
+     entry TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX journal_run ON journal (run, kind);
+   CREATE INDEX journal_kind ON journal (kind, n);
+   CREATE TABLE checkpoint (
+     duty INTEGER PRIMARY KEY,
+     term INTEGER NOT NULL,
+     sequence INTEGER NOT NULL,
+     taken_at REAL NOT NULL,
+     data BLOB NOT NULL
+   ) STRICT;
+   CREATE TABLE alarm (
+     alarm_id TEXT PRIMARY KEY,
+     alarm INTEGER NOT NULL,
+     state TEXT NOT NULL,
+     occurrence TEXT NOT NULL,
+     term INTEGER NOT NULL,
+     first_sample_at REAL NOT NULL,
+     since REAL NOT NULL,
+     evidence TEXT NOT NULL
+   ) STRICT;`,
+] as const;
+
+export interface StoreOptions {
+  /** The agent's data folder; `agent.db` lies in it. */
+  readonly dir: string;
+  /** Where completions go, never within the call that they answer. */
+  readonly deliver: Deliver;
+  /** Told of a damaged file, and of trouble that no completion carries (checkpoint, alarm row): once until it ends. */
+  readonly log?: { warn(fields: object, message: string): void };
+  /** Ended runs that are kept, newest first; open ones are always kept. Their entries carry the brakes. */
+  readonly keepRuns?: number;
+  /** Runs a completion later than the call; an immediate by default. */
+  readonly defer?: (run: () => void) => void;
+  /** Upper bound of the file in pages of 4 KiB; undefined leaves it to the disk. For tests. */
+  readonly maxPages?: number;
+}
+
+/** How the memory does, for the status page and the doctor. */
+export interface StoreState {
+  /** What happened to the file when it was opened; to be told as an event. */
+  readonly misfortune: Misfortune | undefined;
+  /** Why the last write failed; undefined when it did not. */
+  readonly trouble: string | undefined;
+  readonly written: number;
+  readonly failed: number;
+  /** Rows that could not be read. */
+  readonly skipped: number;
+  readonly pruned: number;
+}
+
+export interface Store extends JournalPort {
+  /** Raises and returns the durable count of this agent's lives. Once per start. */
+  nextBootCounter(): number;
+  restore(): Restored;
+  /** Local alarms that stand, for the API. */
+  alarms(): readonly LocalAlarm[];
+  state(): StoreState;
+  close(): void;
+}
+
+const pruneEvery = 256;
+/** Lives whose bounds the journal remembers: proven time older than that counts for no brake. */
+const keepBoots = 64;
+
+/**
+ * The agent's memory: journal of repairs, checkpoints, incarnation, standing alarms; one file, every write its own
+ * transaction, durable when the completion comes.
+ *
+ * A full or failing disk is a state, not an exit: the write is answered by `persist-failed`, and nothing that depends
+ * on it happens. Rows that cannot be read (another release, a flipped bit) are skipped and counted.
+ */
+export function openStore(options: StoreOptions): Store {
+  const { db, misfortune } = openDatabase({ dir: options.dir, file: 'agent.db', migrations });
+  if (misfortune !== undefined)
+    options.log?.warn(misfortune, "the agent's memory was damaged: moved aside, begun anew");
+  if (options.maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPages}`);
+  return new SqliteStore(db, misfortune, options);
+}
+
+class SqliteStore implements Store {
+  readonly #misfortune: Misfortune | undefined;
+  readonly #counters = { written: 0, failed: 0, skipped: 0, pruned: 0 };
+  readonly #db: DatabaseSync;
+  readonly #keepRuns: number;
+  readonly #defer: (run: () => void) => void;
+  readonly #deliver: Deliver;
+  readonly #log: StoreOptions['log'];
+  readonly #troubled = new Set<string>();
+  readonly #alarms = new Map<string, LocalAlarm>();
+  readonly #append: StatementSync;
+  readonly #saveIncarnation: StatementSync;
+  readonly #saveCheckpoint: StatementSync;
+  readonly #setAlarm: StatementSync;
+  readonly #dropAlarm: StatementSync;
+  #trouble: string | undefined;
+  #sincePrune = 0;
+  #closed = false;
+
+  constructor(db: DatabaseSync, misfortune: Misfortune | undefined, options: StoreOptions) {
+    this.#db = db;
+    this.#misfortune = misfortune;
+    this.#keepRuns = options.keepRuns ?? 500;
+    this.#defer = options.defer ?? ((run) => void setImmediate(run));
+    this.#deliver = options.deliver;
+    this.#log = options.log;
+    this.#append = db.prepare('INSERT INTO journal (run, kind, boot, at, wall, entry) VALUES (?, ?, ?, ?, ?, ?)');
+    this.#saveIncarnation = db.prepare('UPDATE life SET incarnation = max(incarnation, ?)');
+    // A late checkpoint of a former holder never overwrites its successor's.
+    this.#saveCheckpoint = db.prepare(
+      `INSERT INTO checkpoint (duty, term, sequence, taken_at, data) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (duty) DO UPDATE
+       SET term = excluded.term, sequence = excluded.sequence, taken_at = excluded.taken_at, data = excluded.data
+       WHERE (excluded.term, excluded.sequence) > (checkpoint.term, checkpoint.sequence)`,
+    );
+    this.#setAlarm = db.prepare(
+      `INSERT INTO alarm (alarm_id, alarm, state, occurrence, term, first_sample_at, since, evidence)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (alarm_id) DO UPDATE
+       SET alarm = excluded.alarm, state = excluded.state, occurrence = excluded.occurrence, term = excluded.term,
+           first_sample_at = excluded.first_sample_at, since = excluded.since, evidence = excluded.evidence`,
+    );
+    this.#dropAlarm = db.prepare('DELETE FROM alarm WHERE alarm_id = ?');
+    this.#loadAlarms();
+  }
+
+  nextBootCounter(): number {
+    return transaction(this.#db, () => {
+      this.#db.exec('UPDATE life SET boot_counter = boot_counter + 1');
+      return Number(this.#db.prepare('SELECT boot_counter FROM life').get()?.['boot_counter'] ?? 1);
+    });
+  }
+
+  restore(): Restored {
+    this.#prune();
+    const journal: JournalEntry[] = [];
+    for (const row of this.#db.prepare('SELECT entry FROM journal ORDER BY n').iterate()) {
+      const entry = decode(row['entry']);
+      if (entry === undefined) this.#counters.skipped++;
+      else journal.push(entry);
+    }
+    const checkpoints: Checkpoint[] = this.#db
+      .prepare('SELECT duty, term, sequence, taken_at, data FROM checkpoint ORDER BY duty')
+      .all()
+      .map((row) => ({
+        duty: Number(row['duty']),
+        term: Number(row['term']),
+        sequence: Number(row['sequence']),
+        takenAt: wallTime(Number(row['taken_at'])),
+        data: row['data'] instanceof Uint8Array ? row['data'] : new Uint8Array(),
+      }));
+    const life = this.#db.prepare('SELECT incarnation FROM life').get();
+    return { incarnation: Number(life?.['incarnation'] ?? 0), journal, checkpoints, alarms: this.alarms() };
+  }
+
+  alarms(): readonly LocalAlarm[] {
+    return [...this.#alarms.values()].sort((a, b) => a.alarm - b.alarm);
+  }
+
+  state(): StoreState {
+    return { misfortune: this.#misfortune, trouble: this.#trouble, ...this.#counters };
+  }
+
+  append(token: number, entries: readonly JournalEntry[]): void {
+    const reason = this.#write(() => transaction(this.#db, () => this.#appendAll(entries)));
+    this.#defer(() => {
+      if (this.#closed) return;
+      if (reason === undefined) this.#deliver({ kind: 'persisted', token });
+      else this.#deliver({ kind: 'persist-failed', token, reason });
+    });
+    if (reason !== undefined) return;
+    this.#sincePrune += entries.length;
+    if (this.#sincePrune < pruneEvery) return;
+    this.#sincePrune = 0;
+    this.#quietly('pruning', () => this.#prune());
+  }
+
+  saveIncarnation(incarnation: number): void {
+    this.#quietly('incarnation', () => this.#saveIncarnation.run(incarnation));
+  }
+
+  saveCheckpoint({ duty, term, sequence, takenAt, data }: Checkpoint): void {
+    this.#quietly('checkpoint', () => this.#saveCheckpoint.run(duty, term, sequence, takenAt, data));
+  }
+
+  setLocalAlarm(alarm: LocalAlarm): void {
+    // Shown even when the disk refuses: the light must be right now; the row is for the next life.
+    if (alarm.state === 'off') this.#alarms.delete(alarm.alarmId);
+    else this.#alarms.set(alarm.alarmId, alarm);
+    this.#quietly('alarm', () => {
+      if (alarm.state === 'off') {
+        this.#dropAlarm.run(alarm.alarmId);
+        return;
+      }
+      this.#setAlarm.run(
+        alarm.alarmId,
+        alarm.alarm,
+        alarm.state,
+        alarm.occurrence,
+        alarm.term,
+        alarm.firstSampleAt,
+        alarm.since,
+        alarm.evidence,
+      );
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#db.close();
+  }
+
+  /** Why it was not written; undefined when it is durable. */
+  #write(body: () => void): string | undefined {
+    if (this.#closed) return 'the store is closed';
+    try {
+      body();
+      this.#counters.written++;
+      this.#trouble = undefined;
+      return undefined;
+    } catch (error) {
+      this.#counters.failed++;
+      this.#trouble = error instanceof Error ? error.message : String(error);
+      return this.#trouble;
+    }
+  }
+
+  #quietly(what: string, body: () => void): void {
+    const reason = this.#write(body);
+    if (reason === undefined) {
+      this.#troubled.delete(what);
+      return;
+    }
+    if (this.#troubled.has(what) || this.#closed) return;
+    this.#troubled.add(what);
+    this.#log?.warn({ what, reason }, "the agent's memory refuses to write");
+  }
+
+  #loadAlarms(): void {
+    for (const row of this.#db.prepare('SELECT * FROM alarm').iterate()) {
+      const alarmId = String(row['alarm_id']);
+      this.#alarms.set(alarmId, {
+        alarm: Number(row['alarm']),
+        alarmId,
+        state: 'on',
+        occurrence: String(row['occurrence']),
+        term: Number(row['term']),
+        firstSampleAt: wallTime(Number(row['first_sample_at'])),
+        since: wallTime(Number(row['since'])),
+        evidence: String(row['evidence']),
+      });
+    }
+  }
+
+  #appendAll(entries: readonly JournalEntry[]): void {
+    for (const entry of entries) {
+      this.#append.run(entry.run, entry.kind, entry.boot, entry.at, entry.wall, JSON.stringify(entry));
+    }
+  }
+
+  /**
+   * Bounds the journal. Whole ended runs go, oldest first, never an open one; of the heartbeats only the first and the
+   * last entry of each life matter, since they are what proves its length.
+   */
+  #prune(): void {
+    transaction(this.#db, () => {
+      const runs = this.#db
+        .prepare(
+          `DELETE FROM journal WHERE run IN (
+             SELECT run FROM journal WHERE kind = 'end' ORDER BY n DESC LIMIT -1 OFFSET ?
+           )`,
+        )
+        .run(this.#keepRuns);
+      const beats = this.#db
+        .prepare(
+          `DELETE FROM journal WHERE kind = 'heartbeat' AND n NOT IN (
+             SELECT min(n) FROM journal GROUP BY boot UNION SELECT max(n) FROM journal GROUP BY boot
+           )`,
+        )
+        .run();
+      const boots = this.#db
+        .prepare(
+          `DELETE FROM journal WHERE kind = 'heartbeat' AND boot NOT IN (
+             SELECT boot FROM journal GROUP BY boot ORDER BY max(n) DESC LIMIT ?
+           )`,
+        )
+        .run(keepBoots);
+      this.#counters.pruned += Number(runs.changes) + Number(beats.changes) + Number(boots.changes);
+    });
+  }
+}
+
+const kinds: ReadonlySet<string> = new Set([
+  'open',
+  'intent',
+  'done',
+  'denied',
+  'doubt',
+  'verify',
+  'soak',
+  'end',
+  'quiet',
+  'stop',
+  'heartbeat',
+] satisfies JournalEntry['kind'][]);
+
+/** One stored entry, or undefined when it is none of ours. JSON drops `undefined` fields, which is what they mean. */
+function decode(text: unknown): JournalEntry | undefined {
+  if (typeof text !== 'string') return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { v, kind, run, boot, at, wall } = value as Readonly<Record<string, unknown>>;
+  if (v !== 1 || typeof kind !== 'string' || !kinds.has(kind)) return undefined;
+  if (typeof run !== 'string' || typeof boot !== 'string' || typeof at !== 'number' || typeof wall !== 'number') {
+    return undefined;
+  }
+  const stamps: { boot: BootId; at: number; wall: number } = {
+    boot: bootId(boot),
+    at: instant(at),
+    wall: wallTime(wall),
+  };
+  return { ...value, ...stamps } as JournalEntry;
+}
