@@ -2,7 +2,7 @@ import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
 import { type ModelProblem, problem } from '../problem.ts';
-import { conformalQuantile, deviation, median, robustDeviation } from './statistics.ts';
+import { conformalQuantile, deviation, mean, median, robustDeviation } from './statistics.ts';
 import { type Scaling, windowFeatures, windowsOf } from './window-features.ts';
 
 /** Knobs of the fit. The defaults were chosen on recordings of a pump rig and suit slow machines at about 1 Hz. */
@@ -31,7 +31,7 @@ export const fitDefaults: FitOptions = {
   shrinkage: 0.1,
   folds: 5,
   falseAlarmRate: 0.01,
-  driftAllowance: 1.5,
+  driftAllowance: 1.4,
 };
 
 /**
@@ -96,7 +96,8 @@ export function scoreWindow(detector: Detector, window: ArrayLike<number>): Wind
  *
  * Traps that it minds: rows that follow each other are alike, so parts held out are contiguous and a window's width is
  * left free on both sides; few minutes understate the spread of slow features, so each feature's spread is at least
- * what held-out parts deviate from the others' median; channels that stand still are taken out and named.
+ * what held-out parts deviate from the others' median, and wider where a feature wanders; channels that stand still are
+ * taken out and named.
  */
 export function fitMahalanobis(rows: readonly (readonly number[])[], options: FitOptions): Result<Fit, ModelProblem> {
   const channels = rows[0]?.length ?? 0;
@@ -140,7 +141,9 @@ export function fitMahalanobis(rows: readonly (readonly number[])[], options: Fi
       for (const feature of held) squares[i] = (squares[i] ?? 0) + ((feature[i] ?? 0) - middle) ** 2;
     }
   }
-  const floor = squares.map((sum) => Math.max(Math.sqrt(sum / count), smallestSpread));
+  const floor = squares.map((sum, i) =>
+    Math.max(Math.sqrt(sum / count) * wander(column(features, i), options.windowRows), smallestSpread),
+  );
 
   const build = (from: readonly (readonly number[])[]): Detector => ({
     ...scaling,
@@ -164,6 +167,22 @@ export function fitMahalanobis(rows: readonly (readonly number[])[], options: Fi
 
 /** Features are in units of the channel's spread: below a fiftieth of it nothing is worth an alarm. */
 const smallestSpread = 0.02;
+
+/**
+ * How much wider than seen a feature's range must be taken to be, at least 1. Noise forgets itself from one window to
+ * the next; what wanders (a motor that warms up) has shown a part of its range only. The ratio of von Neumann (1941),
+ * mean squared step over twice the variance, is 1 for noise and falls towards 0 for a wander; below a quarter the
+ * spread grows with its inverse root.
+ */
+function wander(values: readonly number[], width: number): number {
+  const blocks = Array.from({ length: Math.floor(values.length / width) }, (_, b) =>
+    mean(values.slice(b * width, (b + 1) * width)),
+  );
+  const variance = deviation(blocks) ** 2;
+  if (blocks.length < 4 || variance === 0) return 1;
+  const steps = blocks.slice(1).map((value, b) => (value - (blocks[b] ?? value)) ** 2);
+  return Math.max(1, 0.5 / Math.sqrt(Math.max(1e-3, mean(steps) / variance / 2)));
+}
 
 function standardise(
   features: readonly (readonly number[])[],
