@@ -15,7 +15,7 @@ import { loadProbe } from './load.ts';
 import { memoryProbe } from './memory.ts';
 import { pluginProbe } from './plugin.ts';
 import { notKnown, type ProbeContext, type Roots, reasonOf, systemRoots } from './probe.ts';
-import { dutyProcessProbe, processNameProbe } from './process.ts';
+import { createProcessNameProbe, dutyProcessProbe } from './process.ts';
 import { seconds, tcpProbe } from './tcp.ts';
 import { temperatureProbe } from './temperature.ts';
 
@@ -60,7 +60,8 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
   const roots = options.roots ?? systemRoots;
   const underWay = new Map<CheckIndex, UnderWay>();
   const queue = new BoundedQueue<UnderWay>(Math.max(64, plan.checks.length));
-  const cpuProbes = new Map<CheckIndex, (context: ProbeContext) => Promise<CheckObservation>>();
+  /** Probes that remember something from one run to the next. */
+  const remembering = new Map<CheckIndex, (context: ProbeContext) => Promise<CheckObservation>>();
   const checksOfProcess = new Map<DutyIndex, CheckIndex[]>();
   for (const spec of plan.checks) {
     const probe = probeOf(spec);
@@ -105,8 +106,8 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
     if (probe === undefined) return notKnown(`${spec.id} has nothing to run`);
     switch (probe.kind) {
       case 'cpu': {
-        const measure = cpuProbes.get(spec.index) ?? createCpuProbe();
-        cpuProbes.set(spec.index, measure);
+        const measure = remembering.get(spec.index) ?? createCpuProbe();
+        remembering.set(spec.index, measure);
         return measure(context);
       }
       case 'memory':
@@ -119,8 +120,11 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
         return temperatureProbe(probe.sensor, context);
       case 'process':
         return dutyProcessProbe(nameOf(probe.duty), processOf(probe.duty));
-      case 'process-name':
-        return processNameProbe(probe.name, context);
+      case 'process-name': {
+        const look = remembering.get(spec.index) ?? createProcessNameProbe(probe.name);
+        remembering.set(spec.index, look);
+        return look(context);
+      }
       case 'tcp':
         return tcpProbe(probe.host, probe.port, context);
       case 'http':

@@ -1,7 +1,8 @@
-import { readFile, readlink } from 'node:fs/promises';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
+import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { CheckObservation } from '../../core/health/check.ts';
-import { listProcesses } from '../connections/process-table.ts';
+import { listProcesses, type ProcessRow, readProcess } from '../connections/process-table.ts';
 import type { ProcessState } from '../duty-runners/process.ts';
 import { judged, notKnown, type ProbeContext } from './probe.ts';
 
@@ -12,33 +13,46 @@ export function dutyProcessProbe(name: string, state: ProcessState | undefined):
   return judged('crit', `${name} does not run: ${state.exit?.reason ?? 'not started yet'}`);
 }
 
-/** Any process by the name of its executable (`mosquitto`), also when it runs under another first argument. */
-export async function processNameProbe(name: string, { roots, signal }: ProbeContext): Promise<CheckObservation> {
-  const rows = (await listProcesses(roots.proc, signal)).filter((row) => row.state !== 'Z' && row.state !== 'X');
-  const found: number[] = [];
-  for (const row of rows) {
-    if (signal.aborted) break;
-    // The kernel keeps 15 characters; a thread's own title may differ, so the executable and argv[0] are asked too.
-    const short = row.comm === name.slice(0, 15);
-    if (short && name.length <= 15) found.push(row.pid);
-    else if (await isExecutable(roots.proc, row.pid, name)) found.push(row.pid);
-  }
-  if (found.length === 0) return judged('crit', `no process ${name}`);
-  return judged(
-    'ok',
-    found.length === 1 ? `${name} runs as process ${found[0]}` : `${name} runs ${found.length} times`,
-  );
+/**
+ * Any process by the name of its executable (`mosquitto`), also when it runs under another first argument. The one that
+ * was found is looked at first the next time: going through all processes costs milliseconds, and is for bad days.
+ */
+export function createProcessNameProbe(name: string): (context: ProbeContext) => Promise<CheckObservation> {
+  let known: ProcessRow | undefined;
+  const good = (row: ProcessRow) => judged('ok', `${name} runs as process ${row.pid}`);
+  return async ({ roots, signal }) => {
+    if (known !== undefined) {
+      const now = readProcess(known.pid, roots.proc);
+      if (now?.startTicks === known.startTicks && runs(now) && isCalled(roots.proc, now, name)) return good(known);
+    }
+    known = undefined;
+    const rows = (await listProcesses(roots.proc, signal)).filter(runs);
+    // By the kernel's short name first: it is at hand, and right for nearly all.
+    rows.sort((a, b) => Number(b.comm === name.slice(0, 15)) - Number(a.comm === name.slice(0, 15)));
+    for (const [i, row] of rows.entries()) {
+      if (i % 64 === 63) await yieldToOthers();
+      if (signal.aborted) return notKnown('cancelled');
+      if (!isCalled(roots.proc, row, name)) continue;
+      known = row;
+      return good(row);
+    }
+    return judged('crit', `no process ${name}`);
+  };
 }
 
-async function isExecutable(proc: string, pid: number, name: string): Promise<boolean> {
+const runs = (row: ProcessRow): boolean => row.state !== 'Z' && row.state !== 'X';
+
+/** The kernel keeps 15 characters of a name, and programs rename themselves: the executable and argv[0] count too. */
+function isCalled(proc: string, row: ProcessRow, name: string): boolean {
+  if (row.comm === name) return true;
   try {
-    const path = await readlink(`${proc}/${pid}/exe`);
+    const path = readlinkSync(`${proc}/${row.pid}/exe`);
     if (basename(path).replace(/ \(deleted\)$/, '') === name) return true;
   } catch {
     // A kernel thread, another user's process, or one that has ended.
   }
   try {
-    const first = (await readFile(`${proc}/${pid}/cmdline`, 'utf8')).split('\0', 1)[0] ?? '';
+    const first = readFileSync(`${proc}/${row.pid}/cmdline`, 'utf8').split('\0', 1)[0] ?? '';
     return first !== '' && basename(first) === name;
   } catch {
     return false;

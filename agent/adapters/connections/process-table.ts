@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { setImmediate as yieldToOthers } from 'node:timers/promises';
 
 /** One process as `/proc/PID/stat` tells it. */
 export interface ProcessRow {
@@ -43,19 +44,17 @@ export function readProcess(pid: number, proc = '/proc'): ProcessRow | undefined
   }
 }
 
-/** All processes of the box; those that end meanwhile are left out. */
+/**
+ * All processes of the box; those that end meanwhile are left out. Reading procfs never waits for a disk, so it is done
+ * synchronously (ten times cheaper than through the thread pool), some dozens at a time.
+ */
 export async function listProcesses(proc = '/proc', signal?: AbortSignal): Promise<ProcessRow[]> {
   const rows: ProcessRow[] = [];
   const names = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
-  for (let i = 0; i < names.length && !signal?.aborted; i += 32) {
-    const batch = names.slice(i, i + 32).map(async (name) => {
-      try {
-        return parseStat(await readFile(`${proc}/${name}/stat`, 'utf8'));
-      } catch {
-        return undefined;
-      }
-    });
-    for (const row of await Promise.all(batch)) if (row !== undefined) rows.push(row);
+  for (let i = 0; i < names.length && !signal?.aborted; i++) {
+    if (i % 64 === 63) await yieldToOthers();
+    const row = readProcess(Number(names[i]), proc);
+    if (row !== undefined) rows.push(row);
   }
   return rows;
 }

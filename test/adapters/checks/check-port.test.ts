@@ -1,4 +1,6 @@
-import { chmodSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -212,13 +214,25 @@ describe('process probes', () => {
     expect(inbox.of('check-observed').map((input) => [input.check, input.observation.status])).toEqual([[1, 'crit']]);
   });
 
-  test('process by name → found by its executable, missing is bad', async () => {
-    const name = process.execPath.split('/').at(-1)!;
-    expect((await answerOf({ kind: 'process-name', name })).status).toBe('ok');
-    expect(await answerOf({ kind: 'process-name', name: 'no-such-executable' })).toMatchObject({
-      status: 'crit',
-      text: 'no process no-such-executable',
-    });
+  test('process by name → found by its executable, also the second time; killed or missing is bad', async () => {
+    const name = 'millwright-test-sleeper';
+    const path = join(temporaryFolder(), name);
+    copyFileSync('/usr/bin/sleep', path);
+    const child = spawn(path, ['627'], { stdio: 'ignore' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const { port, observed } = portWith([{ kind: 'process-name', name }]);
+    const ask = async () => {
+      const before = observed().length;
+      port.run(0);
+      await eventually(() => observed().length > before);
+      return observed().at(-1)?.observation;
+    };
+    const running = { status: 'ok', text: `${name} runs as process ${child.pid}` };
+    expect(await ask()).toMatchObject(running);
+    expect(await ask()).toMatchObject(running);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(await ask()).toMatchObject({ status: 'crit', text: `no process ${name}` });
   });
 });
 
