@@ -231,8 +231,10 @@ export class AvailableDuties {
   }
 
   tick(now: Instant, out: DutyOutput[]): void {
-    this.#lastNow = now;
     if (this.#left) return;
+    const lateMs = now - this.deadline();
+    this.#lastNow = now;
+    if (lateMs > this.#options.claimPeriodMs) this.#slept(lateMs + 2 * this.#options.claimPeriodMs);
     if (now >= this.#nextClaim) this.#claim(now, out);
     for (const hand of this.#hands) {
       if (isHeld(hand)) this.#replicate(now, hand, out);
@@ -274,6 +276,9 @@ export class AvailableDuties {
   // Claims
 
   #claimed(now: Instant, from: AgentIndex, claim: Extract<DutyMessage, { kind: 'claim' }>, out: DutyOutput[]): void {
+    const state = this.#memberState(from);
+    // A claim on its way when its sender died would hold the work for nothing. Who lives after all, says so to membership.
+    if (state === 'dead' || state === 'left') return;
     const last = this.#senders.get(from);
     if (
       last &&
@@ -327,6 +332,16 @@ export class AvailableDuties {
   #freshFor(member: AgentIndex): number {
     const { claimPeriodMs, freshPeriods } = this.#options;
     return claimPeriodMs * freshPeriods * (this.#memberState(member) === 'alive' ? 2 : 1);
+  }
+
+  /** We slept: claims may wait unread in our sockets, so the time that we missed, and two periods to read, count for nobody's silence. */
+  #slept(ms: number): void {
+    for (const hand of this.#hands) {
+      for (const [agent, claim] of hand.claims) hand.claims.set(agent, { ...claim, at: after(claim.at, ms) });
+      hand.unclaimedSince = after(hand.unclaimedSince, ms);
+      hand.wakeAt = after(hand.wakeAt, ms);
+    }
+    if (this.#nextMove !== never) this.#nextMove = after(this.#nextMove, ms);
   }
 
   /** Says what we run, now; `given` are duties just given up, whose candidates must hear it too. */
