@@ -68,7 +68,7 @@ describe('local hook', () => {
     const lamp = light();
     port.run(0, [hanging.path], 'raised');
     port.run(1, [lamp.path], 'raised');
-    await eventually(() => lamp.lines().length === 1, { deadlineMs: 500 });
+    await eventually(() => lamp.lines().length === 1, { deadlineMs: 3_000 });
     await eventually(() => warnings.length === 3, { deadlineMs: 8_000 });
     expect(warnings[0]).toMatch(/^timed out after/);
     const pid = Number(readFileSync(join(hanging.folder, 'pid'), 'utf8'));

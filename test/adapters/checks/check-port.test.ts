@@ -378,7 +378,7 @@ describe('plugin probe', () => {
     const path = script('trap "" TERM; sleep 615 & sleep 615');
     const begun = performance.now();
     const answer = await answerOf({ kind: 'plugin', argv: [path] }, { timeoutMs: 600 });
-    expect(performance.now() - begun).toBeLessThan(1_500);
+    expect(performance.now() - begun).toBeLessThan(4_000);
     expect(answer.status).toBe('unknown');
     expect(answer.text).toContain('timed out after');
     await eventually(async () => {

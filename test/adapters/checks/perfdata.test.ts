@@ -114,7 +114,7 @@ describe('perfdata', () => {
     expect(parsePerfdata("'".repeat(65_536)).items).toEqual([]);
     expect(parsePerfdata('a=1 '.repeat(16_384)).items).toHaveLength(1_000);
     // A quadratic parser needs a minute here.
-    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(performance.now() - begun).toBeLessThan(5_000);
   });
 });
 

@@ -66,7 +66,7 @@ describe('local connection', () => {
       timeoutMs: 300,
       graceMs: 300,
     });
-    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(performance.now() - begun).toBeLessThan(5_000);
     expect(exit).toMatchObject({ ended: 'timed-out', signal: 'SIGKILL' });
     const pids = exit.stdout.text.trim().split('\n').map(Number);
     expect(pids).toHaveLength(2);
@@ -110,7 +110,7 @@ describe('local connection', () => {
     for (const leftovers of ['kill', 'leave'] as const) {
       const begun = performance.now();
       const exit = await exitOf({ argv, leftovers });
-      expect(performance.now() - begun).toBeLessThan(2_000);
+      expect(performance.now() - begun).toBeLessThan(5_000);
       const pid = Number(exit.stdout.text);
       if (leftovers === 'kill') await eventually(() => !alive(pid));
       else {

@@ -102,7 +102,7 @@ describe('process runner', () => {
     const { pid } = await running(runner);
     await eventually(() => changes.length === 1);
     process.kill(pid, 'SIGKILL');
-    await eventually(() => changes.length === 2, { deadlineMs: 1_000 });
+    await eventually(() => changes.length === 2, { deadlineMs: 3_000 });
     const state = runner.processOf(0);
     expect(state).toMatchObject({ running: false, exit: { signal: 'SIGKILL', reason: 'killed by SIGKILL' } });
     expect(state?.generation).toBe(1);
@@ -228,7 +228,7 @@ describe('process runner', () => {
     await eventually(() => !alive(pidOf('bash')), { deadlineMs: 1_000 });
     expect(alive(pidOf('sleep'))).toBe(true);
     runnerWith({ dataDir: agent.dataDir });
-    await eventually(() => !alive(pidOf('sleep')), { deadlineMs: 1_000 });
+    await eventually(() => !alive(pidOf('sleep')), { deadlineMs: 5_000 });
   });
 
   test('box without containment, agent came back → what its last life left is killed by the register', async () => {
