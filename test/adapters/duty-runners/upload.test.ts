@@ -1,5 +1,7 @@
-import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { DutyRunner } from '../../../agent/adapters/duty-runners/runner.ts';
 import { createUploadRunner } from '../../../agent/adapters/duty-runners/upload.ts';
@@ -14,7 +16,7 @@ afterEach(async () => {
   for (const runner of runners.splice(0)) await runner.stopAll();
 });
 
-function uploadOf(file: string, options: { batchLines?: number; lineBytes?: number } = {}) {
+function uploadOf(file: string, options: { batchLines?: number; lineBytes?: number; everyMs?: number } = {}) {
   const inbox = new Inbox();
   const reports: LogLinesReport[] = [];
   const outbox = { full: false, asked: 0 };
@@ -223,4 +225,71 @@ describe('upload runner', () => {
     upload.start({ duty: 5, term: 1, sequence: 1, takenAt: wallTime(0), data });
     await upload.has('one');
   });
+
+  test('any order of writes, rotations, takeovers and a full outbox → every line once, in order', async () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          do: fc.constant('write' as const),
+          text: fc.stringMatching(/^[a-zäß€]{0,12}$/),
+          end: fc.boolean(),
+        }),
+      },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('rotate' as const) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('takeover' as const) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('refuse' as const) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const folder = mkdtempSync(join(tmpdir(), 'millwright-test-'));
+        const file = join(folder, 'a.log');
+        writeFileSync(file, '');
+        const wanted: string[] = [];
+        let open = '';
+        let rotations = 0;
+        let last: Checkpoint | undefined;
+        const got: string[] = [];
+        let upload = uploadOf(file, { everyMs: 1 });
+        upload.start();
+        const all = () => [...got, ...upload.lines()];
+        const caughtUp = () => eventually(() => all().length >= wanted.length, { everyMs: 1, what: 'all lines' });
+        for (const one of steps) {
+          if (one.do === 'write') {
+            appendFileSync(file, one.end ? `${one.text}\n` : one.text);
+            open += one.text;
+            if (one.end) {
+              wanted.push(open);
+              open = '';
+            }
+          } else if (one.do === 'rotate') {
+            // Two rotations before anybody looked would leave a file behind that nobody knows of.
+            await caughtUp();
+            renameSync(file, `${file}.${++rotations}`);
+            if (open !== '') wanted.push(open);
+            open = '';
+            writeFileSync(file, `after rotation ${rotations}\n`);
+            wanted.push(`after rotation ${rotations}`);
+          } else if (one.do === 'takeover') {
+            await upload.runner.stop(5);
+            got.push(...upload.lines());
+            const from = upload.inbox.of('checkpoint-taken').length > 0 ? upload.checkpoint() : last;
+            last = from;
+            upload = uploadOf(file, { everyMs: 1 });
+            upload.start(from);
+          } else if (one.do === 'refuse') {
+            upload.outbox.full = true;
+            await eventually(() => upload.outbox.full, { everyMs: 2 });
+            upload.outbox.full = false;
+          } else await caughtUp();
+        }
+        await caughtUp();
+        await upload.runner.stop(5);
+        expect(all()).toEqual(wanted);
+        rmSync(folder, { recursive: true });
+      }),
+      { numRuns: 40 },
+    );
+  }, 60_000);
 });
