@@ -1,0 +1,222 @@
+import { expect, test } from 'vitest';
+import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
+import type { Effect } from '../../agent/core/effect.ts';
+import type { Input } from '../../agent/core/input.ts';
+import { runScenario, simulateCommand } from '../../simulations/run.ts';
+import { scenarios } from '../../simulations/scenarios/list.ts';
+import type { Core } from '../../simulations/world/world.ts';
+
+const short = { scenario: 'crash', agents: 5, seed: 3, durationS: 35 };
+
+/** The real core with something planted between it and its driver. */
+function planted(plant: {
+  input?: (input: Input, self: number, now: number) => Input | undefined;
+  effect?: (effect: Effect, self: number) => Effect | undefined;
+}): (options: AgentCoreOptions) => Core {
+  return (options) => {
+    const core = new AgentCore(options);
+    const { self } = options.identity;
+    let began: number | undefined;
+    return {
+      membership: core.membership,
+      duties: core.duties,
+      deadline: () => core.deadline(),
+      step: (now, input) => {
+        began ??= now;
+        const seen = plant.input ? plant.input(input, self, now - began) : input;
+        const effects = seen ? core.step(now, seen) : [];
+        if (!plant.effect) return effects;
+        return effects.flatMap((effect) => plant.effect!(effect, self) ?? []);
+      },
+    };
+  };
+}
+
+test('simulate: the same seed twice → the same trace; another seed, option or core → another', () => {
+  const { traceHash, traced } = runScenario(short);
+  expect(traced).toBeGreaterThan(5_000);
+  expect(runScenario(short).traceHash).toBe(traceHash);
+  expect(runScenario({ ...short, seed: 4 }).traceHash).not.toBe(traceHash);
+  expect(runScenario({ ...short, override: { membership: { directWindowMs: 91 } } }).traceHash).not.toBe(traceHash);
+  // One agent once says a different digest version: nothing else in the run changes, and still the hash does.
+  let changed = false;
+  const oneNumber = planted({
+    effect: (effect, self) => {
+      if (changed || self !== 2 || effect.kind !== 'send' || effect.message.kind !== 'ack') return effect;
+      changed = true;
+      return { ...effect, message: { ...effect.message, digestVersion: effect.message.digestVersion + 1 } };
+    },
+  });
+  const other = runScenario({ ...short, core: oneNumber });
+  expect(changed).toBe(true);
+  expect(other.traced).toBe(traced);
+  expect(other.traceHash).not.toBe(traceHash);
+});
+
+test.each(scenarios.map(({ name }) => name))(
+  'simulate: scenario %s, seven seeds on seven agents → every invariant holds',
+  (scenario) => {
+    for (let seed = 101; seed <= 107; seed++) {
+      const { violations } = runScenario({ scenario, agents: 7, seed });
+      expect(violations, `millwright simulate --scenario ${scenario} --agents 7 --seed ${seed}`).toEqual([]);
+    }
+  },
+);
+
+test('simulate: a silent crash among five → known to all within 2 s and taken over within 3 s, in most of 20 seeds', () => {
+  const detection: number[] = [];
+  const takeover: number[] = [];
+  for (let seed = 1; seed <= 20; seed++) {
+    const report = runScenario({
+      ...short,
+      seed,
+      override: { faults: [{ kind: 'crash', atMs: 14_000 + 37 * seed, agent: seed % 5, closes: false }] },
+    });
+    expect(report.violations).toEqual([]);
+    if (report.detection.p50Ms !== null) detection.push(report.detection.p50Ms);
+    if (report.takeover.maxMs !== null) takeover.push(report.takeover.maxMs);
+  }
+  detection.sort((a, b) => a - b);
+  takeover.sort((a, b) => a - b);
+  expect(detection.length).toBe(20);
+  expect(detection[10]).toBeLessThan(2_000);
+  expect(takeover.length).toBeGreaterThan(10);
+  expect(takeover.at(-1)).toBeLessThan(3_000);
+});
+
+// Each promise is broken once on purpose: an invariant that cannot fail proves nothing.
+test.each([
+  [
+    'a crash is known to all in time',
+    // Box 0 never gets to judge, and nobody's word reaches it.
+    planted({
+      input: (input, self, age) =>
+        self === 0 && age > 5_000 && (input.kind === 'ticked' || input.kind === 'peer-disconnected' || isGossip(input))
+          ? undefined
+          : input,
+    }),
+  ],
+  [
+    'no false death',
+    // Box 4 is up, but its core sleeps.
+    planted({ input: (input, self, age) => (self === 4 && age > 8_000 ? undefined : input) }),
+  ],
+  [
+    'an available duty has a runner',
+    planted({ effect: (effect) => (effect.kind === 'start-duty' && effect.duty === 2 ? undefined : effect) }),
+  ],
+  [
+    'one runner after healing',
+    planted({ effect: (effect) => (effect.kind === 'send' && effect.message.kind === 'claim' ? undefined : effect) }),
+  ],
+] as const)('simulate: planted fault → "%s" is found violated', (invariant, core) => {
+  const { violations } = runScenario({
+    ...short,
+    durationS: 60,
+    override: { faults: [{ kind: 'crash', atMs: 14_000, agent: 3, closes: false }], dutyFailure: 0 },
+    core,
+  });
+  expect(violations.map((v) => v.invariant)).toContain(invariant);
+});
+
+test('simulate: a store that forgets incarnations → "incarnations never go back" is found violated', () => {
+  let saved = 0;
+  const parted = { left: [0], right: [1, 2, 3, 4] };
+  const { violations } = runScenario({
+    scenario: 'partition',
+    agents: 5,
+    seed: 1,
+    override: {
+      faults: [13, 23, 33, 43].map((s, i) => ({ kind: i % 2 === 0 ? 'cut' : 'heal', atMs: s * 1000, ...parted })),
+    },
+    core: planted({
+      effect: (effect) => (effect.kind === 'save-incarnation' ? { ...effect, incarnation: 10 - saved++ } : effect),
+    }),
+  });
+  expect(violations.map((v) => v.invariant)).toContain('incarnations never go back');
+});
+
+test('simulate: views that stay apart after healing → "views converge" is found violated', () => {
+  const { violations } = runScenario({
+    scenario: 'partition',
+    agents: 5,
+    seed: 1,
+    // Nobody ever answers to its own death.
+    core: planted({ effect: (effect) => (effect.kind === 'send' && refutes(effect) ? undefined : effect) }),
+  });
+  expect(violations.map((v) => v.invariant)).toContain('views converge');
+});
+
+test('simulate --json: one line with all fields, progress on standard error, exit code 0', () => {
+  const { code, out, err } = command(
+    '--scenario',
+    'crash',
+    '--agents',
+    '5',
+    '--seed',
+    '1',
+    '--duration',
+    '40',
+    '--json',
+    '--check-determinism',
+  );
+  expect(code).toBe(0);
+  expect(out.trim().split('\n').length).toBe(1);
+  const report = JSON.parse(out);
+  expect(report).toMatchObject({ scenario: 'crash', seed: 1, violations: [], falseDeaths: 0, deterministic: true });
+  expect(report.detection.p50Ms).toBeGreaterThan(0);
+  expect(report.detection.p99Ms).toBeGreaterThanOrEqual(report.detection.p50Ms);
+  expect(report.bytesPerSecondPerAgent).toBeGreaterThan(0);
+  expect(report.eventsPerCpuSecond).toBe(Math.round(report.events / 2));
+  expect(report.traceHash).toMatch(/^[0-9a-f]{16}$/);
+  expect(report.options.network.latencyMs).toBeGreaterThan(0);
+  expect(err).toContain('events');
+});
+
+test('simulate without --json: the option table first, the command that plays it again last', () => {
+  const { out } = command('--agents', '3', '--seed', '9', '--duration', '30');
+  const lines = out.trim().split('\n');
+  expect(lines[0]).toBe('scenario crash, seed 9');
+  expect(lines[2]).toMatch(/^ {2}agents +3$/);
+  expect(lines.at(-1)).toBe('  millwright simulate --scenario crash --agents 3 --seed 9 --duration 30');
+});
+
+test('simulate: wrong words → all of them named at once, exit code 2, nothing runs', () => {
+  const { code, out, err } = command('--scenario', 'flood', '--agents', '1', '--seed', 'x', '--duration', '2');
+  expect(code).toBe(2);
+  expect(out).toBe('');
+  for (const name of ['--scenario flood', '--agents 1', '--seed x', '--duration 2']) expect(err).toContain(name);
+  expect(command('--colour').code).toBe(2);
+});
+
+test('simulate --list: every scenario with a line about it', () => {
+  const { code, out } = command('--list');
+  expect(code).toBe(0);
+  expect(
+    out
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]),
+  ).toEqual(scenarios.map(({ name }) => name));
+});
+
+const isGossip = (input: Input): boolean => input.kind === 'message-received' && input.from !== 0;
+
+const refutes = (effect: Extract<Effect, { kind: 'send' }>): boolean =>
+  'updates' in effect.message && effect.message.updates.some((u) => u.state === 'alive' && u.incarnation > 0);
+
+function command(...args: string[]): { code: number; out: string; err: string } {
+  let out = '';
+  let err = '';
+  let cpu = 0;
+  const code = simulateCommand(args, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    cpuMs: () => (cpu += 2_000) - 2_000,
+  });
+  return { code, out, err };
+}
