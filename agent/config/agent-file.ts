@@ -46,7 +46,9 @@ export interface AgentConfig {
 export const defaultPorts = { mesh: 7430, agentApi: 7431, coordinatorApi: 7480, broker: 1883 } as const;
 
 const text = z.string().min(1).max(4096);
-const secret = text.regex(/^(env|file):.+$/, { error: 'expected a reference to a secret: env:NAME or file:path' });
+const secret = z.union([z.strictObject({ file: text }), z.strictObject({ env: text })], {
+  error: 'a secret stands in a file or a variable: { file: path } or { env: NAME }',
+});
 const addresses = z.array(text, { error: 'expected a list of addresses: [host:port]' }).max(5000);
 
 export const agentSchema = z.strictObject({
@@ -94,8 +96,8 @@ export function parseAgent(content: string, file: string): Result<AgentConfig, r
   };
   const here = dirname(resolve(file));
   const at = (path: string): string => resolve(here, path);
-  const secretOf = (ref: string): Secret =>
-    ref.startsWith('env:') ? { from: 'env', name: ref.slice(4) } : { from: 'file', path: at(ref.slice(5)) };
+  const secretOf = (ref: z.infer<typeof secret>): Secret =>
+    'env' in ref ? { from: 'env', name: ref.env } : { from: 'file', path: at(ref.file) };
 
   for (const key of ['listen', 'peers'] as const) {
     for (const [i, address] of (value[key] ?? []).entries()) {
@@ -193,6 +195,10 @@ function missing(path: Path, key: string): { message: string; stand: unknown } |
   };
   const message = `"${where}${key}" is missing${meaning[key] === undefined ? '' : `: ${meaning[key]}`}`;
   const stand =
-    key === 'mesh' ? { key: 'x', roster: 'x', 'site-key': 'x' } : key === 'password' || key === 'token' ? 'env:X' : 'x';
+    key === 'mesh'
+      ? { key: 'x', roster: 'x', 'site-key': 'x' }
+      : key === 'password' || key === 'token'
+        ? { env: 'X' }
+        : 'x';
   return { message, stand };
 }

@@ -117,7 +117,7 @@ export function compileCondition(
     ast = parser.parse(text).ast;
   } catch (error) {
     const { summary, range } = error as { summary?: string; range?: { start: number } };
-    say(range?.start ?? 0, 'condition', `This is no condition: ${summary ?? String(error)}`);
+    say(range?.start ?? 0, 'condition', `This is no condition: ${plain(summary ?? String(error))}`);
     return { expression: undefined, reads, problems };
   }
   const whole = walk(ast);
@@ -155,7 +155,7 @@ export function compileCondition(
         const yes = walk(node.args[1]);
         const no = walk(node.args[2]);
         if (yes.kind !== no.kind && yes.kind !== 'any' && no.kind !== 'any') {
-          say(node, 'condition', `One branch is a ${yes.kind}, the other a ${no.kind}`);
+          say(node, 'condition', `One branch is a ${word(yes.kind)}, the other a ${word(no.kind)}`);
         }
         // biome-ignore lint/suspicious/noThenProperty: the core's word for a branch; never awaited
         return { expression: { op: 'choose', test, then: yes.expression, else: no.expression }, kind: yes.kind };
@@ -229,11 +229,11 @@ export function compileCondition(
     const right = walk(b);
     if (left.kind === 'any' || right.kind === 'any') return { expression: hole.expression, kind: 'truth' };
     if (left.kind !== right.kind) {
-      say(node, 'condition', `A ${left.kind} and a ${right.kind} cannot be compared`);
+      say(node, 'condition', `A ${word(left.kind)} and a ${word(right.kind)} cannot be compared`);
       return hole;
     }
     if (left.kind !== 'number' && by !== '==' && by !== '!=') {
-      say(node, 'condition', `Only numbers are larger or smaller; a ${left.kind} is == or !=`);
+      say(node, 'condition', `Only numbers are larger or smaller; a ${word(left.kind)} is == or !=`);
       return hole;
     }
     for (const [state, other, at] of [
@@ -439,6 +439,19 @@ export function compileCondition(
     return { expression: { op: 'at-least', n: number, args: of }, kind: 'truth' };
   }
 }
+
+const word = (kind: Kind): string => (kind === 'truth' ? 'condition' : kind);
+
+/** The parser's own names of tokens, as the signs that people type. */
+const plain = (summary: string): string =>
+  summary
+    .replaceAll('RPAREN', '")"')
+    .replaceAll('LPAREN', '"("')
+    .replaceAll('RBRACKET', '"]"')
+    .replaceAll('EOF', 'the end')
+    .replace(/^Expected/, 'expected')
+    .replace(/^Unexpected/, 'unexpected')
+    .replace(/^Unterminated/, 'unterminated');
 
 /** The value of an expression that reads nothing (a `where` over labels); undefined when it reads something. */
 export function fold(expression: Expression): boolean | number | string | undefined {

@@ -24,7 +24,11 @@ export function checkShape<S extends z.ZodType>(
   for (let round = 0; round < 8; round++) {
     const parsed = schema.safeParse(copy);
     if (parsed.success) return { value: parsed.data, problems, removed };
-    const issues = parsed.error.issues.filter((issue) => issue.path.every((step) => typeof step !== 'symbol'));
+    // Misspelt keys first: what was meant is then no longer missing.
+    const issues = parsed.error.issues
+      .filter((issue) => issue.path.every((step) => typeof step !== 'symbol'))
+      .sort((a, b) => Number(b.code === 'unrecognized_keys') - Number(a.code === 'unrecognized_keys'));
+    const wasRenamed = new Set<string>();
     const laterAt = new Set(issues.filter((issue) => isLater(issue)).map((issue) => issue.path.slice(0, -1).join('/')));
     for (const issue of issues) {
       const path = issue.path as Path;
@@ -37,8 +41,10 @@ export function checkShape<S extends z.ZodType>(
           problems.push(
             document.problem([...path, key], 'unknown-key', `Unknown key "${key}"${hint}`, { at: 'key', ...remedy }),
           );
-          // What was most likely meant is no longer missing.
-          if (near !== undefined && !has(copy, [...path, near])) put(copy, [...path, near], get(copy, [...path, key]));
+          if (near !== undefined && !has(copy, [...path, near])) {
+            put(copy, [...path, near], get(copy, [...path, key]));
+            wasRenamed.add([...path, near].join('/'));
+          }
           drop(copy, [...path, key]);
           removed.add([...path, key].join('/'));
         }
@@ -55,12 +61,13 @@ export function checkShape<S extends z.ZodType>(
         removed.add(path.join('/'));
         continue;
       }
+      if (wasRenamed.has(path.join('/'))) continue;
       if (!has(copy, path)) {
         const parent = path.slice(0, -1);
         if (removed.has(parent.join('/'))) continue;
         const known = missing(parent, key);
         // Where a later word stands, it explains what is missing beside it.
-        if (!laterAt.has(parent.join('/')) && !wasRemovedBelow(removed, parent)) {
+        if (!removed.has(path.join('/')) && !laterAt.has(parent.join('/')) && !wasRemovedBelow(removed, parent)) {
           problems.push(
             document.problem(parent, 'missing', known?.message ?? `"${key}" is missing here`, {
               at: 'key',

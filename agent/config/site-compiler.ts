@@ -71,7 +71,8 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   const agentIndex = new Map<string, AgentIndex>(agentThings.map((thing, index) => [thing.name, index]));
   const cells = shape.cells ?? {};
   const cellNames = Object.keys(cells);
-  if (agentThings.length === 0) findings.at(['agents'], 'missing', 'A site needs at least one agent');
+  if (agentThings.length === 0 && !model.removed.has('agents'))
+    findings.at(['agents'], 'missing', 'A site needs at least one agent');
 
   const agents: AgentSpec[] = agentThings.map((thing, index) => ({
     index,
@@ -169,7 +170,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
 
   function cellOf(thing: ThingModel): string | undefined {
     if (thing.cell !== undefined) {
-      if (cellNames.length > 0 && !cellNames.includes(thing.cell)) {
+      if (!cellNames.includes(thing.cell) && !model.removed.has('cells')) {
         findings.at(
           [...thing.path, 'cell'],
           'reference',
@@ -347,7 +348,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     const eligible: AgentIndex[] = [];
     const refused = new Map<AgentIndex, string>();
     const cell = entry?.value.cell ?? (thing.via === undefined ? thing.cell : undefined);
-    if (entry?.value.cell !== undefined && !cellNames.includes(entry.value.cell) && cellNames.length > 0) {
+    if (entry?.value.cell !== undefined && !cellNames.includes(entry.value.cell) && !model.removed.has('cells')) {
       findings.of(
         entry.origin,
         ['cell'],
@@ -822,7 +823,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
         for (const key of ['warn', 'crit'] as const) limits[key] = limit(entry, key, { name: kind, unit });
         needsLimit(entry);
       }
-    } else refuseLimits(entry, 'condition');
+    } else if (!broken) refuseLimits(entry, 'with conditions');
     if (limits.warn !== undefined && limits.crit !== undefined && limits.warn.side === limits.crit.side) {
       const beyond =
         limits.warn.side === 'above' ? limits.warn.value > limits.crit.value : limits.warn.value < limits.crit.value;
@@ -872,7 +873,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   function refuseLimits(entry: Entry<'checks'>, kind: string): void {
     for (const key of ['warn', 'crit'] as const) {
       if (entry.value[key] !== undefined) {
-        findings.of(entry.origin, [key], 'value', `A ${kind} check judges by itself: take \`${key}\` out`, {
+        findings.of(entry.origin, [key], 'value', `The check ${kind} judges by itself: take \`${key}\` out`, {
           at: 'key',
         });
       }
@@ -1307,6 +1308,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   function checkWorkflowPlace(entry: Entry<'workflows'>, workflow: WorkflowSpec): void {
     const { runsOn } = workflow;
     const triggered = workflow.when !== undefined || workflow.at !== undefined;
+    if (locationsOf(workflow.when).length > 1 && runsOn.on === 'every') return;
     if (runsOn.on === 'every' && triggered && agents.length > 1) {
       findings.of(
         entry.origin,

@@ -335,10 +335,10 @@ function makeAgent(
     broker: {
       url: where.broker ?? layout.broker ?? `mqtt://127.0.0.1:${defaultPorts.broker}`,
       username: thing.name,
-      password: 'file:broker.password',
+      password: { file: 'broker.password' },
       ...(layout.ca === undefined ? {} : { ca: resolve(layout.ca) }),
     },
-    api: { listen: where.api ?? `127.0.0.1:${defaultPorts.agentApi}`, token: 'file:api.token' },
+    api: { listen: where.api ?? `127.0.0.1:${defaultPorts.agentApi}`, token: { file: 'api.token' } },
   };
   writer.file(
     join(own, 'agent.yaml'),
@@ -354,16 +354,18 @@ function makeAgent(
 
 function coordinatorYaml(site: string, layout: SiteLayout, broker: { host: string; port: number }): string {
   const external = layout.coordinator?.external;
+  const account = { username: 'coordinator', password: { file: 'broker.password' } };
   const config = {
     site,
     data: 'data',
     broker:
       external === undefined
-        ? { listen: `${broker.host}:${broker.port}`, users: '../broker/broker-users.json' }
-        : { url: external },
-    username: 'coordinator',
-    password: 'file:broker.password',
-    api: { listen: layout.coordinator?.api ?? `127.0.0.1:${defaultPorts.coordinatorApi}`, token: 'file:api.token' },
+        ? { listen: `${broker.host}:${broker.port}`, users: '../broker/broker-users.json', ...account }
+        : { url: external, ...account, ...(layout.ca === undefined ? {} : { ca: resolve(layout.ca) }) },
+    api: {
+      listen: layout.coordinator?.api ?? `127.0.0.1:${defaultPorts.coordinatorApi}`,
+      token: { file: 'api.token' },
+    },
   };
   return `# The coordinator listens and shows; nothing stops without it.\n${stringify(config)}`;
 }

@@ -69,6 +69,8 @@ export interface SiteModel {
   readonly things: readonly ThingModel[];
   readonly byName: ReadonlyMap<string, ThingModel>;
   readonly zone: string | undefined;
+  /** Paths that were too broken to use; nobody complains that they are missing. */
+  readonly removed: ReadonlySet<string>;
 }
 
 export const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -114,7 +116,7 @@ export function expandSite(shape: SiteShape, removed: ReadonlySet<string>, findi
     }
   }
   addThing('site', siteThing, shape as unknown as Values);
-  return { site: shape.site, shape, things, byName, zone: shape.shifts?.zone };
+  return { site: shape.site, shape, things, byName, zone: shape.shifts?.zone, removed };
 
   function checkName(name: string, path: Path, at: 'key' | 'value', what: string): void {
     if (!namePattern.test(name)) {
@@ -382,7 +384,6 @@ export function expandSite(shape: SiteShape, removed: ReadonlySet<string>, findi
           `There is no parameter "${param}"${didYouMean(param, [...params.keys()])}`,
           {
             offset: value.indexOf(text),
-            remedy: 'write $$ for a dollar sign',
           },
         );
         return `\u0000${param}`;
