@@ -141,7 +141,6 @@ export class OutboxPolicy {
     this.#helloTries = 0;
     if (elsewhere || (answersHello && ack.want.length === 0)) {
       this.#forgetInFlight();
-      this.#sentTo = ack.upTo;
     } else {
       this.#settle(ack.upTo);
       this.#resend(now, ack.want, answersHello, out);
