@@ -233,8 +233,8 @@ class SqliteStore implements Store {
 
   /** Why it was not written; undefined when it is durable. */
   #write(body: () => void): string | undefined {
-    if (this.#closed) return 'the store is closed';
     try {
+      if (this.#closed) throw new Error('the store is closed');
       body();
       this.#counters.written++;
       this.#trouble = undefined;

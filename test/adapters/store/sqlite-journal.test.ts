@@ -1,0 +1,181 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openStore, type Store } from '../../../agent/adapters/store/sqlite-journal.ts';
+import { bootId } from '../../../agent/base/ids.ts';
+import { wallTime } from '../../../agent/base/time.ts';
+import type { Input } from '../../../agent/core/input.ts';
+import type { JournalEntry } from '../../../agent/core/remediation/journal-entry.ts';
+import { type JournalHarness, journalSuite, sampleEntry } from '../../conformance/journal-suite.ts';
+import { eventually } from '../../support/eventually.ts';
+
+const pagesOf = (dir: string): number => {
+  const db = new DatabaseSync(join(dir, 'agent.db'));
+  const pages = Number(db.prepare('PRAGMA page_count').get()?.['page_count']);
+  db.close();
+  return pages;
+};
+
+journalSuite('sqlite', (): JournalHarness => {
+  const dir = mkdtempSync(join(tmpdir(), 'millwright-journal-'));
+  let store: Store | undefined;
+  let deliver: (input: Input) => void = () => {};
+  const opened: Store[] = [];
+  const open = (maxPages?: number): Store => {
+    store = openStore({ dir, deliver: (input) => deliver(input), ...(maxPages === undefined ? {} : { maxPages }) });
+    opened.push(store);
+    return store;
+  };
+  const current = (): Store => store ?? open();
+  return {
+    open() {
+      const inputs: Input[] = [];
+      deliver = (input) => inputs.push(input);
+      open();
+      return {
+        // `fill` puts another connection behind the same port.
+        port: {
+          append: (token, entries) => current().append(token, entries),
+          saveIncarnation: (incarnation) => current().saveIncarnation(incarnation),
+          saveCheckpoint: (checkpoint) => current().saveCheckpoint(checkpoint),
+          setLocalAlarm: (alarm) => current().setLocalAlarm(alarm),
+        },
+        inputs,
+        restore: () => current().restore(),
+      };
+    },
+    // What a dead process leaves is what the file holds without it: the handle stays open, unflushed, until the end.
+    crash() {},
+    // SQLite's page limit refuses as a full disk does, with SQLITE_FULL in the middle of a transaction.
+    fill: (full) => void open(full ? pagesOf(dir) + 2 : undefined),
+    settle() {},
+    dispose() {
+      for (const one of opened) one.close();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+});
+
+let dir: string;
+const stores: Store[] = [];
+const inputs: Input[] = [];
+const warnings: string[] = [];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'millwright-store-'));
+  inputs.length = 0;
+  warnings.length = 0;
+});
+afterEach(() => {
+  for (const store of stores.splice(0)) store.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+const open = (options: { keepRuns?: number; maxPages?: number } = {}): Store => {
+  const store = openStore({
+    dir,
+    deliver: (input) => inputs.push(input),
+    log: { warn: (_fields, message) => warnings.push(message) },
+    ...options,
+  });
+  stores.push(store);
+  return store;
+};
+
+test('boot counter: each life gets the next number, also after a crash', () => {
+  expect([open().nextBootCounter(), open().nextBootCounter(), open().nextBootCounter()]).toEqual([1, 2, 3]);
+});
+
+test('damaged file → moved aside and begun anew, told, never an exit', async () => {
+  for (let n = 0; n < 5; n++) {
+    writeFileSync(join(dir, 'agent.db'), Buffer.alloc(8_192, 0x5a));
+    rmSync(join(dir, 'agent.db-wal'), { force: true });
+    const store = open();
+    expect(store.state().misfortune).toMatchObject({ kind: 'moved-aside', file: join(dir, 'agent.db') });
+    expect(store.nextBootCounter()).toBe(1);
+    store.append(1, [sampleEntry('w#1', 1)]);
+    await eventually(() => inputs.some((input) => input.kind === 'persisted'));
+    store.close();
+  }
+  expect(warnings).toHaveLength(5);
+  const kept = readdirSync(dir).filter((name) => /damaged-\d+$/.test(name));
+  expect(kept, 'damaged files are kept, but not without bound').toHaveLength(3);
+});
+
+test('file of a newer release → moved aside, not misread', () => {
+  const db = new DatabaseSync(join(dir, 'agent.db'));
+  db.exec('CREATE TABLE future (x); PRAGMA user_version = 99;');
+  db.close();
+  expect(open().state().misfortune?.reason).toContain('newer release');
+});
+
+test('unreadable rows → skipped and counted, the rest is restored', () => {
+  const store = open();
+  store.append(1, [sampleEntry('w#1', 1), sampleEntry('w#1', 2, 'end')]);
+  const db = new DatabaseSync(join(dir, 'agent.db'));
+  const insert = db.prepare(
+    "INSERT INTO journal (run, kind, boot, at, wall, entry) VALUES ('x', 'open', 'b', 1, 1, ?)",
+  );
+  for (const entry of ['{', '[]', 'null', '{"v":2}', '{"v":1,"kind":"levitate","run":"x","boot":"b","at":1,"wall":1}'])
+    insert.run(entry);
+  db.close();
+  const again = open();
+  expect(again.restore().journal).toHaveLength(2);
+  expect(again.state().skipped).toBe(5);
+});
+
+test('retention: the oldest ended runs go whole, open ones and the proof of time stay', () => {
+  const store = open({ keepRuns: 5 });
+  const beat = (boot: string, at: number): JournalEntry => ({
+    ...sampleEntry('', at, 'heartbeat'),
+    boot: bootId(boot),
+  });
+  let token = 0;
+  store.append(++token, [sampleEntry('w#open', 0)]);
+  for (let n = 1; n <= 20; n++) store.append(++token, [sampleEntry(`w#${n}`, n), sampleEntry(`w#${n}`, n, 'end')]);
+  for (let n = 0; n < 400; n++) store.append(++token, [beat(n < 200 ? 'b2' : 'b3', n * 60_000)]);
+  const { journal } = open({ keepRuns: 5 }).restore();
+  expect([...new Set(journal.map((entry) => entry.run))]).toEqual([
+    'w#open',
+    'w#16',
+    'w#17',
+    'w#18',
+    'w#19',
+    'w#20',
+    '',
+  ]);
+  expect(journal.filter((entry) => entry.kind === 'heartbeat').map((entry) => [entry.boot, entry.at])).toEqual([
+    ['b2', 0],
+    ['b2', 199 * 60_000],
+    ['b3', 200 * 60_000],
+    ['b3', 399 * 60_000],
+  ]);
+});
+
+test('trouble without a completion (an alarm row on a full disk) → shown, told once, the alarm still stands', () => {
+  open().close();
+  const store = open({ maxPages: pagesOf(dir) });
+  for (let n = 0; n < 40; n++) {
+    store.setLocalAlarm({
+      alarm: n,
+      alarmId: `a.${n}`,
+      state: 'on',
+      occurrence: 'o',
+      term: 1,
+      firstSampleAt: wallTime(1),
+      since: wallTime(1),
+      evidence: 'e'.repeat(4_000),
+    });
+  }
+  expect(store.state().trouble).toContain('full');
+  expect(warnings).toHaveLength(1);
+  expect(store.alarms()).toHaveLength(40);
+});
+
+test('closed → writes are refused without a throw', () => {
+  const store = open();
+  store.close();
+  store.append(1, [sampleEntry('w#1', 1)]);
+  store.saveCheckpoint({ duty: 1, term: 1, sequence: 1, takenAt: wallTime(1), data: new Uint8Array(1) });
+  expect(store.state().failed).toBe(2);
+});
