@@ -101,8 +101,9 @@ describe('upload runner', () => {
     const first = uploadOf(file);
     first.start();
     await first.has('one', 'two');
-    const checkpoint = first.checkpoint();
+    // The checkpoint comes a moment after the outbox took the lines; stopping waits for it.
     await first.runner.stop(5);
+    const checkpoint = first.checkpoint();
     appendFileSync(file, 'three\n');
     const second = uploadOf(file);
     second.start(checkpoint);
@@ -178,6 +179,7 @@ describe('upload runner', () => {
     const first = uploadOf(file);
     first.start();
     await first.has('one', 'two');
+    await first.runner.stop(5);
     const elsewhere = join(temporaryFolder(), 'a.log');
     writeFileSync(elsewhere, 'there\nand more than in the first\n');
     const second = uploadOf(elsewhere);
