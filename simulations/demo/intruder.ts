@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { privateKeyFromRaw } from '@libp2p/crypto/keys';
 import { noise } from '@libp2p/noise';
 import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
@@ -16,11 +17,14 @@ import { createLibp2p } from 'libp2p';
  * It got in when the connection still stands after `holdMs`; a dial that resolves and drops at once is a refusal.
  */
 const holdMs = 1_500;
-const { values } = parseArgs({ options: { psk: { type: 'string' }, dial: { type: 'string', multiple: true } } });
+const { values } = parseArgs({
+  options: { psk: { type: 'string' }, key: { type: 'string' }, dial: { type: 'string', multiple: true } },
+});
 const ownKey = `/key/swarm/psk/1.0.0/\n/base16/\n${randomBytes(32).toString('hex')}`;
 const psk = new TextEncoder().encode(values.psk === undefined ? ownKey : readFileSync(values.psk, 'utf8').trim());
 
 const node = await createLibp2p({
+  ...(values.key === undefined ? {} : { privateKey: readKey(values.key) }),
   addresses: { listen: [] },
   transports: [tcp()],
   connectionEncrypters: [noise()],
@@ -49,3 +53,11 @@ process.stdout.write(
 );
 await node.stop();
 process.exit(0);
+
+/** An Ed25519 key in PEM, as libp2p wants it: 32 bytes of seed, then 32 of public key. */
+function readKey(file: string) {
+  const jwk = createPrivateKey(readFileSync(file, 'utf8')).export({ format: 'jwk' });
+  return privateKeyFromRaw(
+    Buffer.concat([Buffer.from(jwk.d ?? '', 'base64url'), Buffer.from(jwk.x ?? '', 'base64url')]),
+  );
+}

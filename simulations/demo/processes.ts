@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
  * Memory knobs for an edge box: a small old space and one-megabyte semi-spaces keep the heap tight, one V8 worker
  * thread and one malloc arena keep the rest of the process from growing with the number of cores.
  */
-export const edgeBoxKnobs = ['--max-old-space-size=64', '--max-semi-space-size=1', '--v8-pool-size=1'];
+export const edgeBoxKnobs = ['--max-old-space-size=128', '--max-semi-space-size=1', '--v8-pool-size=1'];
 export const edgeBoxEnv = { MALLOC_ARENA_MAX: '1' };
 
 export interface Spawned {
@@ -16,6 +16,10 @@ export interface Spawned {
   readonly said: readonly Record<string, unknown>[];
   readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
   running(): boolean;
+  /** One JSON line on its standard input. */
+  tell(line: object): void;
+  /** Closes its standard input, which tells it to end. */
+  endInput(): void;
   kill(signal: NodeJS.Signals): void;
   /** The first output line that satisfies, or a rejection that quotes the end of the log. */
   says(accept: (line: Record<string, unknown>) => boolean, withinMs: number): Promise<Record<string, unknown>>;
@@ -78,6 +82,10 @@ export function spawnNode(options: SpawnOptions, onStart: (pid: number) => void)
     said,
     exited,
     running: () => !ended,
+    tell: (line) => {
+      if (!ended) child.stdin?.write(`${JSON.stringify(line)}\n`);
+    },
+    endInput: () => child.stdin?.end(),
     kill: (signal) => {
       if (!ended) child.kill(signal);
     },

@@ -1,0 +1,327 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { createActionPort } from './adapters/actions.ts';
+import { createCheckPort } from './adapters/checks/check-port.ts';
+import { ClockTrust, SystemClock } from './adapters/clock.ts';
+import { findContainment } from './adapters/connections/containment.ts';
+import { createDutyPort } from './adapters/duty-port.ts';
+import { createPollRunner } from './adapters/duty-runners/poll.ts';
+import { createProcessRunner } from './adapters/duty-runners/process.ts';
+import { createScheduleRunner } from './adapters/duty-runners/schedule.ts';
+import { createUploadRunner } from './adapters/duty-runners/upload.ts';
+import { createWatchRunner } from './adapters/duty-runners/watch.ts';
+import { createEffectLog } from './adapters/effect-log.ts';
+import { createHookPort } from './adapters/hooks.ts';
+import type { Log } from './adapters/log.ts';
+import { startMesh } from './adapters/mesh/mesh.ts';
+import { createModelScorer } from './adapters/models/onnx-runner.ts';
+import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
+import { openStore } from './adapters/store/sqlite-journal.ts';
+import { openOutbox } from './adapters/store/sqlite-outbox.ts';
+import { startStatusApi } from './api/status-api.ts';
+import { bootId, type DutyIndex } from './base/ids.ts';
+import { Random } from './base/random.ts';
+import { AgentCore } from './core/agent-core.ts';
+import type { Input } from './core/input.ts';
+import type { ReportBody } from './core/reporting/report.ts';
+import type { Site } from './driver/bindings.ts';
+import { Driver } from './driver/driver.ts';
+import { agentHealth, agentInfo, agentStatus, metricsText, type Surroundings } from './status.ts';
+import type { Roster } from './wire/roster.ts';
+
+/** Everything an agent needs, read and verified: no path is opened and no secret is looked up after this. */
+export interface AgentSetup {
+  readonly name: string;
+  readonly version: string;
+  readonly site: Site;
+  readonly dataDir: string;
+  readonly mesh: {
+    readonly privateKeyPem: string;
+    readonly psk: string;
+    readonly roster: Roster;
+    readonly listen: readonly string[];
+    readonly peers: readonly string[];
+    readonly mdns: boolean;
+  };
+  readonly broker: BrokerAddress | undefined;
+  /** Undefined: this box shows itself to nobody but through the mesh and the broker. */
+  readonly api: { readonly host: string; readonly port: number; readonly token: string } | undefined;
+  readonly log: Log;
+}
+
+export interface RunningAgent {
+  readonly api: string | undefined;
+  readonly boot: string;
+  /** In reverse order of start, each step bounded in time. */
+  stop(): Promise<void>;
+}
+
+/** How often the two clocks are compared. */
+const clockEveryMs = 1_000;
+
+/**
+ * Puts one agent together: the pure core, the driver, and the real world behind the ports. What is missing at start
+ * (broker, PLC, peers) is a state that is shown, not an error; rejects only for what no running can mend.
+ */
+export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
+  const { name, site, dataDir, log } = setup;
+  const { plan } = site;
+  const self = plan.agents.findIndex((agent) => agent.id === name);
+  const me = plan.agents[self];
+  if (me === undefined) {
+    throw new Error(
+      `The site file ${plan.site} has no agent ${name}; it has ${plan.agents.map((agent) => agent.id).join(', ')}.`,
+    );
+  }
+
+  const stops: (() => Promise<void> | void)[] = [];
+  const stopAll = async () => {
+    for (const stop of stops.splice(0).reverse()) {
+      try {
+        await bounded(Promise.resolve(stop()), 6_000);
+      } catch (error) {
+        log.warn({ error: String(error) }, 'a part did not stop cleanly');
+      }
+    }
+  };
+
+  try {
+    // The disk first: who we are in this life, and what the last one left behind.
+    const boot = bootId(randomBytes(16).toString('hex'));
+    const clock = new SystemClock(() => driver.wake());
+    stops.push(() => clock.stop());
+    const deliver = (input: Input): void => driver.deliver(input);
+    const store = openStore({ dir: dataDir, deliver, log });
+    stops.push(() => store.close());
+    const outbox = openOutbox({
+      dir: dataDir,
+      boot,
+      clock: () => ({ wall: clock.wall(), uncertaintyMs: 50 }),
+      log: (event, detail) => log.warn(detail, event),
+    });
+    stops.push(() => outbox.close());
+    const identity = { self, boot, bootCounter: store.nextBootCounter() };
+    const report = (body: ReportBody): boolean => outbox.publish({ class: classOf(body), body });
+
+    const core = new AgentCore({
+      plan,
+      identity,
+      random: new Random(randomBytes(8).toString('hex'), name),
+      restored: store.restore(),
+    });
+
+    // Hands and senses.
+    const effectLog = createEffectLog(join(dataDir, 'effects.jsonl'));
+    stops.push(() => effectLog.close());
+    const containment = await findContainment();
+    if (containment.kind === 'none') log.warn({ why: containment.why }, 'duty processes may outlive a killed agent');
+    const processes = createProcessRunner({
+      agent: name,
+      dataDir,
+      containment,
+      deliver,
+      clock,
+      log,
+      onChange: (duty: DutyIndex) => checks.processChanged(duty),
+    });
+    const checks = createCheckPort({
+      site,
+      deliver,
+      processOf: (duty) => processes.processOf(duty),
+      containment,
+      log,
+    });
+    stops.push(() => checks.stop());
+    const models = createModelScorer({ site, deliver, log, catalogRoot: site.modelRoot });
+    stops.push(() => models.stop());
+    const poll = createPollRunner({
+      site,
+      deliver,
+      onSample: (sample) => models.onSample(sample),
+      report: (body) => outbox.publish({ class: 'telemetry', body }),
+      clock,
+      random: new Random(boot, 'poll'),
+      pki: join(dataDir, 'pki'),
+      log,
+      effectLog,
+      agent: name,
+      boot,
+    });
+    const duties = createDutyPort({
+      site,
+      deliver,
+      log,
+      runners: {
+        poll,
+        process: processes,
+        schedule: createScheduleRunner({ site, deliver, clock, zone: site.zone ?? 'UTC', log }),
+        upload: createUploadRunner({ deliver, report, log }),
+        watch: createWatchRunner({ deliver }),
+      },
+    });
+    stops.push(() => duties.stopAll());
+    const actions = createActionPort({
+      site,
+      processes,
+      deliver,
+      clock,
+      notify: (people, text) =>
+        report({
+          type: 'event',
+          name: 'notify',
+          subject: people.join(', '),
+          severity: 'notice',
+          text,
+          detail: {},
+        }),
+      effectLog,
+      agent: name,
+      boot,
+      containment,
+      log,
+    });
+    stops.push(() => actions.stop());
+    const hooks = createHookPort({ log, containment });
+    stops.push(() => hooks.stop());
+
+    const driver = new Driver(core, {
+      clock,
+      mesh: { send: (to, message) => mesh?.port.send(to, message), publish: (digest) => mesh?.port.publish(digest) },
+      journal: store,
+      outbox,
+      checks,
+      duties,
+      actions,
+      hooks,
+      observer: { observe: (_now, observation) => log.debug(observation, observation.kind) },
+    });
+    stops.push(() => driver.stop());
+
+    // The mesh, then the first step: an agent that cannot listen never begins.
+    let mesh: Awaited<ReturnType<typeof startMesh>> | undefined;
+    mesh = await startMesh({
+      self,
+      site: plan.site,
+      cell: me.cell,
+      planHash: plan.hash,
+      privateKeyPem: setup.mesh.privateKeyPem,
+      psk: setup.mesh.psk,
+      roster: setup.mesh.roster,
+      agentIds: plan.agents.map((agent) => agent.id),
+      bounds: { duties: plan.duties.length, checks: plan.checks.length, models: plan.models.length },
+      listen: setup.mesh.listen,
+      peers: setup.mesh.peers,
+      mdns: setup.mesh.mdns,
+      deliver,
+      log,
+    });
+    const node = mesh;
+    stops.push(() => node.stop());
+
+    const trust = new ClockTrust();
+    const readClock = () => {
+      const { trusted, jumpedByMs } = trust.judge(clock.now(), clock.wall());
+      if (jumpedByMs !== 0) log.warn({ jumpedByMs }, 'the wall clock was set');
+      deliver({ kind: 'clock-read', wall: clock.wall(), trusted });
+    };
+    deliver({ kind: 'started', wall: clock.wall() });
+    readClock();
+    const clockTimer = setInterval(readClock, clockEveryMs);
+    stops.push(() => clearInterval(clockTimer));
+    await models.start();
+
+    const startedAt = new Date();
+    let link: ReportLink | undefined;
+    const around: Surroundings = {
+      name,
+      version: setup.version,
+      startedAt,
+      site,
+      core,
+      driver,
+      mesh: node,
+      outbox,
+      store,
+      models,
+      processOf: (duty) => processes.processOf(duty),
+      now: () => clock.now(),
+      link: () => link?.state(),
+    };
+    const api =
+      setup.api &&
+      (await startStatusApi({
+        ...setup.api,
+        source: {
+          status: () => agentStatus(around),
+          explainDuty: (id) => {
+            const spec = plan.duties.find((duty) => duty.id === id);
+            return spec && { duty: id, candidates: core.duties.explain(spec.index, clock.now()) };
+          },
+          explainCondition: (id) => {
+            const spec = plan.conditions.find((condition) => condition.id === id || condition.id.startsWith(`${id} `));
+            return spec && { condition: spec.id, source: spec.source, tree: core.health.explain(spec.index) };
+          },
+          stopRun: (run, by) => {
+            if (!core.remediation.runs().some((known) => known.run === run)) return false;
+            deliver({ kind: 'stop-ordered', run, by });
+            return true;
+          },
+          orderWorkflow: (id, by) => {
+            const spec = plan.workflows.find((workflow) => workflow.id === id);
+            if (spec === undefined) return false;
+            deliver({ kind: 'workflow-ordered', workflow: spec.index, by });
+            return true;
+          },
+          metrics: () => metricsText(around),
+        },
+      }));
+    if (api !== undefined) stops.push(() => api.stop());
+
+    if (setup.broker !== undefined) {
+      link = startReportLink({
+        site: plan.site,
+        agent: name,
+        boot,
+        broker: setup.broker,
+        outbox,
+        deliver,
+        log: (level, event, detail) => log[level](detail, event),
+        health: () => agentHealth(around),
+        info: () => agentInfo(around, api?.address),
+      });
+      const voice = link;
+      stops.push(() => voice.stop());
+    }
+    log.info({ api: api?.address, boot, bootCounter: identity.bootCounter, mesh: node.addresses() }, 'agent is up');
+    return {
+      api: api?.address,
+      boot,
+      stop: async () => {
+        deliver({ kind: 'leave-ordered' });
+        // The last words (left, handovers) are on their way in the streams' buffers.
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        await stopAll();
+      },
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+function classOf(body: ReportBody): 'alarm' | 'event' | 'telemetry' {
+  if (body.type === 'alarm') return 'alarm';
+  return body.type === 'readings' ? 'telemetry' : 'event';
+}
+
+async function bounded(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

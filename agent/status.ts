@@ -1,0 +1,223 @@
+import type { ProcessState } from './adapters/duty-runners/process.ts';
+import type { Mesh } from './adapters/mesh/mesh.ts';
+import type { ModelScorer } from './adapters/models/onnx-runner.ts';
+import type { ReportLinkState } from './adapters/mqtt/report-link.ts';
+import type { Store } from './adapters/store/sqlite-journal.ts';
+import type { Outbox } from './adapters/store/sqlite-outbox.ts';
+import type { DutyIndex } from './base/ids.ts';
+import type { Instant } from './base/time.ts';
+import type { AgentCore } from './core/agent-core.ts';
+import type { Site } from './driver/bindings.ts';
+import type { Driver } from './driver/driver.ts';
+import type { AgentStatus } from './wire/status.ts';
+
+/** What the pictures below are taken of. */
+export interface Surroundings {
+  readonly name: string;
+  readonly version: string;
+  readonly startedAt: Date;
+  readonly site: Site;
+  readonly core: AgentCore;
+  readonly driver: Driver;
+  readonly mesh: Mesh;
+  readonly outbox: Outbox;
+  readonly store: Store;
+  readonly models: ModelScorer;
+  processOf(duty: DutyIndex): ProcessState | undefined;
+  now(): Instant;
+  link(): ReportLinkState | undefined;
+}
+
+/** `GET /v1/status`: names instead of indices, and why. */
+export function agentStatus(around: Surroundings): AgentStatus {
+  const { core, site, mesh } = around;
+  const { plan } = site;
+  const health = core.health.snapshot();
+  const outbox = around.outbox.stats();
+  const memory = process.memoryUsage();
+  const cpu = process.cpuUsage();
+  return {
+    agent: around.name,
+    site: plan.site,
+    version: around.version,
+    started_at: around.startedAt.toISOString(),
+    pid: process.pid,
+    boot: core.identity.boot,
+    bootCounter: core.identity.bootCounter,
+    incarnation: core.membership.incarnationOf(core.identity.self),
+    plan: { version: plan.version, hash: plan.hash },
+    members: plan.agents.map((agent) => ({
+      agent: agent.id,
+      state: core.membership.state(agent.index),
+      incarnation: core.membership.incarnationOf(agent.index),
+      connected: agent.index === core.identity.self || mesh.isConnected(agent.index),
+    })),
+    duties: plan.duties.map((duty) => {
+      const holder = core.duties.holder(duty.index);
+      return {
+        duty: duty.id,
+        kind: duty.work.kind,
+        mine: core.duties.mine(duty.index),
+        holder: holder === undefined ? undefined : plan.agents[holder]?.id,
+        term: core.duties.term(duty.index),
+        lastFailure: core.lastFailure(duty.index),
+      };
+    }),
+    processes: plan.duties.flatMap((duty) => {
+      const state = duty.work.kind === 'process' ? around.processOf(duty.index) : undefined;
+      if (state === undefined) return [];
+      return [
+        {
+          duty: duty.id,
+          pid: state.pid,
+          running: state.running,
+          startedAt: new Date(state.startedAt).toISOString(),
+          exit: state.exit?.reason,
+        },
+      ];
+    }),
+    checks: health.checks
+      .filter((check) => check.here)
+      .map((check) => {
+        const spec = plan.checks[check.check];
+        return {
+          check: spec?.id ?? '',
+          status: check.status,
+          value: check.value,
+          unit: spec?.source.kind === 'signal' ? plan.signals[spec.source.signal]?.unit : undefined,
+          text: check.text,
+          flapping: check.flapping,
+        };
+      }),
+    models: health.models
+      .filter((model) => model.here)
+      .map((model) => ({
+        model: plan.models[model.model]?.id ?? '',
+        state:
+          model.why ?? (model.anomalous === 'true' ? 'anomalous' : model.anomalous === 'false' ? 'normal' : 'unknown'),
+        score: model.score,
+        threshold: model.threshold,
+      })),
+    alarms: around.store.alarms().map((row) => ({
+      alarm: plan.alarms[row.alarm]?.id ?? row.alarmId,
+      alarmId: row.alarmId,
+      state: row.state,
+      occurrence: row.occurrence,
+      firstSampleAt: new Date(row.firstSampleAt).toISOString(),
+      since: new Date(row.since).toISOString(),
+      evidence: row.evidence,
+    })),
+    runs: core.remediation.runs().map((run) => ({
+      run: run.run,
+      workflow: plan.workflows[run.workflow]?.id ?? '',
+      state: run.state,
+      outcome: run.outcome,
+      reason: run.reason,
+    })),
+    coordinator: core.coordinator,
+    outbox: { pending: outbox.pending, lastSeq: outbox.last, refused: outbox.refused },
+    mesh: meshCounters(mesh),
+    store: storeState(around.store.state()),
+    memory: { rssBytes: memory.rss },
+    cpuSeconds: (cpu.user + cpu.system) / 1e6,
+  };
+}
+
+/** Retained at the broker, about once a second when it changed: what the coordinator's fleet page shows. */
+export function agentHealth(around: Surroundings): object {
+  const { core, site } = around;
+  const { plan } = site;
+  const health = core.health.snapshot();
+  const outbox = around.outbox.stats();
+  return {
+    members: plan.agents.map((agent) => ({ agent: agent.id, state: core.membership.state(agent.index) })),
+    duties: plan.duties
+      .filter((duty) => core.duties.mine(duty.index))
+      .map((duty) => ({ duty: duty.id, term: core.duties.term(duty.index) })),
+    checks: health.checks
+      .filter((check) => check.here)
+      .map((check) => ({ check: plan.checks[check.check]?.id ?? '', status: check.status, text: check.text })),
+    anomalous: health.models
+      .filter((model) => model.here && model.anomalous === 'true')
+      .map((model) => plan.models[model.model]?.id ?? ''),
+    standing: around.store.alarms().filter((row) => row.state === 'on').length,
+    localHealth: core.membership.localHealth,
+    outbox: {
+      pending: outbox.pending,
+      bytes: outbox.pendingBytes,
+      refused: outbox.refused,
+      ...(outbox.oldestPendingAt === undefined ? {} : { oldestPendingAt: outbox.oldestPendingAt }),
+    },
+  };
+}
+
+/** Retained once per connection. */
+export function agentInfo(around: Surroundings, api: string | undefined): object {
+  const { plan } = around.site;
+  return {
+    version: around.version,
+    pid: process.pid,
+    startedAt: around.startedAt.getTime(),
+    plan: { version: plan.version, hash: plan.hash },
+    ...(api === undefined ? {} : { api }),
+    duties: plan.duties.map((duty) => ({ duty: duty.id, kind: duty.work.kind })),
+  };
+}
+
+function storeState(state: ReturnType<Store['state']>): AgentStatus['store'] {
+  const { trouble, misfortune } = state;
+  if (trouble !== undefined) return { ok: false, text: trouble };
+  if (misfortune !== undefined) return { ok: true, text: `began anew: ${misfortune.reason}` };
+  return { ok: true, text: 'ok' };
+}
+
+function meshCounters(mesh: Mesh): Record<string, number> {
+  const flat: Record<string, number> = {};
+  const visit = (prefix: string, value: object): void => {
+    for (const [key, inner] of Object.entries(value)) {
+      const name = prefix === '' ? key : `${prefix}.${key}`;
+      if (typeof inner === 'number') flat[name] = inner;
+      else if (typeof inner === 'object' && inner !== null) visit(name, inner);
+    }
+  };
+  visit('', mesh.counters());
+  return flat;
+}
+
+/** Prometheus text exposition, base units. */
+export function metricsText(around: Surroundings): string {
+  const { core, site, driver } = around;
+  const { plan } = site;
+  const outbox = around.outbox.stats();
+  const cpu = process.cpuUsage();
+  const count = (state: string) => plan.agents.filter((agent) => core.membership.state(agent.index) === state).length;
+  const lines = [
+    ['millwright_members', 'Members of the mesh by the state in which this agent sees them.', 'gauge'],
+    ...['alive', 'suspect', 'dead', 'left', 'unknown'].map((state) => [
+      `millwright_members{state="${state}"} ${count(state)}`,
+    ]),
+    ['millwright_duties_held', 'Duties that this agent carries.', 'gauge'],
+    [`millwright_duties_held ${plan.duties.filter((duty) => core.duties.mine(duty.index)).length}`],
+    ['millwright_local_health', 'How much this agent doubts itself; 0 is healthy.', 'gauge'],
+    [`millwright_local_health ${core.membership.localHealth}`],
+    ['millwright_outbox_pending_records', 'Reports that no coordinator has acknowledged.', 'gauge'],
+    [`millwright_outbox_pending_records ${outbox.pending}`],
+    ['millwright_outbox_refused_total', 'Reports that the disk refused.', 'counter'],
+    [`millwright_outbox_refused_total ${outbox.refused}`],
+    ['millwright_steps_total', 'Steps of the core.', 'counter'],
+    [`millwright_steps_total ${driver.counters.steps}`],
+    ['millwright_inputs_refused_total', 'Inputs refused because the queue was full.', 'counter'],
+    [`millwright_inputs_refused_total ${driver.counters.refused}`],
+    ['millwright_cpu_seconds_total', 'CPU time of this process.', 'counter'],
+    [`millwright_cpu_seconds_total ${(cpu.user + cpu.system) / 1e6}`],
+    ['millwright_resident_memory_bytes', 'Resident memory of this process.', 'gauge'],
+    [`millwright_resident_memory_bytes ${process.memoryUsage().rss}`],
+    ['millwright_mesh_events', 'Counters of the mesh adapter.', 'counter'],
+    ...Object.entries(meshCounters(around.mesh)).map(([name, value]) => [
+      `millwright_mesh_events{name="${name}"} ${value}`,
+    ]),
+  ];
+  return `${lines
+    .map((line) => (line.length === 3 ? `# HELP ${line[0]} ${line[1]}\n# TYPE ${line[0]} ${line[2]}` : line[0]))
+    .join('\n')}\n`;
+}
