@@ -12,6 +12,7 @@ import { digestEnvelopeType } from '../../wire/gossip.ts';
 import { type Agreement, agree, decodePreamble, encodePreamble, type Preamble } from '../../wire/version.ts';
 import type { MeshLog } from './admission.ts';
 import type { Connection, Stream } from './libp2p-types.ts';
+import { announceWindowSeldom } from './sparse-window.ts';
 
 export const probeProtocol = '/millwright/probe/1';
 export const bulkProtocol = '/millwright/bulk/1';
@@ -26,6 +27,11 @@ const openTimeoutMs = 5_000;
 /** A connection on which no stream opens this many times in a row is of no use: close it, dial afresh. */
 const openAttempts = 5;
 const briefMs = 1_000;
+/**
+ * A peer that says nothing for this long while we talk is asked by libp2p's ping. TCP alone would keep the connection
+ * to a box without power for a quarter of an hour, and a monitor that pings always costs a tenth of the mesh's CPU.
+ */
+const silenceMs = 5_000;
 
 export interface DirectCounters {
   sent: number;
@@ -52,6 +58,8 @@ export interface DirectOptions {
   readonly digestArrived: (bytes: Uint8Array, peer: string) => void;
   /** Our last digest, told to every peer of our cell that becomes ready. */
   readonly lastDigest: () => Uint8Array | undefined;
+  /** Asks over the connection whether anybody is there; aborts it when nobody answers. */
+  readonly verify: (connection: Connection) => void;
   /** Digests of one cell mean nothing in another. */
   readonly sameCell: (agent: AgentIndex) => boolean;
 }
@@ -137,6 +145,7 @@ class Link {
   #told = false;
   #stopped = false;
   #doubleSince: number | undefined;
+  #unansweredSince: number | undefined;
   #saidWhy = '';
 
   constructor(agent: AgentIndex, id: AgentId, options: DirectOptions, counters: DirectCounters) {
@@ -191,6 +200,7 @@ class Link {
       return;
     }
     const outlet = isBulk(message) ? this.#bulk : this.#probe;
+    this.#unansweredSince ??= performance.now();
     if (outlet.write(frame(bytes.value))) this.#counters.sent++;
     else dropped.queueFull++;
   }
@@ -203,6 +213,7 @@ class Link {
   listen(stream: Stream, bulk: boolean): void {
     const reader = new FrameReader(bulk ? bulkFrameMaxBytes : probeFrameMaxBytes);
     stream.inactivityTimeout = Number.POSITIVE_INFINITY;
+    announceWindowSeldom(stream);
     let theirs: Preamble | undefined;
     const take = (bytes: Uint8Array): void => {
       if (theirs !== undefined) {
@@ -221,6 +232,7 @@ class Link {
     stream.addEventListener('message', (event) => {
       const chunk = event.data instanceof Uint8Array ? event.data : event.data.subarray();
       this.#counters.receivedBytes += chunk.length;
+      this.#unansweredSince = undefined;
       if (reader.broken || reader.push(chunk, take)) return;
       this.#garbage('a frame is longer than any message');
       stream.abort(new Error('broken framing'));
@@ -234,6 +246,10 @@ class Link {
   tick(nowMs: number, self: AgentIndex): void {
     this.#probe.tick(nowMs);
     this.#bulk.tick(nowMs);
+    if (this.#unansweredSince !== undefined && nowMs - this.#unansweredSince >= silenceMs) {
+      this.#unansweredSince = undefined;
+      for (const connection of this.connections) this.#options.verify(connection);
+    }
     // Only the lower of the two prunes, else each might close the connection that the other one keeps.
     if (this.connections.length < 2 || self > this.#agent) {
       this.#doubleSince = undefined;

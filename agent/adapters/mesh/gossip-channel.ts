@@ -45,6 +45,8 @@ export function gossipService(topic: string): ReturnType<typeof gossipsub> {
     ignoreDuplicatePublishError: true,
     fallbackToFloodsub: false,
     floodPublish: true,
+    // A publisher tells every subscribed neighbour at once; the heartbeat only repairs, and costs CPU.
+    heartbeatInterval: 2_000,
     emitSelf: false,
     doPX: false,
     allowedTopics: [topic],

@@ -73,6 +73,7 @@ export interface Mesh {
 
 const tickMs = 200;
 const stopTimeoutMs = 3_000;
+const verifyTimeoutMs = 3_000;
 /** An outbound connection that ends this soon without a word was turned away. */
 const turnedAwayMs = 2_000;
 
@@ -171,6 +172,7 @@ class RunningMesh implements Mesh {
         this.#gossip.take(bytes, peer);
       },
       lastDigest: () => this.#gossip.last,
+      verify: (connection) => this.#verify(connection),
       sameCell: (agent) => options.cells === undefined || options.cells[agent] === options.cell,
     });
     this.#dialer = new Dialer({
@@ -324,6 +326,29 @@ class RunningMesh implements Mesh {
       this.#direct.tick();
     }
     if (this.#ticks % 25 === 0) this.#mendGossip();
+  }
+
+  #verify(connection: Connection): void {
+    const address = connection.remoteAddr;
+    const signal = AbortSignal.timeout(verifyTimeoutMs);
+    connection
+      .newStream('/ipfs/ping/1.0.0', { signal })
+      .then(async (stream) => {
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        stream.addEventListener('message', () => resolve());
+        stream.addEventListener('close', () => reject(new Error('closed')));
+        signal.addEventListener('abort', () => reject(new Error('no answer')));
+        stream.send(randomBytes(32));
+        await promise.finally(() => stream.abort(new Error('asked')));
+      })
+      .catch((cause: Error) => {
+        if (connection.status !== 'open') return;
+        this.#options.log.info(
+          { address: address.toString(), cause: cause.message },
+          'a silent connection is given up',
+        );
+        connection.abort(cause);
+      });
   }
 
   // libp2p asks a new peer once which protocols it speaks; if that one question is lost, gossip never reaches it.

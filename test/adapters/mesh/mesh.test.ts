@@ -167,9 +167,27 @@ describe('mesh with real nodes', () => {
     expect(dropped.queueFull).toBeGreaterThan(900);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
     one.mesh.port.send(2, ping(1));
-    await eventually(() => messages(well).length > 0, { deadlineMs: 1_000, what: 'the third hears at once' });
+    await eventually(() => messages(well).length > 0, { deadlineMs: 3_000, what: 'the third hears at once' });
     valve.open();
     await eventually(() => messages(stuck).some((m) => m.kind === 'ping'), { deadlineMs: 10_000, what: 'reads again' });
+  });
+
+  it('the wire goes dead without a word → the silent connection is given up, a new one is made', async () => {
+    const site = makeSite(2);
+    const one = await start(site, 0, []);
+    const valve = await Valve.start(addressOf(one.mesh));
+    const two = await start(site, 1, [valve.address], { listen: [] });
+    await eventually(() => one.mesh.isConnected(1) && two.mesh.isConnected(0), { deadlineMs: 10_000 });
+    valve.shut();
+    await eventually(
+      () => {
+        two.mesh.port.send(0, ping(1));
+        return two.received.some((i) => i.kind === 'peer-disconnected');
+      },
+      { everyMs: 200, deadlineMs: 20_000, what: 'given up' },
+    );
+    // New connections through the relay work; only the old ones are dead.
+    await eventually(() => two.mesh.isConnected(0), { deadlineMs: 10_000, what: 'connected again' });
   });
 
   it('stop → bounded in time, the port is free, nothing is delivered any more', async () => {
