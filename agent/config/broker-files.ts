@@ -1,4 +1,5 @@
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
+import { userInfo } from 'node:os';
 import { allowed } from '../wire/topics.ts';
 
 /** Files for Debian's mosquitto, as `site init` writes them. */
@@ -45,6 +46,8 @@ export interface MosquittoOptions {
 export function mosquittoConf({ host, port, passwordFile, aclFile }: MosquittoOptions): string {
   return `# For Debian's mosquitto 2: mosquitto -c this-file. The paths are those of the machine that wrote it.
 # This protects the wire only on a trusted network; for all others add certfile, keyfile and a TLS listener.
+# The files are readable only by who made them. To run as another user: chown -R USER this-folder, and say so here.
+user ${userInfo().username}
 listener ${port} ${host}
 allow_anonymous false
 password_file ${passwordFile}
@@ -59,7 +62,8 @@ max_queued_messages 1000
 max_queued_bytes 8388608
 max_inflight_messages 256
 persistent_client_expiration 1d
-message_size_limit 262144
+# A report is at most 256 kB; this is the packet around it.
+max_packet_size 300000
 max_keepalive 300
 log_dest stderr
 log_type error

@@ -385,16 +385,18 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   ): DutyIndex {
     const index = duties.length;
     if (dutyIds.has(id)) return dutyIds.get(id)!;
-    if (who.eligible.length === 0 && agents.length > 0) {
+    const cellKnown = (cell: string | undefined) => cell === undefined || cellNames.includes(cell);
+    const wantedCell = (entry?.kind === 'duties' ? (entry as Entry<'duties'>).value.cell : undefined) ?? thing.cell;
+    if (who.eligible.length === 0 && agents.length > 0 && cellKnown(wantedCell)) {
       const duty = entry?.kind === 'duties' ? (entry as Entry<'duties'>) : undefined;
-      const cell = duty?.value.cell ?? thing.cell;
+      const cell = wantedCell;
       const label = /^\s*label\(["']([^"']+)["']\)\s*==\s*["']([^"']*)["']\s*$/.exec(duty?.value.where ?? '');
       const want =
         label !== null
           ? ` has the label ${label[1]}=${label[2]}`
           : duty?.value.where !== undefined
             ? ` fits ${duty.value.where}`
-            : ' is there';
+            : ' may';
       const message = `Nobody may run ${entry?.name ?? id}: no agent${cell === undefined ? '' : ` in ${cell}`}${want}`;
       if (entry === undefined) findings.at(path, 'nobody', message, { at: 'key' });
       else findings.of(entry.origin, [], 'nobody', message, { at: 'key' });
