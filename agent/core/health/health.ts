@@ -302,7 +302,7 @@ export class Health {
    * since the last tick.
    */
   truth(condition: ConditionIndex, now?: Instant): Truth {
-    if (now === undefined || now === this.#now) return this.#truth[condition] ?? 'unknown';
+    if (now === undefined) return this.#truth[condition] ?? 'unknown';
     this.#now = now;
     return this.#evaluate(condition);
   }
