@@ -70,6 +70,12 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
     deliver({ kind: 'checkpoint-taken', duty: entry.duty.index, data });
   };
 
+  /** Says at once which file it is, so that a successor finds it again when it is renamed before its first whole line. */
+  const begin = (entry: Running, { stats }: OpenFile) => {
+    entry.position = { offset: 0, inode: stats.ino, head: '', headBytes: 0 };
+    if (!entry.stopped) save(entry);
+  };
+
   /** The open file, reopened where the position says; undefined while there is none. */
   async function attach(entry: Running): Promise<FileHandle | undefined> {
     if (entry.handle !== undefined) return entry.handle;
@@ -78,7 +84,7 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
     if (current === undefined) return undefined;
     if (position === undefined || (await isSame(current, position))) {
       entry.handle = current.handle;
-      entry.position ??= { offset: 0, inode: current.stats.ino, head: '', headBytes: 0 };
+      if (position === undefined) begin(entry, current);
       return current.handle;
     }
     const old = current.stats.ino === position.inode ? undefined : await findRotated(entry.path, position);
@@ -92,7 +98,7 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
       'another file than at the last checkpoint: read from its beginning',
     );
     entry.handle = current.handle;
-    entry.position = { offset: 0, inode: current.stats.ino, head: '', headBytes: 0 };
+    begin(entry, current);
     return current.handle;
   }
 
