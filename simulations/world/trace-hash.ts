@@ -122,9 +122,9 @@ export class TraceHash {
   }
 
   #int(n: number): void {
-    const k = Math.imul(n | 0, 0xcc9e_2d51 | 0);
-    this.#h1 = Math.imul(rotate(this.#h1 ^ k, 13), 5) + 0xe654_6b64;
-    this.#h2 = Math.imul(rotate(this.#h2 ^ rotate(k, 15), 17), 0x1b87_3593 | 0) ^ this.#h1;
+    const h1 = Math.imul(this.#h1 ^ n, 0x85eb_ca6b | 0);
+    this.#h1 = (h1 << 13) | (h1 >>> 19);
+    this.#h2 = Math.imul((this.#h2 ^ h1) + n, 0x1b87_3593 | 0) ^ (this.#h2 >>> 15);
   }
 
   #float(n: number): void {
@@ -141,7 +141,6 @@ export class TraceHash {
 
 const float = new Float64Array(1);
 const words = new Int32Array(float.buffer);
-const rotate = (h: number, by: number): number => (h << by) | (h >>> (32 - by));
 const bytesAsText = (_key: string, value: unknown): unknown =>
   value instanceof Uint8Array ? `bytes:${Array.from(value).join('.')}` : value instanceof Map ? [...value] : value;
 

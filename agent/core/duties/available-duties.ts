@@ -27,7 +27,10 @@ export class AvailableDuties {
   readonly #agentIds: readonly AgentId[];
   readonly #random: Random;
   readonly #memberState: (member: AgentIndex) => MemberStateWord;
+  readonly #duties: readonly DutySpec[];
+  /** The duties that concern us: in a small site all, for the views; in a large one those that we may carry. */
   readonly #hands: readonly Hand[];
+  readonly #byDuty: readonly (Hand | undefined)[];
   readonly #shelf: CheckpointShelf;
   readonly #senders = new Map<AgentIndex, { bootCounter: number; seq: number }>();
   readonly #returns = new Map<AgentIndex, { flaps: number; gone: boolean; heldUntil: Instant }>();
@@ -61,10 +64,19 @@ export class AvailableDuties {
     this.#random = parts.random;
     this.#memberState = parts.memberState;
     this.#shelf = new CheckpointShelf(parts.duties.length, parts.checkpoints);
-    this.#hands = parts.duties.map((spec) => ({
+    this.#duties = parts.duties;
+    const isSmall = parts.agentIds.length <= smallSite;
+    this.#byDuty = parts.duties.map((spec) =>
+      isSmall || spec.eligible.includes(parts.self) ? this.#newHand(spec) : undefined,
+    );
+    this.#hands = this.#byDuty.filter((hand) => hand !== undefined);
+  }
+
+  #newHand(spec: DutySpec): Hand {
+    return {
       spec,
-      order: staticOrder(spec, parts.agentIds),
-      isEligible: spec.eligible.includes(parts.self),
+      order: staticOrder(spec, this.#agentIds),
+      isEligible: spec.eligible.includes(this.#self),
       phase: 'idle',
       term: this.#shelf.get(spec.index)?.term ?? 0,
       sequence: 0,
@@ -77,23 +89,23 @@ export class AvailableDuties {
       better: undefined,
       betterClaims: 0,
       holder: undefined,
-      replication: new Replication(parts.options.checkpointEveryMs),
+      replication: new Replication(this.#options.checkpointEveryMs),
       wakeAt: never,
-    }));
+    };
   }
 
   mine(duty: DutyIndex): boolean {
-    return isHeld(this.#hands[duty]);
+    return isHeld(this.#byDuty[duty]);
   }
 
   /** Who runs it, as far as this agent hears. Of several, the one that will stay. */
   holder(duty: DutyIndex): AgentIndex | undefined {
-    return this.#hands[duty]?.holder;
+    return this.#byDuty[duty]?.holder;
   }
 
   /** Largest term heard of; rises with every takeover. */
   term(duty: DutyIndex): number {
-    return this.#hands[duty]?.term ?? 0;
+    return this.#byDuty[duty]?.term ?? 0;
   }
 
   checkpoint(duty: DutyIndex): Checkpoint | undefined {
@@ -102,8 +114,9 @@ export class AvailableDuties {
 
   /** Every agent of the site, those that may carry the duty first and in the order in which they would try. */
   explain(duty: DutyIndex, now?: Instant): readonly Ranked[] {
-    const hand = this.#hands[duty];
-    if (!hand) return [];
+    const spec = this.#duties[duty];
+    if (!spec) return [];
+    const hand = this.#byDuty[duty] ?? this.#newHand(spec);
     const ranked = this.#rank(now ?? this.#lastNow, hand);
     const others = this.#agentIds.flatMap((_, agent) =>
       hand.spec.eligible.includes(agent)
@@ -168,7 +181,7 @@ export class AvailableDuties {
       case 'checkpoint':
       case 'handover': {
         const { checkpoint } = message;
-        const hand = this.#hands[checkpoint.duty];
+        const hand = this.#byDuty[checkpoint.duty];
         if (!hand || checkpoint.data.length > maxCheckpointBytes || !isTerm(checkpoint.term)) return;
         if (!hand.spec.eligible.includes(from)) return;
         if (!isHeld(hand)) hand.term = Math.max(hand.term, checkpoint.term);
@@ -179,14 +192,14 @@ export class AvailableDuties {
   }
 
   started(now: Instant, duty: DutyIndex, _out: DutyOutput[]): void {
-    const hand = this.#hands[duty];
+    const hand = this.#byDuty[duty];
     if (hand?.phase !== 'starting') return;
     hand.phase = 'running';
     hand.runningSince = now;
   }
 
   stopped(now: Instant, duty: DutyIndex, out: DutyOutput[]): void {
-    const hand = this.#hands[duty];
+    const hand = this.#byDuty[duty];
     if (!hand) return;
     if (hand.phase === 'stopping') {
       hand.phase = 'idle';
@@ -199,7 +212,7 @@ export class AvailableDuties {
   /** The runner cannot do it here: another agent should, and we stay away from it for a while that grows. */
   failed(now: Instant, duty: DutyIndex, reason: string, out: DutyOutput[]): void {
     this.#lastNow = now;
-    const hand = this.#hands[duty];
+    const hand = this.#byDuty[duty];
     if (!hand || hand.phase === 'idle') return;
     const wasHeld = isHeld(hand);
     if (now - hand.runningSince > forgiveAfterMs) hand.failures = 0;
@@ -219,7 +232,7 @@ export class AvailableDuties {
 
   /** Progress of a duty that we hold. Saved here at once, replicated at its own pace. */
   checkpointTaken(now: Instant, duty: DutyIndex, data: Uint8Array, wall: WallTime, out: DutyOutput[]): void {
-    const hand = this.#hands[duty];
+    const hand = this.#byDuty[duty];
     if (!hand || !isHeld(hand) || data.length > maxCheckpointBytes) return;
     hand.sequence++;
     const checkpoint: Checkpoint = { duty, term: hand.term, sequence: hand.sequence, takenAt: wall, data };
@@ -289,7 +302,7 @@ export class AvailableDuties {
     this.#senders.set(from, { bootCounter: claim.bootCounter, seq: claim.seq });
     const listed = new Set<DutyIndex>();
     for (const { duty, term, heard } of claim.duties) {
-      const hand = this.#hands[duty];
+      const hand = this.#byDuty[duty];
       if (!hand || !isTerm(term) || !hand.spec.eligible.includes(from)) continue;
       listed.add(duty);
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
