@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { vi } from 'vitest';
 import { addressOf, makeSite, startAgent, type TestAgent } from '../adapters/mesh/site.ts';
-import { type ChannelWorld, channelSuite } from './channel-suite.ts';
+import { type ChannelWorld, channelSuite, suiteBounds } from './channel-suite.ts';
 import { rawStream } from './raw-stream.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -21,7 +21,7 @@ channelSuite('libp2p', {
     const agents: TestAgent[] = [];
     for (let a = 0; a < count; a++) {
       const peers = [...relays].filter(([pair]) => pair.startsWith(`${a} `)).map(([, relay]) => relay.address);
-      agents.push(await startAgent(site, a, peers));
+      agents.push(await startAgent(site, a, peers, { bounds: suiteBounds }));
     }
     for (const [pair, relay] of relays) relay.target = addressOf(agents[Number(pair.split(' ')[1])]!.mesh);
     const between = (a: number, b: number): Relay[] => [relays.get(`${a} ${b}`)!, relays.get(`${b} ${a}`)!];
