@@ -157,6 +157,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       url = `${config.broker.tls === undefined ? 'mqtt' : 'mqtts'}://${host}:${port}`;
     } else url = config.broker.url;
 
+    const listening = Promise.withResolvers<void>();
     client = startBrokerClient({
       site,
       boot,
@@ -167,6 +168,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       embedded: config.broker.mode === 'embedded',
       onMessage,
       onState: (state) => {
+        if (state.state === 'connected') listening.resolve();
         log(state.state === 'connected' ? 'info' : 'warn', `broker-${state.state}`, {
           url,
           lastError: state.lastError,
@@ -176,6 +178,13 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       info: () => ({ version: VERSION, role: COORDINATOR, store: store.id }),
     });
     stops.push(() => client?.stop());
+    // Our own broker is ready when we listen on it: what came before would be acknowledged by it and heard by nobody.
+    // A foreign broker may be away for days; that is a state, and nothing waits for it.
+    if (broker !== undefined) {
+      const patience = setTimeout(listening.resolve, 5_000);
+      await listening.promise;
+      clearTimeout(patience);
+    }
 
     const status = (): StatusView => {
       const counts = ingest.counts();

@@ -101,6 +101,19 @@ export const incidentDetailSchema = incidentViewSchema.extend({
   entries: z.array(z.object({ entry: z.string(), at: time, agent: name, detail })),
 });
 
+/** A remediation run as its last entry left it: what Millwright is doing, or did last, about a thing. */
+export const runViewSchema = z.object({
+  run: name,
+  workflow: name,
+  thing: name,
+  agent: name,
+  startedAt: time,
+  /** `open`, `intent`, `done`, `denied`, `doubt`, `verify`, `soak`, `stop` or `end`. */
+  entry: name,
+  at: time,
+  detail,
+});
+
 export const eventViewSchema = z.object({
   cursor: z.int(),
   id: name,
@@ -232,6 +245,8 @@ export const streamSchemas = {
   status: statusViewSchema,
   run: z.object({ run: name, thing: name, entry: z.string() }),
   readings: z.object({ tag: name, added: z.int() }),
+  /** Every five seconds, without an id: a line that is open and silent is a dead one. */
+  beat: z.object({ now: time }),
   reset: z.object({ reason: z.string() }),
 } as const;
 
@@ -241,6 +256,7 @@ export type DutyView = z.infer<typeof dutyViewSchema>;
 export type AlarmView = z.infer<typeof alarmViewSchema>;
 export type IncidentView = z.infer<typeof incidentViewSchema>;
 export type IncidentDetail = z.infer<typeof incidentDetailSchema>;
+export type RunView = z.infer<typeof runViewSchema>;
 export type EventView = z.infer<typeof eventViewSchema>;
 export type ReadingView = z.infer<typeof readingViewSchema>;
 export type LinesView = z.infer<typeof linesViewSchema>;

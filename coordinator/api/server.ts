@@ -45,8 +45,9 @@ export interface Api {
 }
 
 const STREAM_BYTES = 1024 * 1024;
+const BEAT_MS = 5_000;
 const CSP =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
   "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 export async function startApi(options: ApiOptions): Promise<Api> {
@@ -132,6 +133,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       found ?? fail(reply, 404, { code: 'no-incident', message: 'No such incident.', remedy: 'See /api/v1/incidents.' })
     );
   });
+  app.get('/api/v1/runs', async (request, reply) => {
+    const query = check(listQuerySchema, request.query, reply);
+    return query === undefined ? reply : { items: views.runs(query.limit) };
+  });
   app.get('/api/v1/events', async (request, reply) => {
     const query = check(eventQuerySchema, request.query, reply);
     return query === undefined ? reply : { items: store.events(query) };
@@ -191,7 +196,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       'x-accel-buffering': 'no',
     });
     raw.write('retry: 1000\n\n');
-    const beat = setInterval(() => raw.write(': still here\n\n'), 15_000);
+    const sayBeat = (): boolean => raw.write(`event: beat\ndata: ${JSON.stringify({ now: options.wall() })}\n\n`);
+    const beat = setInterval(sayBeat, BEAT_MS);
     const listener: LiveListener = {
       send(event: LiveEvent): boolean {
         if (raw.writableLength > STREAM_BYTES) return false;
@@ -208,6 +214,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       clearInterval(beat);
       live.remove(listener);
     });
+    sayBeat();
     if (!live.add(listener, Array.isArray(lastId) ? lastId[0] : lastId)) listener.end();
   });
 
@@ -215,7 +222,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     await app.register(fastifyStatic, { root: options.console, prefix: '/', index: ['index.html'], wildcard: false });
     // Pages of the console have addresses of their own; all are the same document.
     app.setNotFoundHandler((request, reply) => {
-      if (request.method === 'GET' && !request.url.startsWith('/api/') && !/\.\w{1,8}($|\?)/.test(request.url)) {
+      const path = request.url.split('?')[0] ?? '';
+      if (request.method === 'GET' && !/^\/(api|assets)\//.test(path)) {
         return reply.sendFile('index.html');
       }
       return fail(reply, 404, {

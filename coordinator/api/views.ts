@@ -1,7 +1,7 @@
 import { foldAlarm } from '../alarms/alarm-fold.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { AlarmRow, IncidentRow, Store } from '../store/store.ts';
-import type { AgentView, AlarmView, DutyView, IncidentDetail, IncidentView } from './schemas.ts';
+import type { AgentView, AlarmView, DutyView, IncidentDetail, IncidentView, RunView } from './schemas.ts';
 
 /** Turns rows and caches into what the API says (`schemas.ts`). Pure readers: nothing is changed here. */
 export class Views {
@@ -90,6 +90,10 @@ export class Views {
       .runEntries(row.body.run)
       .map((e) => ({ entry: e.entry, at: e.ts, agent: e.agent, detail: e.detail }));
     return { ...incident(row), entries };
+  }
+
+  runs(limit: number): RunView[] {
+    return this.#store.runs(limit).map(({ ts, ...row }) => ({ ...row, at: ts }));
   }
 
   #alarm(row: AlarmRow): AlarmView {

@@ -55,13 +55,16 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
 
+  // Agents greet anew when this changes: what was on its way to a broken line of ours is lost with the clean session.
+  let line = 0;
   const presence = (state: Presence['state']): string =>
-    JSON.stringify({ v: 1, state, boot, ts: Date.now() } satisfies Presence);
+    JSON.stringify({ v: 1, state, boot: `${boot}-${line}`, ts: Date.now() } satisfies Presence);
 
   const turn = (): void => options.onState({ state: connected ? 'connected' : 'connecting', lastError });
 
   const connect = (): void => {
     if (stopped) return;
+    line++;
     const settings: IClientOptions = {
       clientId: options.username,
       username: options.username,

@@ -128,7 +128,17 @@ export function openSqliteStore(path: string): Store {
     );
     return { alarmId, latest: newest.body, registers, acknowledged: acks(alarmId) };
   };
-  const eventRow = (r: Record<string, unknown>): EventRow => ({
+  const runEntryRow = (r: Record<string, unknown>): RunEntryRow => ({
+  run: r['run'] as string,
+  agent: r['agent'] as string,
+  ts: r['ts'] as number,
+  entry: r['entry'] as string,
+  workflow: r['workflow'] as string,
+  thing: r['thing'] as string,
+  detail: JSON.parse(r['detail'] as string) as RunEntryRow['detail'],
+});
+
+const eventRow = (r: Record<string, unknown>): EventRow => ({
     cursor: r['cursor'] as number,
     id: r['id'] as string,
     agent: r['agent'] as string,
@@ -388,16 +398,17 @@ export function openSqliteStore(path: string): Store {
     },
     runEntries: (runId) =>
       all<Record<string, unknown>>('SELECT * FROM run_entry WHERE run = ? ORDER BY n LIMIT 2000', runId).map(
-        (r): RunEntryRow => ({
-          run: r['run'] as string,
-          agent: r['agent'] as string,
-          ts: r['ts'] as number,
-          entry: r['entry'] as string,
-          workflow: r['workflow'] as string,
-          thing: r['thing'] as string,
-          detail: JSON.parse(r['detail'] as string) as RunEntryRow['detail'],
-        }),
+        runEntryRow,
       ),
+    runs: (limit) =>
+      all<Record<string, unknown>>(
+        `SELECT e.*, (SELECT MIN(ts) FROM run_entry o WHERE o.run = e.run) AS started
+           FROM run_entry e JOIN (
+             SELECT MAX(n) AS last FROM (SELECT n, run, entry FROM run_entry ORDER BY n DESC LIMIT 5000)
+              WHERE entry NOT IN ('heartbeat', 'quiet') GROUP BY run ORDER BY last DESC LIMIT ?
+           ) ON e.n = last ORDER BY e.n DESC`,
+        limit,
+      ).map((r) => ({ ...runEntryRow(r), startedAt: r['started'] as number })),
     events(query) {
       const where: string[] = ['cursor < ?'];
       const values: SQLInputValue[] = [query.before ?? Number.MAX_SAFE_INTEGER];

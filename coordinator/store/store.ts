@@ -52,6 +52,8 @@ export interface Store {
   incidents(limit: number): readonly IncidentRow[];
   incident(id: string): IncidentRow | undefined;
   runEntries(run: string): readonly RunEntryRow[];
+  /** The newest runs, each by its last entry; looks no further back than the last few thousand entries. */
+  runs(limit: number): readonly RunRow[];
   events(query: EventQuery): readonly EventRow[];
   readings(query: ReadingQuery): readonly ReadingRow[];
   lines(duty: string | undefined, limit: number): readonly LineRow[];
@@ -129,6 +131,11 @@ export interface RunEntryRow {
   readonly workflow: string;
   readonly thing: string;
   readonly detail: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A run as its last entry left it. */
+export interface RunRow extends RunEntryRow {
+  readonly startedAt: number;
 }
 
 export interface ReadingQuery {

@@ -17,6 +17,13 @@ import { type Coordinator, startCoordinator } from '../../coordinator/coordinato
 export const TOKEN = 'token-for-tests-0123456789abcdef';
 export const passwordOf = (name: string): string => `password-of-${name}`;
 
+const hashes = new Map<string, string>();
+const hashOf = (name: string): string => {
+  const known = hashes.get(name) ?? hashBrokerPassword(passwordOf(name));
+  hashes.set(name, known);
+  return known;
+};
+
 /** A folder with everything that a coordinator of site `demo` needs, and the means to start it here or as a process. */
 export class Bench {
   readonly dir = mkdtempSync(join(tmpdir(), 'millwright-voice-'));
@@ -25,9 +32,9 @@ export class Bench {
 
   constructor(agents: readonly string[] = ['edge-1', 'edge-2', 'a1', 'a10']) {
     const users = [
-      { name: 'coordinator', role: 'coordinator', hash: hashBrokerPassword(passwordOf('coordinator')) },
-      { name: 'panel', role: 'viewer', hash: hashBrokerPassword(passwordOf('panel')) },
-      ...agents.map((name) => ({ name, role: 'agent', hash: hashBrokerPassword(passwordOf(name)) })),
+      { name: 'coordinator', role: 'coordinator', hash: hashOf('coordinator') },
+      { name: 'panel', role: 'viewer', hash: hashOf('panel') },
+      ...agents.map((name) => ({ name, role: 'agent', hash: hashOf(name) })),
     ];
     writeFileSync(join(this.dir, 'broker-users.json'), JSON.stringify({ users }), { mode: 0o600 });
     writeFileSync(join(this.dir, 'token'), `${TOKEN}\n`, { mode: 0o600 });
