@@ -1,20 +1,28 @@
+import type { AgentIndex } from '../../base/ids.ts';
 import type { MembershipMessage, MemberUpdate } from './member.ts';
 import type { MembershipOptions } from './options.ts';
 
 interface Queued {
   readonly update: MemberUpdate;
+  /** Transmissions left; 0 once it is superseded. */
   left: number;
 }
 
 /**
- * Updates that wait to ride on probes and gossip (SWIM §4.1). Each is sent retransmitMult·⌈log10(N+1)⌉ times, newest
- * first, then in turn; a newer statement about a member replaces the older one. Confirmations of one suspicion by
+ * Updates that wait to ride on probes and gossip (SWIM §4.1). Each is sent retransmitMult·⌈log10(N+1)⌉ times: new ones
+ * first, then all in turn. A newer statement about a member replaces the older one; confirmations of one suspicion by
  * different accusers stand beside each other, because the receivers count them.
  */
 export class Dissemination {
   readonly #limit: number;
   readonly #capacity: number;
-  #queue: Queued[] = [];
+  /** Never sent yet, newest last. */
+  #fresh: Queued[] = [];
+  /** Sent before; a ring, read from `#head`. */
+  #turn: Queued[] = [];
+  #head = 0;
+  readonly #byMember = new Map<AgentIndex, Queued[]>();
+  #length = 0;
 
   constructor(size: number, options: MembershipOptions) {
     this.#limit = options.retransmitMult * Math.ceil(Math.log10(size + 1));
@@ -22,36 +30,81 @@ export class Dissemination {
   }
 
   get length(): number {
-    return this.#queue.length;
+    return this.#length;
   }
 
-  /** Puts it in front. What it supersedes goes; when the queue is full, the one that was sent most gives way. */
-  enqueue(update: MemberUpdate): void {
-    this.#queue = this.#queue.filter(({ update: old }) => {
-      if (old.member !== update.member) return true;
-      const sameSuspicion =
-        update.state === 'suspect' &&
-        old.state === 'suspect' &&
-        old.bootCounter === update.bootCounter &&
-        old.incarnation === update.incarnation;
-      return sameSuspicion && old.origin !== update.origin;
-    });
-    this.#queue.unshift({ update, left: this.#limit });
-    if (this.#queue.length > this.#capacity) this.#queue.pop();
+  /** `transmissions`: fewer than the usual number, for news that most have first-hand. */
+  enqueue(update: MemberUpdate, transmissions = this.#limit): void {
+    const about = this.#byMember.get(update.member);
+    const kept: Queued[] = [];
+    if (about) for (const queued of about) if (staysBeside(queued.update, update)) kept.push(queued);
+    if (about) for (const queued of about) if (!kept.includes(queued)) this.#drop(queued);
+    while (this.#length >= this.#capacity && this.#discardOldest());
+    const queued: Queued = { update, left: Math.max(1, Math.min(transmissions, this.#limit)) };
+    kept.push(queued);
+    this.#byMember.set(update.member, kept);
+    this.#fresh.push(queued);
+    this.#length++;
+    if (this.#fresh.length + this.#turn.length > 4 * this.#capacity) this.#sweep();
   }
 
   /** Up to `max` updates for one message; each take counts as one transmission. */
   take(max: number): MemberUpdate[] {
-    const taken = this.#queue.splice(0, Math.max(0, max));
     const updates: MemberUpdate[] = [];
-    for (const queued of taken) {
+    const again: Queued[] = [];
+    while (updates.length < max && this.#length > again.length) {
+      const queued = this.#fresh.pop() ?? this.#turn[this.#head++];
+      if (!queued) break;
+      if (queued.left === 0) continue;
       updates.push(queued.update);
       queued.left--;
-      if (queued.left > 0) this.#queue.push(queued);
+      if (queued.left > 0) again.push(queued);
+      else this.#forget(queued);
+    }
+    this.#turn.push(...again);
+    if (this.#head > 64 && this.#head * 2 > this.#turn.length) {
+      this.#turn = this.#turn.slice(this.#head);
+      this.#head = 0;
     }
     return updates;
   }
+
+  /** Superseded entries go when they are met; if nothing is sent for long, they go here. */
+  #sweep(): void {
+    this.#fresh = this.#fresh.filter((queued) => queued.left > 0);
+    this.#turn = this.#turn.slice(this.#head).filter((queued) => queued.left > 0);
+    this.#head = 0;
+  }
+
+  #drop(queued: Queued): void {
+    queued.left = 0;
+    this.#length--;
+  }
+
+  #forget(queued: Queued): void {
+    this.#length--;
+    const about = this.#byMember.get(queued.update.member)?.filter((other) => other !== queued) ?? [];
+    if (about.length === 0) this.#byMember.delete(queued.update.member);
+    else this.#byMember.set(queued.update.member, about);
+  }
+
+  #discardOldest(): boolean {
+    const oldest = this.#head < this.#turn.length ? this.#turn[this.#head++] : this.#fresh.shift();
+    if (!oldest) return false;
+    if (oldest.left > 0) {
+      oldest.left = 0;
+      this.#forget(oldest);
+    }
+    return true;
+  }
 }
+
+const staysBeside = (old: MemberUpdate, update: MemberUpdate): boolean =>
+  update.state === 'suspect' &&
+  old.state === 'suspect' &&
+  old.bootCounter === update.bootCounter &&
+  old.incarnation === update.incarnation &&
+  old.origin !== update.origin;
 
 /** Bytes of a message on the wire, about: for the token bucket, where an error of a few bytes costs nothing. */
 export function approximateBytes(message: MembershipMessage): number {

@@ -402,7 +402,10 @@ export class Membership {
       this.#detector.abandon(member);
       this.#detector.forget(member);
     }
-    this.#queue.enqueue(update);
+    // Who greets us for the first time greets the others, too: a few copies are for those whom it cannot reach.
+    const isGreeting = before === 'unknown' && from === member;
+    if (isGreeting) this.#queue.enqueue(update, greetingCopies);
+    else this.#queue.enqueue(update);
     if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
     const after = this.state(member);
     const why =
@@ -605,3 +608,4 @@ const states: readonly MemberState[] = ['unknown', 'alive', 'suspect', 'dead', '
 const code: Readonly<Record<MemberState, number>> = { unknown: 0, alive: 1, suspect: 2, dead: 3, left: 4 };
 const none: readonly MemberUpdate[] = [];
 const maxBumps = 3;
+const greetingCopies = 4;
