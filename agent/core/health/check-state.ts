@@ -119,10 +119,9 @@ export class CheckState {
   #settle(now: Instant): boolean {
     const next = this.#next();
     if (next === this.#status) return false;
-    const was = this.#status;
     this.#status = next;
-    // Coming into sight after a start, or the machine being switched on, is no flutter.
-    if (was !== 'idle' && next !== 'idle') this.#flap.changed(now);
+    // Blindness and idleness are no flutter: only what was judged counts.
+    if (next !== 'idle' && next !== 'unknown') this.#flap.moved(now, next === 'ok' ? 0 : next === 'warn' ? 1 : 2);
     return true;
   }
 

@@ -221,7 +221,7 @@ test('schedule: a hundred checks of a second are spread, not fired in a burst; a
   expect(burst.filter((output) => output.kind === 'run-check')).toHaveLength(100);
 });
 
-test('flapping: six changes within the window → flapping, shown; calm again → not', () => {
+test('flapping: six turns within the window → flapping, shown; calm again → not', () => {
   const world = new HealthWorld({ checks: [check(0, 'mes')], conditions: [condition(0, crit(0))] });
   for (let n = 0; n < 7; n++) {
     world.observe(0, { status: n % 2 === 0 ? 'ok' : 'crit' });
@@ -232,6 +232,28 @@ test('flapping: six changes within the window → flapping, shown; calm again �
   for (let n = 0; n < 70; n++) {
     world.observe(0, { status: 'ok' });
     world.pass(1_000);
+  }
+  expect(world.health.flapping(0)).toBe(false);
+});
+
+test('flapping: a wear from ok over warn to crit, and moments of blindness, are no turns', () => {
+  const world = new HealthWorld({ checks: [check(0, 'mes')], conditions: [condition(0, crit(0))] });
+  for (let round = 0; round < 2; round++) {
+    for (const status of [
+      'ok',
+      'unknown',
+      'ok',
+      'warn',
+      'unknown',
+      'warn',
+      'crit',
+      'unknown',
+      'crit',
+      'warn',
+    ] as const) {
+      world.observe(0, { status });
+      world.pass(100);
+    }
   }
   expect(world.health.flapping(0)).toBe(false);
 });
