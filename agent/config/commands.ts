@@ -45,25 +45,48 @@ export function schemaCommand(): number {
   return 0;
 }
 
+/** One more agent for a site that runs; `folder` is what `site init` made. */
+export async function enrolCommand(
+  folder: string,
+  name: string,
+  options: { readonly layout?: string },
+): Promise<number> {
+  const { enrolAgent, formatInitError } = await import('./site-init.ts');
+  const layout = await readLayout(options.layout);
+  if (layout === undefined) return 1;
+  const made = enrolAgent({ out: folder, name, layout });
+  if (!made.ok) {
+    process.stderr.write(`${formatInitError(made.error)}\n`);
+    return 1;
+  }
+  process.stdout.write(
+    `${name} is on the list. Its box gets ${made.value.folder.agent(name)}; every box the new ${made.value.folder.roster};\n` +
+      `the broker reads its files again (coordinator: restart, mosquitto: SIGHUP).\n`,
+  );
+  return 0;
+}
+
+/** Undefined when it cannot be read; why stands on standard error. */
+async function readLayout(file: string | undefined): Promise<SiteLayout | undefined> {
+  if (file === undefined) return {};
+  const { layoutSchema } = await import('./site-init.ts');
+  try {
+    const parsed = layoutSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+    if (parsed.success) return parsed.data;
+    process.stderr.write(`${file}: ${z.prettifyError(parsed.error)}\n`);
+  } catch (error) {
+    process.stderr.write(`${file}: ${(error as Error).message}\n`);
+  }
+  return undefined;
+}
+
 export async function initCommand(
   file: string,
   options: { readonly out: string; readonly force?: boolean; readonly layout?: string },
 ): Promise<number> {
-  const { formatInitError, initSite, layoutSchema } = await import('./site-init.ts');
-  let layout: SiteLayout = {};
-  if (options.layout !== undefined) {
-    try {
-      const parsed = layoutSchema.safeParse(JSON.parse(readFileSync(options.layout, 'utf8')));
-      if (!parsed.success) {
-        process.stderr.write(`${options.layout}: ${z.prettifyError(parsed.error)}\n`);
-        return 1;
-      }
-      layout = parsed.data;
-    } catch (error) {
-      process.stderr.write(`${options.layout}: ${(error as Error).message}\n`);
-      return 1;
-    }
-  }
+  const { formatInitError, initSite } = await import('./site-init.ts');
+  const layout = await readLayout(options.layout);
+  if (layout === undefined) return 1;
   const made = initSite({ site: file, out: options.out, force: options.force ?? false, layout });
   if (!made.ok) {
     process.stderr.write(`${formatInitError(made.error)}\n`);

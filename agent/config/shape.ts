@@ -54,7 +54,8 @@ export function checkShape<S extends z.ZodType>(
         problems.push(document.problem([], 'shape', issue.message));
         return { value: undefined, problems, removed };
       }
-      const key = String(path.at(-1));
+      // An item of a list goes by the name of its list.
+      const key = String(path.findLast((step) => typeof step === 'string') ?? path.at(-1));
       if (isLater(issue)) {
         problems.push(document.problem(path, 'later', issue.message, { at: 'key' }));
         drop(copy, path);

@@ -109,10 +109,11 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   // ---- conditions, checks, models -----------------------------------------------------------------------------
   const conditions: ConditionSpec[] = [];
   const readsOf: Reads[] = [];
-  const checks: CheckSpec[] = entriesOf('checks').map((entry, index) => compileCheck(entry, index));
+  const checkEntries = entriesOf('checks');
+  const checks: CheckSpec[] = checkEntries.map((entry, index) => compileCheck(entry, index));
   const models: ModelSpec[] = entriesOf('models').map((entry, index) => compileModel(entry, index));
   for (const check of checks)
-    for (const when of [check.warnWhen, check.critWhen]) seen(when, check.runsOn, entriesOf('checks')[check.index]!);
+    for (const when of [check.warnWhen, check.critWhen]) seen(when, check.runsOn, checkEntries[check.index]!);
 
   // ---- hands and voices ---------------------------------------------------------------------------------------
   const alarmEntries = entriesOf('alarms');
@@ -283,7 +284,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     for (const entry of thing.body.duties.values()) {
       const value = entry.value;
       const kinds = (['process', 'upload'] as const).filter((kind) => value[kind] !== undefined);
-      if (kinds.length !== 1) {
+      if (kinds.length !== 1 && !thing.broken.has(`duties/${entry.name}`)) {
         findings.of(
           entry.origin,
           [],

@@ -236,6 +236,17 @@ function explainYaml(
       };
     }
   }
+  // A comment inside { } swallows the closing bracket, so the complaint comes lines later.
+  const before = text.slice(0, Math.min(text.length, errorAt + 1));
+  const open = before.lastIndexOf('{');
+  const cut = /([\w-]+):\s*(?!["'\s])([^,{}\n]*?)\s#\S/.exec(open < 0 ? '' : before.slice(open));
+  if (cut !== null && /^(BAD_INDENT|MISSING_CHAR|UNEXPECTED_TOKEN|BAD_FLOW)/.test(code)) {
+    return {
+      offset: open + cut.index + cut[0].length - 2,
+      code: 'yaml-comment',
+      message: `Text after "#" is a comment; the ${cut[1]} ends at "${cut[2]!.trim().split(/\s+/).at(-1)}": quote it`,
+    };
+  }
   if (code === 'DUPLICATE_KEY') {
     const word = /^[^\s:,}]+/.exec(text.slice(errorAt))?.[0] ?? '';
     return { offset: errorAt, code: 'duplicate', message: `"${word}" is defined twice here: keep one` };

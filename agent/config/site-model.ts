@@ -109,6 +109,14 @@ export function expandSite(shape: SiteShape, removed: ReadonlySet<string>, findi
     }
   }
   for (const [type, count] of members) findings.typeSize(type, count);
+  for (const type of Object.keys(types)) {
+    if (!members.has(type)) {
+      findings.at(['types', type], 'reference', `Nothing is a ${type}: what stands in it happens nowhere`, {
+        at: 'key',
+        severity: 'warning',
+      });
+    }
+  }
 
   for (const section of ['agents', 'assets'] as const) {
     for (const [name, value] of Object.entries(shape[section] ?? {})) {

@@ -68,7 +68,7 @@ limits: { memory: lots, cpu: 128MiB }
     expect(parsed.ok ? [] : parsed.error.map(formatProblem).sort()).toEqual([
       'agent.yaml:1:1 nmae: Unknown key "nmae": did you mean "name"?',
       'agent.yaml:1:1: "data" is missing: a folder for its store',
-      'agent.yaml:3:10 listen/0: 7430 does not fit "0": expected a text',
+      'agent.yaml:3:10 listen/0: 7430 does not fit "listen": expected a text',
       'agent.yaml:4:9 peers/0: "edge-2:0": nobody can be reached at port 0',
       'agent.yaml:6:1 mesh: "mesh/site-key" is missing: path of site.pub',
       'agent.yaml:6:51 mesh/mdns: "maybe" does not fit "mdns": expected true or false',
