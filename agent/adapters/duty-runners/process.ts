@@ -173,7 +173,8 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
         child.stdout?.destroy();
         child.stderr?.destroy();
         file.close();
-        writeRegister();
+        // A stop has written it already, and the folder may be gone with the agent.
+        if (!entry.dropped) writeRegister();
         if (asked) return;
         // Without a namespace, what the program forked still stands in its group.
         signalGroup(child.pid, 'SIGKILL');

@@ -1,5 +1,4 @@
 import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -244,9 +243,10 @@ describe('upload runner', () => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant('refuse' as const) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
     );
+    const parent = temporaryFolder();
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-        const folder = mkdtempSync(join(tmpdir(), 'millwright-test-'));
+        const folder = mkdtempSync(join(parent, 'round-'));
         const file = join(folder, 'a.log');
         writeFileSync(file, '');
         const wanted: string[] = [];
@@ -291,7 +291,6 @@ describe('upload runner', () => {
         await caughtUp();
         await upload.runner.stop(5);
         expect(all()).toEqual(wanted);
-        rmSync(folder, { recursive: true });
       }),
       { numRuns: 40 },
     );
