@@ -62,7 +62,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     if (!request.url.startsWith('/api/')) return;
     reply.header('cache-control', 'no-store');
     const open = request.url.split('?')[0] === '/api/v1/session' && request.method === 'POST';
-    if (open || isAllowed(request, sessions, options.now())) return;
+    if (open || isAllowed(request, sessions, options.wall())) return;
     return fail(reply, 401, {
       code: 'token-wanted',
       message: 'This needs the coordinator’s token.',
@@ -108,13 +108,13 @@ export async function startApi(options: ApiOptions): Promise<Api> {
         remedy: 'Copy it from the token file.',
       });
     }
-    const id = sessions.open(options.now());
+    const id = sessions.open(options.wall());
     reply.header('set-cookie', `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1_000}`);
     return { ok: true };
   });
   app.delete('/api/v1/session', async (request, reply) => {
     const id = sessionCookie(request.headers.cookie);
-    if (id !== undefined) sessions.close(id);
+    if (id !== undefined) sessions.close(id, options.wall());
     reply.header('set-cookie', `${COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0`);
     return { ok: true };
   });
@@ -247,13 +247,13 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
 }
 
-const isAllowed = (request: FastifyRequest, sessions: Sessions, now: number): boolean => {
+const isAllowed = (request: FastifyRequest, sessions: Sessions, wall: number): boolean => {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
     return authorization.startsWith('Bearer ') && sessions.isToken(authorization.slice('Bearer '.length).trim());
   }
   const cookie = sessionCookie(request.headers.cookie);
-  return cookie !== undefined && sessions.isOpen(cookie, now);
+  return cookie !== undefined && sessions.isOpen(cookie, wall);
 };
 
 const fail = (reply: FastifyReply, status: number, error: ApiError): FastifyReply => reply.code(status).send(error);

@@ -1,24 +1,30 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /**
  * Who may talk to the API: whoever shows the token, as a bearer or, for a page, by a session cookie that was given in
  * exchange for it. Comparison takes the same time whatever was shown; sessions end after twelve hours.
+ *
+ * A cookie says until when it holds and is signed with a key made from the token: a panel on the wall stays logged in
+ * when the coordinator starts again, and a new token ends every session. Only a log-out is remembered, and only in
+ * this life; the browser forgets its cookie at the same moment.
  */
 export class Sessions {
   readonly #token: Buffer;
-  readonly #open = new Map<string, number>();
+  readonly #key: Buffer;
+  readonly #closed = new Map<string, number>();
   #tries = 0;
   #triesSince = Number.NEGATIVE_INFINITY;
 
   constructor(token: string) {
     this.#token = digest(token);
+    this.#key = createHmac('sha256', token).update('millwright session cookie').digest();
   }
 
   isToken(shown: string): boolean {
     return timingSafeEqual(digest(shown), this.#token);
   }
 
-  /** A login is a guess until it is right: at most ten in ten seconds. */
+  /** A login is a guess until it is right: at most ten in ten seconds. `now` is monotonic. */
   mayTry(now: number): boolean {
     if (now - this.#triesSince > 10_000) {
       this.#triesSince = now;
@@ -27,27 +33,31 @@ export class Sessions {
     return ++this.#tries <= 10;
   }
 
-  /** Value of a new cookie. */
-  open(now: number): string {
-    const id = randomBytes(24).toString('base64url');
-    if (this.#open.size >= 1_000) {
-      const oldest = this.#open.keys().next().value;
-      if (oldest !== undefined) this.#open.delete(oldest);
+  /** Value of a new cookie. `wall` is the time of day here and below: a session outlives the process. */
+  open(wall: number): string {
+    const body = `${Math.round(wall + SESSION_MS)}.${randomBytes(12).toString('base64url')}`;
+    return `${body}.${this.#sign(body)}`;
+  }
+
+  isOpen(cookie: string, wall: number): boolean {
+    const parts = cookie.length > 200 ? [] : cookie.split('.');
+    const [until = '', salt = '', signature = ''] = parts;
+    if (parts.length !== 3 || !timingSafeEqual(digest(signature), digest(this.#sign(`${until}.${salt}`)))) return false;
+    return wall < Number(until) && !this.#closed.has(cookie);
+  }
+
+  close(cookie: string, wall: number): void {
+    if (!this.isOpen(cookie, wall)) return;
+    for (const [other, until] of this.#closed) if (until <= wall) this.#closed.delete(other);
+    if (this.#closed.size >= 10_000) {
+      const oldest = this.#closed.keys().next().value;
+      if (oldest !== undefined) this.#closed.delete(oldest);
     }
-    this.#open.set(id, now + SESSION_MS);
-    return id;
+    this.#closed.set(cookie, wall + SESSION_MS);
   }
 
-  isOpen(id: string, now: number): boolean {
-    const until = this.#open.get(id);
-    if (until === undefined) return false;
-    if (now < until) return true;
-    this.#open.delete(id);
-    return false;
-  }
-
-  close(id: string): void {
-    this.#open.delete(id);
+  #sign(body: string): string {
+    return createHmac('sha256', this.#key).update(body).digest('base64url');
   }
 }
 

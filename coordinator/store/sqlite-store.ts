@@ -129,16 +129,16 @@ export function openSqliteStore(path: string): Store {
     return { alarmId, latest: newest.body, registers, acknowledged: acks(alarmId) };
   };
   const runEntryRow = (r: Record<string, unknown>): RunEntryRow => ({
-  run: r['run'] as string,
-  agent: r['agent'] as string,
-  ts: r['ts'] as number,
-  entry: r['entry'] as string,
-  workflow: r['workflow'] as string,
-  thing: r['thing'] as string,
-  detail: JSON.parse(r['detail'] as string) as RunEntryRow['detail'],
-});
+    run: r['run'] as string,
+    agent: r['agent'] as string,
+    ts: r['ts'] as number,
+    entry: r['entry'] as string,
+    workflow: r['workflow'] as string,
+    thing: r['thing'] as string,
+    detail: JSON.parse(r['detail'] as string) as RunEntryRow['detail'],
+  });
 
-const eventRow = (r: Record<string, unknown>): EventRow => ({
+  const eventRow = (r: Record<string, unknown>): EventRow => ({
     cursor: r['cursor'] as number,
     id: r['id'] as string,
     agent: r['agent'] as string,
