@@ -73,7 +73,9 @@ ${presses}
     expect(parseSite(`a: ${'x'.repeat(1_100_000)}`, 'site.yaml').problems).toMatchObject([{ code: 'too-large' }]);
   });
 
-  it('a good file with any line cut, doubled or scrambled → problems or a site, never a throw', () => {
+  it('a good file with any line cut, doubled or scrambled → problems or a site, never a throw', {
+    timeout: 60_000,
+  }, () => {
     const lines = readFileSync(demo, 'utf8').split('\n');
     fc.assert(
       fc.property(
