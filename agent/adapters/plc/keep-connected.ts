@@ -69,14 +69,11 @@ export class KeepConnected {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const aborted = new Promise<string>((resolve) => {
-      signal.addEventListener('abort', () => resolve('stopped'), { once: true });
-    });
     while (!signal.aborted) {
       try {
         const session = await this.#open(signal);
         const since = performance.now();
-        const reason = await Promise.race([session.ended, aborted]);
+        const reason = await endOf(session, signal);
         await session.close();
         if (!signal.aborted) this.#lost(reason);
         // Only a connection that lasted earns a fresh start; one that breaks at once is part of the same trouble.
@@ -88,6 +85,18 @@ export class KeepConnected {
     }
   }
 }
+
+/** The session's own reason, or 'stopped'. Leaves nothing behind on the signal, which outlives many sessions. */
+const endOf = (session: Session, signal: AbortSignal): Promise<string> =>
+  new Promise((resolve) => {
+    const stop = () => resolve('stopped');
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    void session.ended.then((reason) => {
+      signal.removeEventListener('abort', stop);
+      resolve(reason);
+    });
+  });
 
 /** One line for people: the error's own words, without its stack. */
 export const reasonOf = (error: unknown): string => {

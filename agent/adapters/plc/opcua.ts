@@ -198,9 +198,10 @@ export class OpcUaSource implements PlcSource {
       const tag = tags[i]!;
       const last = this.#last[i];
       // Half a period of grace, and at least one publishing: the device's own next value usually comes just after its
-      // time. The first value of a connection needs a little longer.
+      // time. The first value of a connection may need much longer on a busy box, unless the server said it has none.
       const grace = Math.max(tag.everyMs * 1.5, publishMs * 1.1);
-      if (last === undefined ? now - begun < Math.max(grace, keepAliveMs) : now - last.receiveTime < grace) continue;
+      const first = refused.includes(i) ? grace : Math.max(grace, silenceMs);
+      if (last === undefined ? now - begun < first : now - last.receiveTime < grace) continue;
       const sample: Sample =
         last === undefined || refused.includes(i)
           ? { signal: tag.signal, value: Number.NaN, quality: 'bad', sourceTime: clock.wall(), receiveTime: now }

@@ -197,6 +197,51 @@ describe('OPC UA source', () => {
     }
   });
 
+  test('a server that marks a value uncertain, and one that floods its queue → uncertain is kept, the overflow counted', async () => {
+    const ua = await import('node-opcua');
+    const server = new ua.OPCUAServer({
+      port: 0,
+      host: '127.0.0.1',
+      hostname: '127.0.0.1',
+      securityModes: [ua.MessageSecurityMode.None],
+      securityPolicies: [ua.SecurityPolicy.None],
+      serverCertificateManager: new ua.OPCUACertificateManager({
+        rootFolder: join(folder, 'server'),
+        disableFileWatchers: true,
+      }),
+      userCertificateManager: new ua.OPCUACertificateManager({
+        rootFolder: join(folder, 'users'),
+        disableFileWatchers: true,
+      }),
+      serverCapabilities: { minSupportedSampleRate: 0 },
+    });
+    await server.initialize();
+    undo.push(() => server.shutdown(0));
+    const space = server.engine.addressSpace!;
+    const variable = space.getOwnNamespace().addVariable({
+      organizedBy: space.rootFolder.objects,
+      browseName: 'Level',
+      nodeId: 's=Level',
+      dataType: 'Double',
+      minimumSamplingInterval: 0,
+    });
+    const write = (value: number, status: typeof ua.StatusCodes.Good, at: number) =>
+      variable.setValueFromSource({ dataType: ua.DataType.Double, value }, status, new Date(at));
+    write(1, ua.StatusCodes.UncertainLastUsableValue, 1_000);
+    await server.start();
+    const { last, samples, source } = watch(to(server.getEndpointUrl()), [tag(0, 'ns=1;s=Level')], pki());
+    const first = await eventually(() => last(0), { what: 'a sample' });
+    expect(first).toMatchObject({ value: 1, quality: 'uncertain', sourceTime: 1_000 });
+    expect(source.stats.overflows).toBe(0);
+
+    for (let n = 2; n < 2_002; n++) write(n, ua.StatusCodes.Good, n * 1_000);
+    await eventually(() => source.stats.overflows > 0, { what: 'the overflow' });
+    await eventually(() => last(0)?.value === 2_001, { what: 'the newest value' });
+    const kept = new Set(samples.map((sample) => sample.sourceTime)).size;
+    expect(kept).toBeGreaterThanOrEqual(1_000);
+    expect(kept).toBeLessThan(2_000);
+  });
+
   test('garbage on the port → lost with a reason, tried again, no crash', async () => {
     const server = createServer((socket) => {
       socket.on('error', () => {});
