@@ -80,7 +80,8 @@ describe('process runner', () => {
     process.env['SECRET_OF_AGENT'] = 'hunter2';
     runner.start(processDuty([process.execPath, '-e', script], 0, [['LABEL', 'x']]), 7, undefined);
     const { pid } = await running(runner);
-    expect(readProcess(pid)?.comm).toMatch(/node|MainThread/);
+    // Between fork and exec it still bears the waiter's name.
+    await eventually(() => /node|MainThread/.test(readProcess(pid)?.comm ?? ''));
     const log = join(dataDir, 'processes', 'labels.service-0.log');
     await eventually(() => readFileSync(log, 'utf8').includes('labels/service-0 edge-1 7 x \n'));
     expect(inbox.of('duty-started')).toEqual([{ kind: 'duty-started', duty: 0 }]);
