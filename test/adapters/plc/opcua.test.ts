@@ -181,7 +181,8 @@ describe('OPC UA source', () => {
     timeout: 60_000,
   }, async () => {
     for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
-      const child = execFile(process.execPath, [join(import.meta.dirname, '../../../simulations/plant/main.ts')]);
+      const main = join(import.meta.dirname, '../../../simulations/plant/main.ts');
+      const child = execFile(process.execPath, [main, '--folder', join(folder, `plant-${signal}`)]);
       undo.push(() => child.kill('SIGKILL'));
       const line = await new Promise<string>((resolve) => child.stdout!.once('data', (data) => resolve(String(data))));
       const { opcua } = JSON.parse(line) as { opcua: string };
