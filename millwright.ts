@@ -75,6 +75,14 @@ site
     const { initCommand } = await import('./agent/config/commands.ts');
     process.exitCode = await initCommand(file, options);
   });
+site
+  .command('enrol <folder> <agent>')
+  .description('add one box of the site file to a site that runs: key, credentials, one more line on the signed list')
+  .option('--layout <file>', 'JSON: addresses of agents and coordinator')
+  .action(async (folder: string, agent: string, options: { layout?: string }) => {
+    const { enrolCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await enrolCommand(folder, agent, options);
+  });
 
 const model = millwright.command('model').description('anomaly models: train, score, inspect');
 model
