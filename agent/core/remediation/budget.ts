@@ -177,12 +177,6 @@ export class Budget {
     return all >= count ? `the thing has had ${all} of ${count} repairs in ${span(perMs)}` : undefined;
   }
 
-  /** When (proven) the oldest spent run leaves the window, for waking up; undefined when nothing is spent. */
-  frees(workflow: WorkflowSpec): number | undefined {
-    const oldest = this.#accounts.get(workflow.id)?.spent.at(-workflow.budget.count);
-    return oldest === undefined ? undefined : oldest + workflow.budget.perMs;
-  }
-
   /** Does any brake stand, so that time has to be proven? */
   braking(proven: number): boolean {
     for (const [id, account] of this.#accounts) {

@@ -434,6 +434,38 @@ export class Remediation {
     });
   }
 
+  /**
+   * Why a workflow does not act right now, most decisive first; empty when it is under way or would begin. For people
+   * who ask "why does nobody do anything?".
+   */
+  explain(now: Instant, workflow: WorkflowIndex): readonly string[] {
+    const spec = this.#watches[workflow]?.spec;
+    if (spec === undefined) return ['no such workflow'];
+    if (!this.#facts.runsHere(spec.runsOn)) return ['it runs on another box'];
+    const open = this.#openOf(spec.id);
+    if (open !== undefined) return open.denied === undefined ? [] : [`${open.denied.guard}: ${open.denied.reason}`];
+    const reasons: string[] = [];
+    if (spec.when === undefined) reasons.push('it has no trigger: a timetable, a person or another workflow starts it');
+    else {
+      const trigger = this.#facts.truth(spec.when, now);
+      if (trigger === 'false') reasons.push('the symptom is not there');
+      if (trigger === 'unknown') reasons.push(`nobody can tell: ${this.#facts.evidence(spec.when)}`);
+      if (this.#facts.flapping?.(spec.when) === true) reasons.push('the symptom flaps: shown, not acted upon');
+    }
+    const latched = this.#budget.latched(spec.id);
+    if (latched !== undefined) reasons.push(`handed to a person (${latched}) until it has been quiet`);
+    const proven = this.#budget.proven(now, this.#boot);
+    const cooling = this.#budget.coolingMs(spec, proven);
+    if (cooling > 0) reasons.push(`cooling down for ${Math.ceil(cooling / 1000)} s`);
+    const spent = this.#budget.spent(spec, proven, spec.when !== undefined);
+    if (spent !== undefined) reasons.push(spent);
+    const busy = this.#busy(spec, undefined);
+    if (busy !== undefined) reasons.push(`${busy.id} is at work on the same thing`);
+    const denial = guard(spec, now, this.#facts);
+    if (denial !== undefined) reasons.push(`${denial.guard}: ${denial.reason}`);
+    return reasons;
+  }
+
   /** The durable state alone, for comparing it with the fold of what was written. */
   folded(): { readonly runs: readonly RunState[]; readonly budget: Readonly<Record<string, unknown>> } {
     return { runs: [...this.#runs.values()], budget: this.#budget.snapshot() };
@@ -577,9 +609,13 @@ export class Remediation {
     }
     watch.flappingTold = false;
     const drafts: JournalDraft[] = [];
-    for (const id of [spec.id, ...this.#ladderOf(spec).map((rung) => rung.id)]) {
+    const quieted: Watch[] = [];
+    for (const { id } of [spec, ...this.#ladderOf(spec)]) {
       const last = this.#budget.lastRun(id);
-      if (last !== undefined) drafts.push({ run: last, at: now, kind: 'quiet' });
+      const of = this.#byId.get(id);
+      if (last === undefined || of === undefined || of.writing !== undefined) continue;
+      drafts.push({ run: last, at: now, kind: 'quiet' });
+      quieted.push(of);
     }
     if (drafts.length === 0) return;
     const quietAt = after(watch.quietSince, spec.quietMs);
@@ -587,7 +623,7 @@ export class Remediation {
       watch.lookAt = quietAt;
       return;
     }
-    watch.writing = 'quiet';
+    for (const one of quieted) one.writing = 'quiet';
     this.#persist(now, undefined, drafts, 'open', out);
   }
 

@@ -136,14 +136,16 @@ export class Alarms {
     const state = this.#states[alarm];
     if (state === undefined) return;
     state.forced = why;
-    this.#judge(now, state, out);
+    // The repair ran here, so it is told from here, even if the alarm's own place is another box by now.
+    if (!state.here && !state.on) state.term = Math.max(this.#facts.term(state.spec.runsOn), state.term + 1);
+    this.#judge(now, state, out, true);
   }
 
   clear(now: Instant, alarm: AlarmIndex, out: AlarmOutput[]): void {
     const state = this.#states[alarm];
     if (state === undefined || state.forced === undefined) return;
     state.forced = undefined;
-    this.#judge(now, state, out);
+    this.#judge(now, state, out, state.on);
   }
 
   locationsChanged(now: Instant, out: AlarmOutput[]): void {
@@ -190,8 +192,8 @@ export class Alarms {
       .map((state) => this.#transition(state, state.said ?? 'on'));
   }
 
-  #judge(now: Instant, state: State, out: AlarmOutput[]): void {
-    if (!state.here) return;
+  #judge(now: Instant, state: State, out: AlarmOutput[], away = false): void {
+    if (!state.here && !away) return;
     const { spec } = state;
     const truth =
       state.forced !== undefined ? 'true' : spec.when === undefined ? 'false' : this.#facts.truth(spec.when);

@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Budget } from '../../../agent/core/remediation/budget.ts';
+import type { JournalEntry } from '../../../agent/core/remediation/journal-entry.ts';
 import { foldRun, type RunState } from '../../../agent/core/remediation/run.ts';
 import type { DoubtKind, WorkflowSpec } from '../../../agent/core/remediation/workflow.ts';
 import { permission, RepairWorld, step, workflow } from './repair-world.ts';
@@ -190,3 +193,26 @@ test('any weather: fold of the journal is the live state, a started run ends, fi
     { numRuns: 300, seed: 7 },
   );
 }, 60_000);
+
+test('journal of the first release → folds to the same state for ever', () => {
+  // Written by release 0.1; later releases add files beside it and never touch this one.
+  const entries = readFileSync(join(import.meta.dirname, 'fixtures', 'journal-v1.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as JournalEntry);
+  const runs = new Map<string, RunState>();
+  for (const entry of entries) foldRun(runs, entry);
+  expect(
+    [...runs.values()].map((run) => [
+      run.id,
+      run.trigger,
+      run.end?.outcome,
+      run.stop,
+      run.log.map((line) => line.outcome),
+    ]),
+  ).toEqual([
+    ['press-7/restart#00000000.1', 'condition', 'FAILED', undefined, ['failed', 'in doubt', 'ok', 'ok', 'ok']],
+    ['press-7/reboot#00000001.1', 'rung', 'HEALED', undefined, ['ok']],
+    ['press-7/restart#00000001.2', 'condition', 'CANCELLED', 'anna', []],
+  ]);
+});

@@ -479,3 +479,23 @@ test('duty moved away → the run that waits is CANCELLED here; before it came h
   world.runFor(100);
   expect(world.ends).toEqual(['CANCELLED']);
 });
+
+test('explain: says why nobody does anything', () => {
+  const world = new RepairWorld(workflow({ onlyIf: permission }));
+  const why = () => world.core.explain(world.now, 0);
+  world.start();
+  world.runFor(10_000);
+  expect(world.ends).toEqual(['HEALED']);
+  world.set(permission, 'unknown');
+  expect(why()).toEqual([
+    'the symptom is not there',
+    expect.stringMatching(/^cooling down for \d+ s$/),
+    'only-if: condition 2 is unknown',
+  ]);
+  world.break();
+  world.runFor(60_000);
+  expect(why()).toEqual(['only-if: condition 2 is unknown']);
+  world.set(permission, 'true');
+  world.runFor(20);
+  expect(why()).toEqual([]);
+});

@@ -174,6 +174,18 @@ test('raised by a failed repair → stands until cleared, whatever else; without
   expect(world.call((out) => world.alarms.clear(world.now, 0, out))).toEqual([]);
 });
 
+test('raised by a repair that ran here while the alarm lives elsewhere → told all the same, and cleared', () => {
+  const world = new AlarmWorld(spec({ when: undefined }), [], false);
+  expect(brief(world.call((out) => world.alarms.raise(world.now, 0, 'restart failed', out)))).toEqual([
+    'on abcdef01-1 term 1',
+    'hook raised',
+  ]);
+  expect(brief(world.call((out) => world.alarms.clear(world.now, 0, out)))).toEqual([
+    'off abcdef01-1 term 1',
+    'hook cleared',
+  ]);
+});
+
 test('republish: what stands or is blind, never what is off', () => {
   const world = new AlarmWorld();
   world.is('true');
