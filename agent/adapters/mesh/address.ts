@@ -17,3 +17,14 @@ export function readAddress(text: string): Multiaddr {
   const protocol = family === 4 ? 'ip4' : family === 6 ? 'ip6' : 'dns';
   return multiaddr(`/${protocol}/${host}/tcp/${port}`);
 }
+
+const isLoopback = (address: Multiaddr): boolean => /^\/(ip4\/127\.|ip6\/::1\/)/.test(address.toString());
+
+/**
+ * Which of the addresses that a peer gives of itself are worth dialling. Its loopback addresses lead to ourselves,
+ * unless it is on this very box, which shows by where it came from.
+ */
+export function dialable(given: readonly Multiaddr[], cameFrom: Multiaddr | undefined): readonly Multiaddr[] {
+  const sameBox = cameFrom !== undefined && isLoopback(cameFrom);
+  return given.filter((address) => sameBox || !isLoopback(address));
+}

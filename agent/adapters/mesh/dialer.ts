@@ -42,16 +42,16 @@ export class Dialer {
     this.#add(address, undefined, nowMs, true);
   }
 
-  /** An address that an agent gave of itself, or that was discovered. Used only where none was configured. */
+  /**
+   * The addresses that an agent gives of itself now, or that were discovered: they replace what it gave before, so
+   * that a box with a new lease is not looked for at its old ones. Used only where none was configured.
+   */
   learn(agent: AgentIndex, addresses: readonly Multiaddr[], nowMs: number): void {
-    const own = [...this.#targets.values()].filter((t) => t.agent === agent);
-    if (own.some((t) => t.configured)) return;
-    let room = learnedPerAgent - own.length;
-    for (const address of addresses) {
-      if (room <= 0) return;
-      if (!this.#targets.has(bare(address))) room--;
-      this.#add(address, agent, nowMs, false);
-    }
+    const own = [...this.#targets].filter(([, target]) => target.agent === agent);
+    if (addresses.length === 0 || own.some(([, target]) => target.configured)) return;
+    const wanted = new Map(addresses.slice(0, learnedPerAgent).map((address) => [bare(address), address]));
+    for (const [key] of own) if (!wanted.has(key)) this.#targets.delete(key);
+    for (const address of wanted.values()) this.#add(address, agent, nowMs, false);
   }
 
   /** Call a few times a second. */

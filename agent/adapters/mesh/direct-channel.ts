@@ -6,7 +6,14 @@ import type { DirectMessage } from '../../core/input.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { Bounds } from '../../wire/codec.ts';
 import { peekType } from '../../wire/codec.ts';
-import { bulkFrameMaxBytes, decodeDirect, encodeDirect, isBulk, probeFrameMaxBytes } from '../../wire/direct.ts';
+import {
+  bulkFrameMaxBytes,
+  decodeDirect,
+  encodeDirect,
+  encodedSize,
+  isBulk,
+  probeFrameMaxBytes,
+} from '../../wire/direct.ts';
 import { FrameReader, frame } from '../../wire/frame.ts';
 import { digestEnvelopeType } from '../../wire/gossip.ts';
 import { type Agreement, agree, decodePreamble, encodePreamble, type Preamble } from '../../wire/version.ts';
@@ -23,6 +30,7 @@ export const bulkProtocol = '/millwright/bulk/1';
  */
 const probeQueueBytes = 64 * 1024;
 const bulkQueueBytes = 1024 * 1024;
+const frameHeadMaxBytes = 3;
 const openTimeoutMs = 5_000;
 /** A connection on which no stream opens this many times in a row is of no use: close it, dial afresh. */
 const openAttempts = 5;
@@ -194,15 +202,20 @@ class Link {
       dropped.otherPlan++;
       return;
     }
+    this.#unansweredSince ??= performance.now();
+    const outlet = isBulk(message) ? this.#bulk : this.#probe;
+    // Asked before the encoding: a peer that does not read should not cost us the making of what it will not get.
+    if (!outlet.hasRoom(encodedSize(allowed))) {
+      dropped.queueFull++;
+      return;
+    }
     const bytes = encodeDirect(allowed);
     if (!bytes.ok) {
       dropped.tooLarge++;
       return;
     }
-    const outlet = isBulk(message) ? this.#bulk : this.#probe;
-    this.#unansweredSince ??= performance.now();
-    if (outlet.write(frame(bytes.value))) this.#counters.sent++;
-    else dropped.queueFull++;
+    outlet.write(frame(bytes.value));
+    this.#counters.sent++;
   }
 
   tellDigest(bytes: Uint8Array): void {
@@ -362,10 +375,14 @@ class Outlet {
     return this.#on;
   }
 
-  /** Takes a frame, or refuses it because the peer does not read as fast as we write. */
-  write(bytes: Uint8Array): boolean {
-    const queued = this.#waitingBytes + (this.#stream?.writeBufferLength ?? 0);
-    if (queued + bytes.length > this.#capacity) return false;
+  /** False when the peer does not read as fast as we write. */
+  hasRoom(bytes: number): boolean {
+    return this.#waitingBytes + (this.#stream?.writeBufferLength ?? 0) + bytes + frameHeadMaxBytes <= this.#capacity;
+  }
+
+  /** Takes a frame; what finds no room is dropped. */
+  write(bytes: Uint8Array): void {
+    if (!this.hasRoom(bytes.length)) return;
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
     if (this.#stream === undefined) this.open();
@@ -373,7 +390,6 @@ class Outlet {
       this.#flushing = true;
       queueMicrotask(() => this.#flush());
     }
-    return true;
   }
 
   open(): void {

@@ -7,7 +7,7 @@ import type { Bounds } from '../../wire/codec.ts';
 import { healthTopic } from '../../wire/gossip.ts';
 import type { Roster } from '../../wire/roster.ts';
 import { planStamp, preamble } from '../../wire/version.ts';
-import { readAddress } from './address.ts';
+import { dialable, readAddress } from './address.ts';
 import { Admission, type MeshLog, RefusalLedger, type RefusalReason } from './admission.ts';
 import { Dialer } from './dialer.ts';
 import { bulkProtocol, DirectChannel, type DirectCounters, probeProtocol } from './direct-channel.ts';
@@ -223,11 +223,13 @@ class RunningMesh implements Mesh {
     node.addEventListener('connection:close', (event) => this.#closed(event.detail));
     node.addEventListener('peer:identify', ({ detail }) => {
       const agent = this.#admission.agentOf(detail.peerId.toString());
-      if (agent !== undefined) this.#dialer.learn(agent, detail.listenAddrs, performance.now());
+      if (agent === undefined) return;
+      this.#dialer.learn(agent, dialable(detail.listenAddrs, detail.connection.remoteAddr), performance.now());
     });
     node.addEventListener('peer:discovery', ({ detail }) => {
       const agent = this.#admission.agentOf(detail.id.toString());
-      if (agent !== undefined) this.#dialer.learn(agent, detail.multiaddrs, performance.now());
+      if (agent === undefined) return;
+      this.#dialer.learn(agent, dialable(detail.multiaddrs, undefined), performance.now());
     });
     const accept = (bulk: boolean) => (stream: Stream, connection: Connection) => {
       const agent = this.#admission.agentOf(connection.remotePeer.toString());

@@ -155,8 +155,8 @@ describe('mesh with real nodes', () => {
     await eventually(() => one.mesh.isConnected(1) && one.mesh.isConnected(2), { deadlineMs: 10_000 });
     valve.shut();
     const before = process.memoryUsage().arrayBuffers;
+    const data = new Uint8Array(60_000);
     for (let sequence = 0; sequence < 1_000; sequence++) {
-      const data = new Uint8Array(60_000);
       const checkpoint = { duty: 0, term: 0, sequence, takenAt: wallTime(0), data };
       one.mesh.port.send(1, { kind: 'checkpoint', checkpoint });
       for (let i = 0; i < 30; i++) one.mesh.port.send(1, ping(sequence * 30 + i));

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { dialable, readAddress } from '../../../agent/adapters/mesh/address.ts';
+import { Dialer } from '../../../agent/adapters/mesh/dialer.ts';
+import type { Connection } from '../../../agent/adapters/mesh/libp2p-types.ts';
+import { Random } from '../../../agent/base/random.ts';
+
+describe('addresses', () => {
+  it.each([
+    ['10.0.3.7:4001', '/ip4/10.0.3.7/tcp/4001'],
+    ['edge-3.plant.local:4001', '/dns/edge-3.plant.local/tcp/4001'],
+    ['[fd00::7]:4001', '/ip6/fd00::7/tcp/4001'],
+    ['0.0.0.0:0', '/ip4/0.0.0.0/tcp/0'],
+    ['/ip4/10.0.3.7/tcp/4001', '/ip4/10.0.3.7/tcp/4001'],
+  ])('%s → %s', (text, expected) => {
+    expect(readAddress(text).toString()).toBe(expected);
+  });
+
+  it.each(['10.0.3.7', '10.0.3.7:', ':4001', '10.0.3.7:99999', '[10.0.3.7]:1', 'a b:x', ''])('%j → refused', (text) => {
+    expect(() => readAddress(text)).toThrow(/expected host:port|not IPv6/);
+  });
+
+  it("a peer's loopback address → dialled only when the peer is on this box", () => {
+    const given = ['127.0.0.1:1', '[::1]:1', '10.0.0.1:1'].map(readAddress);
+    const texts = (from: string | undefined): string[] =>
+      dialable(given, from === undefined ? undefined : readAddress(from)).map(String);
+    expect(texts('10.0.0.1:5')).toEqual(['/ip4/10.0.0.1/tcp/1']);
+    expect(texts(undefined)).toEqual(['/ip4/10.0.0.1/tcp/1']);
+    expect(texts('127.0.0.1:5').length).toBe(3);
+  });
+});
+
+describe('dialer', () => {
+  /** A dialer on virtual time: `answers` gives the agent at an address, or undefined when nobody is there. */
+  const setUp = (answers: (address: string) => number | undefined) => {
+    const dialled: { at: number; address: string }[] = [];
+    const connected = new Set<number>();
+    const said: string[] = [];
+    const say = (_: object, text: string): void => void said.push(text);
+    let now = 0;
+    const dialer = new Dialer({
+      random: new Random(1, 'dialer'),
+      log: { debug: say, info: say, warn: say },
+      dial: async (address) => {
+        dialled.push({ at: now, address: address.toString() });
+        const agent = answers(address.toString());
+        if (agent === undefined) throw new Error('connection refused');
+        if (agent === -1) throw Object.assign(new Error('Can not dial self'), { name: 'InvalidPeerIdError' });
+        connected.add(agent);
+        return { agent } as unknown as Connection;
+      },
+      agentOf: (connection) => (connection as unknown as { agent: number }).agent,
+      hasConnection: (agent) => connected.has(agent),
+      handshakeFailed: () => {},
+    });
+    const run = async (ms: number): Promise<void> => {
+      for (const end = now + ms; now < end; now += 100) {
+        dialer.tick(now);
+        await Promise.resolve();
+        await Promise.resolve();
+        await Promise.resolve();
+      }
+    };
+    return { dialer, dialled, connected, said, run };
+  };
+
+  it('nobody answers for an hour → still dialled, at least every 5.2 s, and said once', async () => {
+    const { dialer, dialled, said, run } = setUp(() => undefined);
+    dialer.configure(readAddress('10.0.0.1:1'), 0);
+    await run(3_600_000);
+    const gaps = dialled.slice(1).map((d, i) => d.at - dialled[i]!.at);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(5_200);
+    expect(dialled.length).toBeGreaterThan(700);
+    expect(dialled.length).toBeLessThan(3_000);
+    expect(said).toEqual(['/ip4/10.0.0.1/tcp/1 does not answer: connection refused']);
+  });
+
+  it('connected → not dialled; lost → dialled again within 400 ms', async () => {
+    const { dialer, dialled, connected, run } = setUp(() => 3);
+    dialer.configure(readAddress('10.0.0.1:1'), 0);
+    await run(60_000);
+    expect(dialled.length).toBe(1);
+    connected.delete(3);
+    await run(400);
+    expect(dialled.length).toBe(2);
+  });
+
+  it('our own address among the peers → dialled once, never again', async () => {
+    const { dialer, dialled, run } = setUp(() => -1);
+    dialer.configure(readAddress('10.0.0.1:1'), 0);
+    await run(60_000);
+    expect(dialled.length).toBe(1);
+  });
+
+  it('a peer gives new addresses → the old ones are forgotten, at most four are kept', async () => {
+    const { dialer, dialled, run } = setUp(() => undefined);
+    const addresses = (from: number, n: number) =>
+      Array.from({ length: n }, (_, i) => readAddress(`10.0.0.${from + i}:1`));
+    dialer.learn(2, addresses(1, 9), 0);
+    await run(10_000);
+    expect(new Set(dialled.map((d) => d.address)).size).toBe(4);
+    dialled.length = 0;
+    dialer.learn(2, addresses(100, 1), 10_000);
+    await run(10_000);
+    expect(new Set(dialled.map((d) => d.address))).toEqual(new Set(['/ip4/10.0.0.100/tcp/1']));
+  });
+
+  it('an address is configured and has led to the peer → what the peer says of itself is not dialled', async () => {
+    const { dialer, dialled, connected, run } = setUp((address) => (address.includes('10.0.0.1') ? 2 : undefined));
+    dialer.configure(readAddress('10.0.0.1:1'), 0);
+    await run(1_000);
+    dialer.learn(2, [readAddress('10.0.0.77:1')], 1_000);
+    connected.clear();
+    await run(10_000);
+    expect(new Set(dialled.map((d) => d.address))).toEqual(new Set(['/ip4/10.0.0.1/tcp/1']));
+  });
+});
