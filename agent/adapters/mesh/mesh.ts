@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type { AgentId, AgentIndex } from '../../base/ids.ts';
 import { Random } from '../../base/random.ts';
+import type { Input } from '../../core/input.ts';
 import type { Deliver, MeshPort } from '../../driver/ports.ts';
 import type { Bounds } from '../../wire/codec.ts';
 import { healthTopic } from '../../wire/gossip.ts';
@@ -72,6 +73,7 @@ export interface Mesh {
 }
 
 const tickMs = 200;
+const earlyCapacity = 1_024;
 const stopTimeoutMs = 3_000;
 const verifyTimeoutMs = 3_000;
 /** An outbound connection that ends this soon without a word was turned away. */
@@ -80,7 +82,8 @@ const turnedAwayMs = 2_000;
 /**
  * Starts this agent's place in the mesh: one libp2p node, admission by the signed list, direct streams, gossip, and
  * the dialling that keeps them up. Rejects (with words for people) only for what no running can mend: a key that is
- * not the one on the list, an address that cannot be listened at, an unreadable mesh key.
+ * not the one on the list, an address that cannot be listened at, an unreadable mesh key. Nothing is delivered before
+ * the promise has resolved and its first continuation has run.
  */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const mesh = new RunningMesh(options);
@@ -101,6 +104,8 @@ class RunningMesh implements Mesh {
   readonly port: MeshPort;
   #node: MeshNode | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** What came before the caller had its mesh: peers may knock while we still start. */
+  #early: Input[] | undefined = [];
   #ticks = 0;
   #stopped = false;
   #handshakesFailed = 0;
@@ -123,7 +128,9 @@ class RunningMesh implements Mesh {
       );
     }
     this.#deliver = (input) => {
-      if (!this.#stopped) options.deliver(input);
+      if (this.#stopped) return;
+      if (this.#early === undefined) options.deliver(input);
+      else if (this.#early.length < earlyCapacity) this.#early.push(input);
     };
     this.#ledger = new RefusalLedger((reason, peer, count, text) => {
       log.warn({ reason, peer, count }, text);
@@ -248,6 +255,12 @@ class RunningMesh implements Mesh {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`the mesh cannot listen at ${this.#options.listen.join(', ')}: ${reason}`, { cause });
     }
+    // By then the caller has taken the mesh, and may have delivered what must come first in a life.
+    setImmediate(() => {
+      const early = this.#early ?? [];
+      this.#early = undefined;
+      for (const input of early) this.#deliver(input);
+    });
     // Not unref'd: an agent without a mesh timer would be one that nobody hears of again.
     this.#timer = setInterval(() => this.#tick(), tickMs);
   }

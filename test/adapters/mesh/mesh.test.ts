@@ -190,6 +190,27 @@ describe('mesh with real nodes', () => {
     await eventually(() => two.mesh.isConnected(0), { deadlineMs: 10_000, what: 'connected again' });
   });
 
+  it('peers knock while a mesh still starts → nothing is delivered before startMesh has returned', async () => {
+    const site = makeSite(3);
+    const port = addressOfPort(await freePort());
+    const others = [await start(site, 1, [port]), await start(site, 2, [port])];
+    let returned = false;
+    const order: string[] = [];
+    const late = await start(
+      site,
+      0,
+      others.map((o) => addressOf(o.mesh)),
+      {
+        listen: [port],
+        deliver: (input) => void order.push(`${input.kind} ${returned ? 'after' : 'before'}`),
+      },
+    );
+    returned = true;
+    await eventually(() => late.mesh.isConnected(1) && late.mesh.isConnected(2), { deadlineMs: 10_000 });
+    await eventually(() => order.length >= 2, { what: 'both told' });
+    expect(order).toEqual(['peer-connected after', 'peer-connected after']);
+  });
+
   it('stop → bounded in time, the port is free, nothing is delivered any more', async () => {
     const site = makeSite(2);
     const one = await start(site, 0, []);
