@@ -40,6 +40,7 @@ export class OpcUaSource implements PlcSource {
   readonly #timing: SourceTiming;
   readonly #link: KeepConnected;
   readonly #last: (Sample | undefined)[];
+  readonly #warned = new Set<number>();
   #samples = 0;
   #repeats = 0;
   #overflows = 0;
@@ -141,6 +142,9 @@ export class OpcUaSource implements PlcSource {
           const status = group.monitoredItems[k]?.statusCode;
           if (status?.isGood()) return;
           this.#refusals++;
+          // Once per tag and life: it is asked again every ten seconds, and may be missing for a year.
+          if (this.#warned.has(i)) return;
+          this.#warned.add(i);
           log?.warn(
             { tag: tags[i]!.name, node: tags[i]!.address, status: status?.name },
             'the server refuses this tag',
