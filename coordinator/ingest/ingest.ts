@@ -389,7 +389,8 @@ export class Ingest {
     // to what this store really holds.
     const { acked } = hello;
     const epoch = store.epoch();
-    const older = acked?.store === store.id && acked.epoch >= epoch && acked.upTo > s.highWater;
+    const older =
+      acked?.store === store.id && (acked.epoch > epoch || (acked.epoch === epoch && acked.upTo > s.highWater));
     const now = this.#o.now();
     if (older && acked.epoch <= epoch + EPOCH_JUMP && now - this.#epochRaisedAt >= EPOCH_EVERY_MS) {
       try {

@@ -16,9 +16,13 @@ import type {
   StreamState,
 } from './store.ts';
 
-/** Bytes of a quarantined message that are kept, and how many messages; older ones go, their count stays. */
-const QUARANTINE_BYTES = 64 * 1024;
+/**
+ * A quarantined message is kept whole (up to the largest record), since a later release may be able to read it. How
+ * many, and how many bytes of them together: the oldest go, their count stays.
+ */
+const QUARANTINE_BYTES = 257 * 1024;
 const QUARANTINE_ROWS = 2_000;
+const QUARANTINE_TOTAL = 64 * 1024 * 1024;
 const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -346,6 +350,14 @@ export function openSqliteStore(path: string): Store {
       );
       const number = Number(lastInsertRowid);
       run('DELETE FROM quarantine WHERE id <= ?', number - QUARANTINE_ROWS);
+      // Not at each row: between two looks at most 64 of the largest come in.
+      if (number % 64 === 0) {
+        run(
+          `DELETE FROM quarantine WHERE id <= (SELECT MAX(id) FROM (
+             SELECT id, SUM(LENGTH(payload)) OVER (ORDER BY id DESC) AS total FROM quarantine) WHERE total > ?)`,
+          QUARANTINE_TOTAL,
+        );
+      }
       run('INSERT INTO quarantine_count VALUES (?, 1) ON CONFLICT (agent) DO UPDATE SET n = n + 1', row.agent);
       return {
         id: number,

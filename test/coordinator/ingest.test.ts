@@ -265,9 +265,13 @@ test('ingest: agent recalls more than the store knows → the epoch rises once, 
   clock += 60_000;
   await hear(hello({ stream: S2, ...acked(1, 7) }));
   expect(store.epoch()).toBe(2);
+  // A later epoch than ours is proof by itself, even where nothing is missing: below it our words would not count.
+  clock += 60_000;
+  await hear(hello(acked(3, 1)));
+  expect(store.epoch()).toBe(4);
   clock += 60_000;
   await hear(hello(acked(Number.MAX_SAFE_INTEGER - 1, 9)));
-  expect(store.epoch()).toBe(2);
+  expect(store.epoch()).toBe(4);
 });
 
 test('ingest: alarm transitions → register of the reporter; an older term changes nothing', async () => {

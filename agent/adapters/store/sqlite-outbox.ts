@@ -122,6 +122,9 @@ const EVICT_ROWS = 512;
 /** What one record costs beyond its JSON text, roughly: keys, hashes, page overhead. */
 const ROW_OVERHEAD = 320;
 
+/** What is left of the largest record for its body; the envelope around it is far below 1 kB. */
+const LARGEST_BODY = MAX_RECORD_BYTES - 1_024;
+
 type Class = Report['class'] | 'gap';
 
 /** Opens or makes the outbox. A file that SQLite cannot read is set aside (`outbox.db.damaged-<n>`), never deleted. */
@@ -355,7 +358,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
 
   const publishRaw = (cls: Class, type: string, data: string): boolean => {
     if (closed) return refuse(cls, 'closed');
-    if (Buffer.byteLength(data) > MAX_RECORD_BYTES - 1024) return refuse(cls, 'too large');
+    if (Buffer.byteLength(data) > LARGEST_BODY) return refuse(cls, 'too large');
     // The reserve was given up and could not be laid again: the disk is still full, so telemetry stays out.
     if (!reserve && cls === 'telemetry') {
       reserve = layReserve(reservePath, limits.reserveBytes);
@@ -389,7 +392,11 @@ export function openOutbox(options: OutboxOptions): Outbox {
     publish(report: Report): boolean {
       const { body } = report;
       let data = encodeBody(body);
-      if (report.class !== 'telemetry' && data.length > 64 * 1024) data = encodeBody(clip(body) as ReportBody);
+      if (Buffer.byteLength(data) > LARGEST_BODY) {
+        // Refused for good is worse than cut: an alarm has a core that fits, and a tailed file would stand still.
+        if (body.type === 'lines') data = encodeBody({ ...body, lines: body.lines.map(shorten) });
+        else if (report.class !== 'telemetry') data = encodeBody(clip(body) as ReportBody);
+      }
       return publishRaw(report.class, body.type, data);
     },
     stream: () => stream,
@@ -520,6 +527,8 @@ const readCursor = (json: string | undefined): OutboxCursor | undefined => {
   const { store, epoch, upTo, chain } = JSON.parse(json) as OutboxCursor;
   return { store, epoch, upTo, chain };
 };
+
+const shorten = (line: string): string => (line.length > 120 ? `${line.slice(0, 120)}…` : line);
 
 /** Long words of an event or alarm are cut, so that its core always fits (the evidence is what grows). */
 const clip = (value: unknown): unknown => {

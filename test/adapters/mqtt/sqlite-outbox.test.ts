@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -237,6 +238,19 @@ test('outbox: event beyond 256 kB → cut to its core and kept; telemetry of tha
   expect(outbox.stats().refused).toBe(1);
 });
 
+test('outbox: batch of log lines → whole; one that grows beyond 256 kB by escapes → its lines are cut, never refused', () => {
+  const outbox = open();
+  const lines = (line: string): Report => ({
+    class: 'event',
+    body: { type: 'lines', duty: 'd', file: '/f', from: 0, to: 9, lines: Array.from({ length: 200 }, () => line) },
+  });
+  expect(outbox.publish(lines('y'.repeat(800)))).toBe(true);
+  expect(outbox.publish(lines('\u001b'.repeat(400)))).toBe(true);
+  const told = readAll(outbox).map(({ body }) => (body.type === 'lines' ? body.lines : []));
+  expect(told[0]).toEqual(Array.from({ length: 200 }, () => 'y'.repeat(800)));
+  expect(told[1]!.map((line) => line.length)).toEqual(Array.from({ length: 200 }, () => 121));
+});
+
 test('outbox: power gone at any byte of the last write → opens with a whole chain, nothing older missing', () => {
   const outbox = open();
   for (let n = 0; n < 30; n++) outbox.publish(report('event', n));
@@ -284,3 +298,30 @@ test('outbox: file that is no database → set aside, a new stream begins', () =
   expect(told).toEqual(['outbox-damaged']);
   expect(existsSync(join(dir, 'outbox.db'))).toBe(true);
 });
+
+test('outbox: process killed with SIGKILL while it publishes, again and again → whatever was accepted is there, once, in order', async () => {
+  const rounds = Number(process.env['MILLWRIGHT_ROUNDS'] ?? 5);
+  const publisher = new URL('./publisher.ts', import.meta.url).pathname;
+  let accepted = -1;
+  for (let round = 0; round < rounds; round++) {
+    const child = spawn(process.execPath, [publisher, dir, String(accepted + 1)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const gone = once(child, 'close');
+    let said = '';
+    const enough = 20 + round * 37;
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.split('\n').length > enough) child.kill('SIGKILL');
+    });
+    await gone;
+    accepted = Number(said.trimEnd().split('\n').at(-1));
+    const outbox = open();
+    const there = numbers(readAll(outbox));
+    // The kill may come between the commit and the word about it: one more than was said, never one less.
+    expect([accepted + 1, accepted + 2]).toContain(there.length);
+    expect(there).toEqual(Array.from({ length: there.length }, (_, n) => n));
+    accepted = there.length - 1;
+    outbox.close();
+  }
+}, 60_000);
