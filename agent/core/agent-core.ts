@@ -405,6 +405,7 @@ export class AgentCore {
           this.#event('duty-released', this.#dutyName(output.duty), 'info', output.why, {});
           break;
         case 'holder-changed':
+        case 'term-raised':
           moved = true;
           break;
         default:

@@ -1,6 +1,6 @@
 import type { AgentId, AgentIndex, DutyIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
-import { after, type Instant, never, type WallTime } from '../../base/time.ts';
+import { after, type Instant, never, type WallTime, wallTime } from '../../base/time.ts';
 import { CheckpointShelf, maxCheckpointBytes } from './checkpoint.ts';
 import type { DutyMessage } from './claim.ts';
 import type { Checkpoint, DutySpec } from './duty.ts';
@@ -307,7 +307,10 @@ export class AvailableDuties {
       listed.add(duty);
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       hand.claims.set(from, { at: now, term });
-      if (isHeld(hand)) this.#yieldTo(now, hand, from, heard.includes(this.#self), out);
+      if (isHeld(hand)) {
+        this.#yieldTo(now, hand, from, heard.includes(this.#self), out);
+        this.#outrank(hand, from, term, out);
+      }
       this.#evaluate(now, hand, out);
     }
     for (const hand of this.#hands) {
@@ -329,6 +332,38 @@ export class AvailableDuties {
     if (hand.betterClaims < 2) return;
     this.#release(hand, `${this.#agentIds[from]} runs it and is placed before us`, from, out);
     this.#claim(now, out, hand);
+  }
+
+  /**
+   * We run it and stay, and a runner that will stop has our term or a higher one: ours rises above it. Terms order what
+   * two runners said (checkpoints, alarm registers), and the last word must be that of the one who goes on.
+   */
+  #outrank(hand: Hand, from: AgentIndex, term: number, out: DutyOutput[]): void {
+    if (!isHeld(hand) || term < hand.term || isBetter(hand.order, from, this.#self)) return;
+    hand.term = term + 1;
+    this.#keepTerm(hand, out);
+    out.push({ kind: 'term-raised', duty: hand.spec.index, term: hand.term });
+  }
+
+  /**
+   * The term is durable with the work's last state under it, before the first progress: a site that loses all power
+   * must not count from one again while the coordinator remembers higher terms.
+   */
+  #keepTerm(hand: Hand, out: DutyOutput[]): void {
+    const duty = hand.spec.index;
+    const last = this.#shelf.get(duty);
+    hand.sequence = 0;
+    const checkpoint: Checkpoint = {
+      duty,
+      term: hand.term,
+      sequence: 0,
+      takenAt: last?.takenAt ?? wallTime(0),
+      data: last?.data ?? nothing,
+    };
+    if (!this.#shelf.keep(checkpoint)) return;
+    hand.replication.take(checkpoint);
+    out.push({ kind: 'save-checkpoint', checkpoint });
+    this.#stale = true;
   }
 
   #voidClaim(now: Instant, hand: Hand, member: AgentIndex): void {
@@ -439,13 +474,14 @@ export class AvailableDuties {
     const duty = hand.spec.index;
     const checkpoint = this.#shelf.get(duty);
     hand.term = Math.max(hand.term, checkpoint?.term ?? 0) + 1;
-    hand.sequence = 0;
     hand.phase = 'starting';
     hand.runningSince = now;
     hand.better = undefined;
     hand.betterClaims = 0;
     hand.replication = new Replication(this.#options.checkpointEveryMs);
-    out.push({ kind: 'start-duty', duty, term: hand.term, checkpoint });
+    this.#keepTerm(hand, out);
+    const state = checkpoint !== undefined && checkpoint.data.length > 0 ? checkpoint : undefined;
+    out.push({ kind: 'start-duty', duty, term: hand.term, checkpoint: state });
     out.push({ kind: 'duty-taken', duty, term: hand.term, why });
     this.#claim(now, out);
   }
@@ -556,7 +592,12 @@ export type DutyOutput =
   | { readonly kind: 'save-checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'duty-taken'; readonly duty: DutyIndex; readonly term: number; readonly why: string }
   | { readonly kind: 'duty-released'; readonly duty: DutyIndex; readonly why: string }
+  /** We go on with it, under a higher term than before. */
+  | { readonly kind: 'term-raised'; readonly duty: DutyIndex; readonly term: number }
   | { readonly kind: 'holder-changed'; readonly duty: DutyIndex; readonly holder: AgentIndex | undefined };
+
+/** A duty that never told how far it had come. */
+const nothing = new Uint8Array();
 
 /** Membership's words for a member; spelled here because the parts of the core do not import each other. */
 export type MemberStateWord = 'unknown' | 'alive' | 'suspect' | 'dead' | 'left';

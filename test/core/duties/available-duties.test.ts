@@ -91,6 +91,9 @@ test('duties: parted, each side runs it; joined → the better one stays, the ot
   expect(crew.runners(0)).toEqual([first]);
   const stop = crew.log.find(({ what }) => what === 'stop')!;
   expect(stop.by).toBe(second);
+  // Both sides counted; the last word is the one that goes on.
+  const terms = crew.log.filter(({ what, by }) => what === 'start' && by === second).map(({ term }) => term ?? 0);
+  expect(crew.agents[first!]!.term(0)).toBeGreaterThan(Math.max(...terms));
   expect(stop.at - healed).toBeLessThan(1_000);
 });
 
@@ -154,12 +157,24 @@ test('duties: a checkpoint is taken → saved at once, replicated to the next tw
     crew.take(first!, 0, Uint8Array.of(i));
   }
   crew.run(600);
-  expect(crew.saved.filter(({ by }) => by === first).length).toBe(9);
-  const replicas = crew.said.filter(({ message }) => message.kind === 'checkpoint');
+  const told = crew.saved.filter(({ by, checkpoint }) => by === first && checkpoint.data.length > 0);
+  expect(told.length).toBe(9);
+  const replicas = crew.said.filter(
+    ({ message }) => message.kind === 'checkpoint' && message.checkpoint.data.length > 0,
+  );
   expect(new Set(replicas.map(({ to }) => to))).toEqual(new Set([second, third]));
   // The first and the newest; what came between was superseded.
   expect(replicas.length).toBe(4);
   expect(crew.agents[second!]!.checkpoint(0)?.data).toEqual(Uint8Array.of(9));
+});
+
+test('duties: a duty is taken → its term is durable and replicated before the work tells anything', () => {
+  const crew = new SmallCrew(5, [duty(0, five)]);
+  crew.run(3_000);
+  const [first, second] = order(0);
+  expect(crew.saved.find(({ by }) => by === first)?.checkpoint).toMatchObject({ term: 1, sequence: 0 });
+  expect(crew.agents[second!]!.checkpoint(0)?.term).toBe(1);
+  expect(crew.log.find(({ what }) => what === 'start')?.checkpoint).toBeUndefined();
 });
 
 test('duties: the holder dies → its successor starts from the freshest replica, and a late word of the old term changes nothing', () => {
@@ -211,8 +226,8 @@ test('duties: a checkpoint above 64 kB → refused, from ourselves and from a pe
   crew.take(first!, 0, new Uint8Array(65_537));
   const checkpoint = { duty: 0, term: 5, sequence: 1, takenAt: wallTime(0), data: new Uint8Array(65_537) };
   crew.tell(second!, first!, { kind: 'handover', checkpoint });
-  expect(crew.saved).toEqual([]);
-  expect(crew.agents[second!]!.checkpoint(0)).toBeUndefined();
+  expect(crew.saved.map(({ checkpoint }) => checkpoint.data.length)).not.toContain(65_537);
+  expect(crew.agents[second!]!.checkpoint(0)).toMatchObject({ term: 1, sequence: 0, data: new Uint8Array() });
 });
 
 test('duties: claims of a former boot, repeated claims, strangers and unknown duties → ignored', () => {
