@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 /** What happened to a database while it was opened, for the event that people read. */
-export interface Misfortune {
-  readonly kind: 'moved-aside';
-  readonly file: string;
-  /** Where the damaged file lies now, for whoever wants to look into it. */
-  readonly movedTo: string;
-  readonly reason: string;
-}
+export type Misfortune =
+  | {
+      readonly kind: 'moved-aside';
+      readonly file: string;
+      /** Where the damaged file lies now, for whoever wants to look into it. */
+      readonly movedTo: string;
+      readonly reason: string;
+    }
+  /** No file could be had (full disk, no right to write): what stands in its place forgets everything at the end. */
+  | { readonly kind: 'not-opened'; readonly file: string; readonly reason: string };
 
 export interface OpenedDatabase {
   readonly db: DatabaseSync;
@@ -32,7 +35,9 @@ export interface DatabaseOptions {
  * default NORMAL may lose the last ones, and an intent that is lost after its effect is how work runs twice).
  *
  * A damaged file, or one of a newer release, is moved aside and a new one begun: an agent without memory still watches
- * and reports, an agent that exits does neither. Throws only when the folder itself cannot be written.
+ * and reports, an agent that exits does neither. For the same reason a disk that lets nothing be opened gives a database
+ * in memory, with a misfortune that says so: its owner must then promise nothing durable. Throws only when the folder
+ * cannot be made.
  */
 export function openDatabase({ dir, file, migrations }: DatabaseOptions): OpenedDatabase {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -40,12 +45,14 @@ export function openDatabase({ dir, file, migrations }: DatabaseOptions): Opened
   try {
     return { db: open(path, migrations), misfortune: undefined };
   } catch (error) {
-    if (!existsSync(path) || !isDamage(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!existsSync(path) || !isDamage(error)) {
+      return { db: open(':memory:', migrations), misfortune: { kind: 'not-opened', file: path, reason } };
+    }
     const movedTo = aside(path);
     for (const suffix of ['', '-wal', '-shm']) {
       if (existsSync(path + suffix)) renameSync(path + suffix, movedTo + suffix);
     }
-    const reason = error instanceof Error ? error.message : String(error);
     return { db: open(path, migrations), misfortune: { kind: 'moved-aside', file: path, movedTo, reason } };
   }
 }

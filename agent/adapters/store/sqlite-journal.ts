@@ -50,6 +50,8 @@ export interface StoreOptions {
   readonly log?: { warn(fields: object, message: string): void };
   /** Ended runs that are kept, newest first; open ones are always kept. Their entries carry the brakes. */
   readonly keepRuns?: number;
+  /** Wall clock, milliseconds since the Unix epoch. */
+  readonly wall?: () => number;
   /** Runs a completion later than the call; an immediate by default. */
   readonly defer?: (run: () => void) => void;
   /** Upper bound of the file in pages of 4 KiB; undefined leaves it to the disk. For tests. */
@@ -92,11 +94,18 @@ const keepBoots = 64;
  */
 export function openStore(options: StoreOptions): Store {
   const { db, misfortune } = openDatabase({ dir: options.dir, file: 'agent.db', migrations });
-  if (misfortune !== undefined)
-    options.log?.warn(misfortune, "the agent's memory was damaged: moved aside, begun anew");
+  if (misfortune !== undefined) options.log?.warn(misfortune, misfortunes[misfortune.kind]);
   if (options.maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPages}`);
   return new SqliteStore(db, misfortune, options);
 }
+
+const misfortunes: Readonly<Record<Misfortune['kind'], string>> = {
+  'moved-aside': "the agent's memory was damaged: moved aside, begun anew",
+  'not-opened': 'the agent has no durable memory: it watches and reports, and repairs nothing until it is started anew',
+};
+
+/** Start of the minutes that a fresh file's boot counter begins with. */
+const epoch = Date.UTC(2020, 0, 1);
 
 class SqliteStore implements Store {
   readonly #misfortune: Misfortune | undefined;
@@ -104,6 +113,7 @@ class SqliteStore implements Store {
   readonly #db: DatabaseSync;
   readonly #keepRuns: number;
   readonly #defer: (run: () => void) => void;
+  readonly #wall: () => number;
   readonly #deliver: Deliver;
   readonly #log: StoreOptions['log'];
   readonly #troubled = new Set<string>();
@@ -122,6 +132,7 @@ class SqliteStore implements Store {
     this.#misfortune = misfortune;
     this.#keepRuns = options.keepRuns ?? 500;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
+    this.#wall = options.wall ?? (() => Date.now());
     this.#deliver = options.deliver;
     this.#log = options.log;
     this.#append = db.prepare('INSERT INTO journal (run, kind, boot, at, wall, entry) VALUES (?, ?, ?, ?, ?, ?)');
@@ -145,14 +156,20 @@ class SqliteStore implements Store {
   }
 
   nextBootCounter(): number {
-    return transaction(this.#db, () => {
-      this.#db.exec('UPDATE life SET boot_counter = boot_counter + 1');
-      return Number(this.#db.prepare('SELECT boot_counter FROM life').get()?.['boot_counter'] ?? 1);
+    const stored = Number(this.#db.prepare('SELECT boot_counter FROM life').get()?.['boot_counter'] ?? 0);
+    // Peers believe the highest counter they have heard. A box that lost its disk starts from the minutes since 2020,
+    // which is more than it can have counted, so that it is not taken for its own past.
+    const fresh = Math.max(1, Math.floor((this.#wall() - epoch) / 60_000));
+    const next = stored === 0 ? fresh : stored + 1;
+    const reason = this.#write(() => {
+      this.#db.prepare('UPDATE life SET boot_counter = ?').run(next);
     });
+    // Not written down: the next life will count from the same number, so this one takes another way past it.
+    return reason === undefined ? next : Math.max(next, fresh);
   }
 
   restore(): Restored {
-    this.#prune();
+    this.#quietly('pruning', () => this.#prune());
     const journal: JournalEntry[] = [];
     for (const row of this.#db.prepare('SELECT entry FROM journal ORDER BY n').iterate()) {
       const entry = decode(row['entry']);
@@ -235,6 +252,7 @@ class SqliteStore implements Store {
   #write(body: () => void): string | undefined {
     try {
       if (this.#closed) throw new Error('the store is closed');
+      if (this.#misfortune?.kind === 'not-opened') throw new Error(`no durable memory: ${this.#misfortune.reason}`);
       body();
       this.#counters.written++;
       this.#trouble = undefined;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -83,7 +83,36 @@ const open = (options: { keepRuns?: number; maxPages?: number } = {}): Store => 
 };
 
 test('boot counter: each life gets the next number, also after a crash', () => {
-  expect([open().nextBootCounter(), open().nextBootCounter(), open().nextBootCounter()]).toEqual([1, 2, 3]);
+  const [first = 0, second, third] = [open().nextBootCounter(), open().nextBootCounter(), open().nextBootCounter()];
+  expect([second, third]).toEqual([first + 1, first + 2]);
+});
+
+test('boot counter: a box that lost its disk counts on above what it ever was', () => {
+  const minute = 60_000;
+  let wall = Date.UTC(2026, 0, 1);
+  const life = () => {
+    const store = openStore({ dir, deliver: () => {}, wall: () => wall });
+    stores.push(store);
+    wall += 5 * minute;
+    return store.nextBootCounter();
+  };
+  for (let n = 0; n < 20; n++) life();
+  const last = life();
+  for (const store of stores.splice(0)) store.close();
+  rmSync(dir, { recursive: true });
+  expect(life()).toBeGreaterThan(last);
+});
+
+test('no file can be opened → no exit: writes are refused, which repairs nothing, and the state says why', async () => {
+  mkdirSync(join(dir, 'agent.db'));
+  const store = open();
+  expect(store.state().misfortune).toMatchObject({ kind: 'not-opened' });
+  expect(store.nextBootCounter()).toBeGreaterThan(1_000_000);
+  expect(store.restore().journal).toEqual([]);
+  store.append(1, [sampleEntry('w#1', 1)]);
+  await eventually(() => inputs.length > 0);
+  expect(inputs).toMatchObject([{ kind: 'persist-failed', token: 1 }]);
+  expect(store.state().trouble).toContain('no durable memory');
 });
 
 test('damaged file → moved aside and begun anew, told, never an exit', async () => {
@@ -92,7 +121,7 @@ test('damaged file → moved aside and begun anew, told, never an exit', async (
     rmSync(join(dir, 'agent.db-wal'), { force: true });
     const store = open();
     expect(store.state().misfortune).toMatchObject({ kind: 'moved-aside', file: join(dir, 'agent.db') });
-    expect(store.nextBootCounter()).toBe(1);
+    expect(store.nextBootCounter()).toBeGreaterThan(0);
     store.append(1, [sampleEntry('w#1', 1)]);
     await eventually(() => inputs.some((input) => input.kind === 'persisted'));
     store.close();
@@ -170,6 +199,16 @@ test('trouble without a completion (an alarm row on a full disk) → shown, told
   expect(store.state().trouble).toContain('full');
   expect(warnings).toHaveLength(1);
   expect(store.alarms()).toHaveLength(40);
+});
+
+test('full disk at the start → what is there is restored, the counter still rises', () => {
+  const first = open();
+  first.append(1, [sampleEntry('w#1', 1), sampleEntry('w#1', 2, 'end'), sampleEntry('', 3, 'heartbeat')]);
+  const last = first.nextBootCounter();
+  first.close();
+  const full = open({ maxPages: 1 });
+  expect(full.restore().journal).toHaveLength(3);
+  expect(full.nextBootCounter()).toBeGreaterThan(last);
 });
 
 test('closed → writes are refused without a throw', () => {
