@@ -300,9 +300,9 @@ export function simulateCommand(args: readonly string[], edge: CommandEdge = pro
     scenarioNamed(scenario) ? '' : `--scenario ${scenario}: expected one of ${scenarios.map((s) => s.name).join(', ')}`,
     Number.isInteger(agents) && agents >= 2 && agents <= 5000 ? '' : `--agents ${values['agents']}: expected 2 to 5000`,
     Number.isSafeInteger(seed) && seed >= 0 ? '' : `--seed ${values['seed']}: expected a whole number`,
-    durationS === undefined || (durationS >= 15 && durationS <= 86_400)
+    durationS === undefined || (durationS >= 30 && durationS <= 86_400)
       ? ''
-      : `--duration ${values['duration']}: expected 15 to 86400 seconds`,
+      : `--duration ${values['duration']}: expected 30 to 86400 seconds`,
   ].filter((text) => text !== '');
   if (mistakes.length > 0) {
     edge.err(`${mistakes.join('\n')}\n${usage}\n`);

@@ -12,7 +12,13 @@ export type FaultEvent = { readonly atMs: number } & (
     }
   | { readonly kind: 'restart'; readonly agent: number }
   | { readonly kind: 'pause'; readonly agent: number; readonly ms: number }
-  | { readonly kind: 'cut' | 'heal'; readonly left: readonly number[]; readonly right: readonly number[] }
+  | {
+      readonly kind: 'cut' | 'heal';
+      readonly left: readonly number[];
+      readonly right: readonly number[];
+      /** Only what the left says to the right is lost; the left still hears. */
+      readonly oneWay?: boolean;
+    }
   | { readonly kind: 'network'; readonly change: Partial<NetworkOptions> }
 );
 
@@ -25,7 +31,7 @@ export function inject(world: World, fault: FaultEvent): void {
     case 'pause':
       return world.pause(fault.agent, fault.ms);
     case 'cut':
-      return world.partition(fault.left, fault.right, true);
+      return world.partition(fault.left, fault.right, true, fault.oneWay);
     case 'heal':
       return world.partition(fault.left, fault.right, false);
     case 'network':
@@ -47,7 +53,9 @@ export function describeFault(fault: FaultEvent): string {
       return `${at}  box ${fault.agent} freezes for ${Math.round(fault.ms)} ms`;
     case 'cut':
     case 'heal':
-      return `${at}  ${fault.left.length} and ${fault.right.length} boxes are ${fault.kind === 'cut' ? 'cut apart' : 'joined again'}`;
+      return `${at}  ${fault.left.length} and ${fault.right.length} boxes are ${fault.kind === 'cut' ? 'cut apart' : 'joined again'}${
+        fault.oneWay ? ', in one direction' : ''
+      }`;
     case 'network':
       return `${at}  the network changes: ${JSON.stringify(fault.change)}`;
     default:

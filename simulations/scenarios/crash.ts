@@ -13,7 +13,7 @@ export const crash: Scenario = {
     const victims = drawBoxes(random, agents, Math.min(total, agents - 1));
     const together = random.chance(0.4);
     const faults: FaultEvent[] = [];
-    let atMs = settleMs + random.between(0, 4_000);
+    let atMs = settleMs + random.between(0, 3_000);
     for (const agent of victims) {
       if (atMs > duration * 1000 - 15_000) break;
       faults.push({ kind: 'crash', atMs, agent, closes: random.chance(0.5) });

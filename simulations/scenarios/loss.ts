@@ -14,7 +14,7 @@ export const loss: Scenario = {
       const [agent] = drawBoxes(random, agents, 1);
       faults.push({ kind: 'crash', atMs: (duration * 1000) / 2, agent: agent!, closes: false });
     }
-    faults.push({ kind: 'network', atMs: duration * 1000 - 25_000, change: { loss: 0 } });
+    faults.push({ kind: 'network', atMs: Math.max(settleMs + 8_000, duration * 1000 - 25_000), change: { loss: 0 } });
     return { ...basics, dutyFailure: 0, durationS: duration, faults };
   },
 };

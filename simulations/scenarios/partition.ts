@@ -1,7 +1,7 @@
 import type { FaultEvent } from '../faults/fault.ts';
 import { drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
 
-/** The site falls apart into two groups, or one box is cut from all, and is joined again. */
+/** The site falls apart into two groups, or one box is cut from all; sometimes in one direction only. Then it is joined again. */
 export const partition: Scenario = {
   name: 'partition',
   about: 'the network falls apart and heals; each side carries on, then one runner per duty is left',
@@ -14,7 +14,7 @@ export const partition: Scenario = {
     const right = Array.from({ length: agents }, (_, agent) => agent).filter((agent) => !left.includes(agent));
     const atMs = settleMs + random.between(0, 4_000);
     const faults: FaultEvent[] = [
-      { kind: 'cut', atMs, left, right },
+      { kind: 'cut', atMs, left, right, oneWay: random.chance(0.25) },
       { kind: 'heal', atMs: atMs + cutMs, left, right },
     ];
     return { ...basics, dutyFailure: 0, durationS: duration, faults };

@@ -10,7 +10,7 @@ export const pause: Scenario = {
     const duration = durationS ?? 90;
     const faults: FaultEvent[] = [];
     let atMs = settleMs + random.between(0, 3_000);
-    while (atMs < duration * 1000 - 30_000) {
+    do {
       for (const agent of drawBoxes(random, agents, 1 + random.below(Math.max(1, Math.floor(agents / 10))))) {
         faults.push({
           kind: 'pause',
@@ -20,7 +20,7 @@ export const pause: Scenario = {
         });
       }
       atMs += random.between(1_000, 9_000);
-    }
+    } while (atMs < duration * 1000 - 30_000);
     return { ...basics, durationS: duration, faults };
   },
 };

@@ -269,13 +269,14 @@ export class World {
     });
   }
 
-  /** Cuts or heals both directions between two groups. */
-  partition(left: readonly number[], right: readonly number[], on: boolean): void {
+  /** Cuts two groups apart, or what the left says to the right alone; or heals both directions. */
+  partition(left: readonly number[], right: readonly number[], on: boolean, oneWay = false): void {
     this.trace.world(on ? 24 : 25, left.length, right.length, this.#now);
     for (const a of left) {
       for (const b of right) {
         if (a === b) continue;
         for (const [x, y] of [[a, b] as const, [b, a] as const]) {
+          if (on && oneWay && x === b) continue;
           if (on) this.network.block(x, y);
           else this.network.unblock(x, y);
         }
