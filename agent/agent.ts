@@ -208,6 +208,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       psk: setup.mesh.psk,
       roster: setup.mesh.roster,
       agentIds: plan.agents.map((agent) => agent.id),
+      cells: plan.agents.map((agent) => agent.cell),
       bounds: { duties: plan.duties.length, checks: plan.checks.length, models: plan.models.length },
       listen: setup.mesh.listen,
       peers: setup.mesh.peers,

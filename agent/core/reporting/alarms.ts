@@ -151,6 +151,7 @@ export class Alarms {
   locationsChanged(now: Instant, out: AlarmOutput[]): void {
     for (const state of this.#states) {
       const here = this.#facts.runsHere(state.spec.runsOn);
+      if (here && state.here && state.spec.runsOn.on === 'holder') this.#keepUp(now, state, out);
       if (here === state.here) continue;
       state.here = here;
       if (here) {
@@ -160,6 +161,15 @@ export class Alarms {
         this.#judge(now, state, out);
       } else this.#yield(now, state, out);
     }
+  }
+
+  /** Another runner had a higher term for a while, and it was us who went on: our register must outrank its last word. */
+  #keepUp(now: Instant, state: State, out: AlarmOutput[]): void {
+    const term = this.#facts.term(state.spec.runsOn);
+    if (term <= state.term) return;
+    state.term = term;
+    state.said = undefined;
+    this.#judge(now, state, out);
   }
 
   tick(now: Instant, out: AlarmOutput[]): void {

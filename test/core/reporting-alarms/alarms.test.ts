@@ -193,3 +193,16 @@ test('republish: what stands or is blind, never what is off', () => {
   world.is('false');
   expect(world.alarms.republish()).toEqual([]);
 });
+
+test('alarms: the duty stays and its term rises, since another runner gave up → the register is told again, same occurrence, no hook', () => {
+  const world = new AlarmWorld();
+  const raised = world.is('true').find((output) => output.kind === 'alarm-changed');
+  world.term = 5;
+  const again = world.call((out) => world.alarms.locationsChanged(world.now, out));
+  expect(again).toHaveLength(1);
+  expect(again[0]).toMatchObject({
+    kind: 'alarm-changed',
+    transition: { state: 'on', term: 5, occurrence: raised?.kind === 'alarm-changed' && raised.local.occurrence },
+  });
+  expect(world.call((out) => world.alarms.locationsChanged(world.now, out))).toEqual([]);
+});
