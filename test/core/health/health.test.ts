@@ -394,3 +394,16 @@ test('only the conditions that a sample concerns are judged, and each change is 
   ]);
   expect(world.sample(0, 8.1)).toEqual([]);
 });
+
+test('times: a moment in which nobody can tell does not make it younger; gone and back does', () => {
+  const world = new HealthWorld({ signals: [signal(0, 'x')], checks: [rms()], conditions: [condition(0, crit(0))] });
+  world.sample(0, 8);
+  const began = world.now;
+  world.pass(2_000);
+  expect(world.health.truth(0)).toBe('unknown');
+  world.sample(0, 8);
+  expect(world.health.times(0).conditionAt).toBe(began);
+  world.sample(0, 1);
+  world.sample(0, 8);
+  expect(world.health.times(0).conditionAt).toBe(world.now);
+});

@@ -499,3 +499,32 @@ test('explain: says why nobody does anything', () => {
   world.runFor(20);
   expect(why()).toEqual([]);
 });
+
+test('brakes: a box that restarts every ten seconds does not rest between its repairs', () => {
+  const world = new RepairWorld(workflow());
+  world.start();
+  world.runFor(4_000);
+  expect(world.ends).toEqual(['HEALED']);
+  world.break();
+  for (let life = 0; life < 30; life++) {
+    world.runFor(10_000);
+    world.crash(true);
+    world.reborn(100);
+  }
+  expect(world.issues, 'five minutes of ten-second lives prove less than one minute').toHaveLength(1);
+});
+
+test('resume: mid-soak → the soak starts from zero, and the incident says that it spans a restart', () => {
+  const world = new RepairWorld(workflow());
+  world.start();
+  world.runFor(1_500);
+  expect(world.kinds.at(-1)).toBe('soak');
+  world.crash(false);
+  world.reborn();
+  world.runFor(1_900);
+  expect(world.ends).toEqual([]);
+  world.runFor(200);
+  expect(world.ends).toEqual(['HEALED']);
+  expect(world.issues).toHaveLength(1);
+  expect(incident(world)?.reason).toContain('span a restart');
+});
