@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { Random } from '../agent/base/random.ts';
 import type { AgentCoreOptions } from '../agent/core/agent-core.ts';
 import { inject } from './faults/fault.ts';
@@ -265,47 +264,38 @@ const processEdge: CommandEdge = {
   },
 };
 
-const usage = `millwright simulate --scenario NAME [--agents N] [--seed N] [--duration SECONDS] [--json] [--check-determinism]
-millwright simulate --list`;
+/** As the command line gives them: numbers may still be text. */
+export interface SimulateOptions {
+  readonly scenario?: string;
+  readonly agents?: number | string;
+  readonly seed?: number | string;
+  /** Virtual seconds. */
+  readonly duration?: number | string;
+  readonly json?: boolean;
+  readonly checkDeterminism?: boolean;
+  readonly list?: boolean;
+}
 
 /** `millwright simulate …`. Exit codes: 0 all invariants held, 1 a violation, 2 wrong words on the command line. */
-export function simulateCommand(args: readonly string[], edge: CommandEdge = processEdge): number {
-  let values: Record<string, string | boolean | undefined>;
-  try {
-    ({ values } = parseArgs({
-      args: [...args],
-      options: {
-        scenario: { type: 'string', default: 'crash' },
-        agents: { type: 'string', default: '50' },
-        seed: { type: 'string', default: '1' },
-        duration: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        'check-determinism': { type: 'boolean', default: false },
-        list: { type: 'boolean', default: false },
-      },
-    }));
-  } catch (error) {
-    edge.err(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
-    return 2;
-  }
-  if (values['list']) {
+export function simulateCommand(options: SimulateOptions, edge: CommandEdge = processEdge): number {
+  if (options.list) {
     for (const { name, about } of scenarios) edge.out(`${name.padEnd(10)} ${about}\n`);
     return 0;
   }
-  const scenario = String(values['scenario']);
-  const agents = Number(values['agents']);
-  const seed = Number(values['seed']);
-  const durationS = values['duration'] === undefined ? undefined : Number(values['duration']);
+  const scenario = options.scenario ?? 'crash';
+  const agents = Number(options.agents ?? 50);
+  const seed = Number(options.seed ?? 1);
+  const durationS = options.duration === undefined ? undefined : Number(options.duration);
   const mistakes = [
     scenarioNamed(scenario) ? '' : `--scenario ${scenario}: expected one of ${scenarios.map((s) => s.name).join(', ')}`,
-    Number.isInteger(agents) && agents >= 2 && agents <= 5000 ? '' : `--agents ${values['agents']}: expected 2 to 5000`,
-    Number.isSafeInteger(seed) && seed >= 0 ? '' : `--seed ${values['seed']}: expected a whole number`,
+    Number.isInteger(agents) && agents >= 2 && agents <= 5000 ? '' : `--agents ${options.agents}: expected 2 to 5000`,
+    Number.isSafeInteger(seed) && seed >= 0 ? '' : `--seed ${options.seed}: expected a whole number`,
     durationS === undefined || (durationS >= 30 && durationS <= 86_400)
       ? ''
-      : `--duration ${values['duration']}: expected 30 to 86400 seconds`,
+      : `--duration ${options.duration}: expected 30 to 86400 seconds`,
   ].filter((text) => text !== '');
   if (mistakes.length > 0) {
-    edge.err(`${mistakes.join('\n')}\n${usage}\n`);
+    edge.err(`${mistakes.join('\n')}\n`);
     return 2;
   }
 
@@ -319,7 +309,7 @@ export function simulateCommand(args: readonly string[], edge: CommandEdge = pro
       progress: (ms, events) => edge.err(`\r${Math.round(ms / 1000)} s, ${events} events `),
     });
   let report = once();
-  if (values['check-determinism']) {
+  if (options.checkDeterminism) {
     const again = once();
     const deterministic = again.traceHash === report.traceHash && again.traced === report.traced;
     report = { ...report, deterministic };
@@ -331,6 +321,6 @@ export function simulateCommand(args: readonly string[], edge: CommandEdge = pro
   edge.err('\n');
   const duration = durationS === undefined ? '' : ` --duration ${durationS}`;
   const command = `millwright simulate --scenario ${scenario} --agents ${agents} --seed ${seed}${duration}`;
-  edge.out(values['json'] ? `${JSON.stringify(report)}\n` : readable(report, command));
+  edge.out(options.json ? `${JSON.stringify(report)}\n` : readable(report, command));
   return report.violations.length === 0 ? 0 : 1;
 }
