@@ -50,7 +50,7 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
   let client: MqttClient | undefined;
   let protocol: 5 | 4 = options.embedded ? 4 : 5;
   let connected = false;
-  let everConnected = false;
+  let turned = false;
   let lastError: string | undefined;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -94,18 +94,20 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
     const finish = (): void => {
       if (over) return;
       over = true;
-      opened.removeAllListeners();
-      opened.on('error', () => {});
+      // The client's own listeners stay: they clear its timers.
       opened.end(true);
       if (client === opened) client = undefined;
       connected = false;
       if (stopped) return;
       turn();
-      if (refusedVersion) protocol = 4;
-      timer = setTimeout(connect, refusedVersion ? 0 : backoff.next());
+      if (refusedVersion) protocol = protocol === 5 ? 4 : 5;
+      const atOnce = refusedVersion && !turned;
+      turned = refusedVersion;
+      timer = setTimeout(connect, atOnce ? 0 : backoff.next());
     };
     opened.on('connect', () => {
-      everConnected = true;
+      if (over || stopped) return;
+      turned = false;
       opened.subscribe([...topics.listens], { qos: 1 }, (error, granted) => {
         if (over) return;
         const denied = granted?.filter((g) => g.qos >= 128).map((g) => g.topic) ?? [];
@@ -127,6 +129,7 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
       });
     });
     opened.on('message', (topic, payload) => {
+      if (over || stopped) return;
       const parts = parseTopic(topic);
       if (parts === undefined || parts.site !== site) {
         options.onMessage({ owner: '?', leaf: '?', rest: undefined, topic, payload });
@@ -139,7 +142,7 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
     opened.on('error', (error) => {
       lastError = error.message;
       const code = (error as { code?: number | string }).code;
-      refusedVersion = protocol === 5 && !everConnected && (code === 1 || code === 132 || code === 128);
+      refusedVersion = code === 1 || code === 132;
     });
     opened.on('close', finish);
   };
@@ -156,14 +159,13 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
       const last = client;
       client = undefined;
       if (last === undefined) return;
+      const closed = new Promise<void>((resolve) => last.once('close', () => resolve()));
       const goodbye = async (): Promise<void> => {
         if (connected) await last.publishAsync(topics.presence, presence('offline'), { qos: 1, retain: true });
       };
-      await bounded(1_500, goodbye());
+      await bounded(1_500, Promise.race([goodbye(), closed]));
       connected = false;
-      last.removeAllListeners();
-      last.on('error', () => {});
-      await bounded(500, last.endAsync(true));
+      await bounded(500, Promise.race([last.endAsync(true), closed]));
     },
   };
 }

@@ -109,7 +109,7 @@ export class Bench {
       site: 'demo',
       agent: name,
       boot: options.boot ?? 'boot-1',
-      broker: { url, username: name, password: passwordOf(name) },
+      broker: { url, username: name, password: options.password ?? passwordOf(name) },
       outbox,
       deliver: (input) => this.inputs.push(input),
       log: () => {},
@@ -163,6 +163,7 @@ export interface AgentOptions {
   readonly dir?: string;
   readonly boot?: string;
   readonly limits?: Partial<OutboxLimits>;
+  readonly password?: string;
 }
 
 export interface TestAgent {

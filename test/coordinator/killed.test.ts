@@ -16,6 +16,7 @@ import { Bench, event, freePort, kill, passwordOf, portOf, type TestAgent } from
  */
 const ROUNDS = Number(process.env['MILLWRIGHT_ROUNDS'] ?? 3);
 const PER_ROUND = 250;
+const PATIENCE = 60_000 + ROUNDS * 10_000;
 
 let bench: Bench;
 beforeEach(() => {
@@ -52,32 +53,36 @@ const expectExactly = (published: number): void => {
   }
 };
 
-test('outbox: coordinator with its broker killed in mid-stream, again and again → nothing lost, nothing doubled', async () => {
-  let coordinator = await bench.coordinatorProcess({ api: 0, broker: 0 });
-  const ports = { api: portOf(coordinator.api), broker: portOf(coordinator.broker) };
-  const agent = bench.agent('edge-1', coordinator.broker);
-  let n = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    await eventually(() => agent.link.state().coordinator === 'connected', { deadlineMs: 20_000 });
-    const acks = agent.link.state().acks;
-    await speak(agent, n, n + PER_ROUND);
-    // Not before some of it is under way: the kill shall find half a stream.
-    await eventually(() => agent.link.state().acks > acks);
-    const dying = coordinator.kill();
-    await speak(agent, n + PER_ROUND, n + 2 * PER_ROUND);
-    await dying;
-    n += 2 * PER_ROUND;
-    coordinator = await bench.coordinatorProcess(ports);
-  }
-  await allSaid(agent);
-  await kill(coordinator.child, 'SIGTERM');
-  expectExactly(n);
-  expect(agent.outbox.stats()).toMatchObject({ forks: 0, refused: 0 });
-}, 120_000);
+test(
+  'outbox: coordinator with its broker killed in mid-stream, again and again → nothing lost, nothing doubled',
+  async () => {
+    let coordinator = await bench.coordinatorProcess({ api: 0, broker: 0 });
+    const ports = { api: portOf(coordinator.api), broker: portOf(coordinator.broker) };
+    const agent = bench.agent('edge-1', coordinator.broker);
+    let n = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      await eventually(() => agent.link.state().coordinator === 'connected', { deadlineMs: 20_000 });
+      const acks = agent.link.state().acks;
+      await speak(agent, n, n + PER_ROUND);
+      // Not before some of it is under way: the kill shall find half a stream.
+      await eventually(() => agent.link.state().acks > acks);
+      const dying = coordinator.kill();
+      await speak(agent, n + PER_ROUND, n + 2 * PER_ROUND);
+      await dying;
+      n += 2 * PER_ROUND;
+      coordinator = await bench.coordinatorProcess(ports);
+    }
+    await allSaid(agent);
+    await kill(coordinator.child, 'SIGTERM');
+    expectExactly(n);
+    expect(agent.outbox.stats()).toMatchObject({ forks: 0, refused: 0 });
+  },
+  PATIENCE,
+);
 
 test('outbox: mosquitto killed, then the coordinator killed behind it, in mid-stream → nothing lost, nothing doubled', {
   ...needs('mosquitto'),
-  timeout: 120_000,
+  timeout: PATIENCE,
 }, async () => {
   const port = await freePort();
   let broker = await startMosquitto(bench, port);

@@ -85,6 +85,8 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
 
   let client: MqttClient | undefined;
   let protocol: 5 | 4 = 5;
+  /** The last attempt already was with the other version. */
+  let turned = false;
   let phase: ReportLinkState['broker'] = 'connecting';
   let lastError: string | undefined;
   let connects = 0;
@@ -278,20 +280,23 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
     const finish = (): void => {
       if (over) return;
       over = true;
-      opened.removeAllListeners();
-      opened.on('error', () => {});
+      // The client's own listeners stay: they clear its timers.
       opened.end(true);
       if (client === opened) client = undefined;
+      if (stopped) return;
       run((now, out) => policy.linkDown(now, out));
-      if (refusedVersion) {
-        protocol = 4;
-        retry(0);
-      } else retry(backoff.next());
+      if (refusedVersion) protocol = protocol === 5 ? 4 : 5;
+      // The other version is tried at once, but a broker that refuses both is not pressed.
+      const atOnce = refusedVersion && !turned;
+      turned = refusedVersion;
+      retry(atOnce ? 0 : backoff.next());
     };
     opened.on('connect', () => {
+      if (over || stopped) return;
       phase = 'connected';
       lastError = undefined;
       connects++;
+      turned = false;
       lastHealth = '';
       log('info', 'broker-connected', { url: options.broker.url, protocol });
       opened.subscribe([topics.acked, topics.commands, coordinator.presence], { qos: 1 }, (error, granted) => {
@@ -310,12 +315,14 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
         backoff.reset();
       });
     });
-    opened.on('message', onMessage);
+    opened.on('message', (topic, payload) => {
+      if (!over && !stopped) onMessage(topic, payload);
+    });
     opened.on('error', (error) => {
       lastError = error.message;
       const code = (error as { code?: number | string }).code;
-      // Aedes refuses version 5 with return code 1; brokers of version 5 that refuse it say 0x84 or 0x80.
-      refusedVersion = protocol === 5 && connects === 0 && (code === 1 || code === 132 || code === 128);
+      // 1 is the answer of a broker of 3.1.1 (Aedes) to version 5, 0x84 that of a newer one to what it does not speak.
+      refusedVersion = code === 1 || code === 132;
       if (!refusedVersion) log('warn', 'broker-refused', { reason: error.message });
     });
     opened.on('close', finish);
@@ -369,19 +376,15 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
       const last = client;
       client = undefined;
       if (last === undefined) return;
-      last.removeAllListeners('close');
-      last.removeAllListeners('message');
+      const closed = new Promise<void>((resolve) => last.once('close', () => resolve()));
       if (last.connected) {
-        await bounded(
-          2_000,
-          new Promise<void>((resolve) => {
-            last.publish(topics.presence, presence('offline'), { qos: 1, retain: true }, () => resolve());
-          }),
-        );
+        const said = new Promise<void>((resolve) => {
+          last.publish(topics.presence, presence('offline'), { qos: 1, retain: true }, () => resolve());
+        });
+        await bounded(2_000, Promise.race([said, closed]));
       }
-      last.removeAllListeners();
-      last.on('error', () => {});
-      await bounded(500, last.endAsync(true));
+      const ended = last.endAsync(true);
+      await bounded(500, Promise.race([ended, closed]));
     },
   };
 }
