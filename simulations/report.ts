@@ -23,6 +23,8 @@ export interface SimulationReport {
   readonly takeover: Spread;
   /** Boxes declared dead that were up and reachable. */
   readonly falseDeaths: number;
+  /** Remediation runs that ended HEALED. */
+  readonly healed: number;
   /** Over the whole run and all that the mesh says. */
   readonly bytesPerSecondPerAgent: number;
   readonly messagesPerSecondPerAgent: number;
@@ -80,6 +82,7 @@ function optionRows(options: ScenarioOptions): readonly [string, string][] {
   return [
     ['agents', String(options.agents)],
     ['duties', String(options.duties)],
+    ['boxes to repair', String(options.repairs)],
     ['duration', `${options.durationS} s`],
     ['latency', `${network.latencyMs.toFixed(2)} ms, tail ${network.jitterMs.toFixed(2)} ms`],
     ['loss', percent(network.loss)],
@@ -105,6 +108,7 @@ function figureRows(report: SimulationReport): readonly [string, string][] {
     ['crash known to all', of(report.detection)],
     ['duty running elsewhere', of(report.takeover)],
     ['false deaths', String(report.falseDeaths)],
+    ['runs that healed', String(report.healed)],
     ['per agent', `${report.messagesPerSecondPerAgent} messages/s, ${report.bytesPerSecondPerAgent} B/s`],
     [
       '  of it the failure detector',

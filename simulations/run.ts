@@ -4,10 +4,12 @@ import { inject } from './faults/fault.ts';
 import { convergedWithinMs, knownToAllWithinMs, runnerWithinMs } from './invariants/bounds.ts';
 import {
   DutyHasRunner,
+  everythingMended,
   IncarnationsNeverGoBack,
   numbersAgree,
   oneRunnerEach,
   queuesBounded,
+  RemediationKeepsItsWord,
   type Violation,
   viewsConverge,
 } from './invariants/invariants.ts';
@@ -46,6 +48,7 @@ export function runScenario(run: RunOptions): SimulationReport {
   const plan = sitePlan({
     agents: options.agents,
     duties: options.duties,
+    repairs: options.repairs,
     random: random.fork('plan'),
     membership: options.membership,
   });
@@ -67,6 +70,9 @@ export function runScenario(run: RunOptions): SimulationReport {
       },
       incarnationSaved: (at, agent, incarnation) => measured.incarnationSaved(at, agent, incarnation),
       dutyRunning: (at, agent, duty, running) => measured.dutyRunning(at, agent, duty, running),
+      journalled: (_at, agent, entries) =>
+        measured.violations.push(...measured.repairs.journalled(world, agent, entries)),
+      actionIssued: (_at, agent, action) => measured.violations.push(...measured.repairs.issued(world, agent, action)),
     },
   });
 
@@ -102,6 +108,7 @@ export function runScenario(run: RunOptions): SimulationReport {
     firstDetection: spread(measured.knownToFirst),
     takeover: spread(measured.takeovers),
     falseDeaths: measured.falseDeaths,
+    healed: measured.repairs.healed,
     bytesPerSecondPerAgent: per(world.traffic.bytes),
     messagesPerSecondPerAgent: per(world.traffic.messages),
     membershipBytesPerSecondPerAgent: per(world.traffic.membershipBytes),
@@ -123,6 +130,7 @@ class Measurements {
   readonly knownToFirst: number[] = [];
   readonly takeovers: number[] = [];
   falseDeaths = 0;
+  readonly repairs = new RemediationKeepsItsWord();
   readonly #options: ScenarioOptions;
   readonly #knownWithin: number;
   readonly #convergedWithin: number;
@@ -225,7 +233,7 @@ class Measurements {
       (last, fault) => Math.max(last, fault.atMs + (fault.kind === 'pause' ? fault.ms : 0)),
       0,
     );
-    this.violations.push(...queuesBounded(world));
+    this.violations.push(...queuesBounded(world), ...everythingMended(world));
     if (this.#options.network.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
     this.violations.push(...viewsConverge(world), ...numbersAgree(world), ...oneRunnerEach(world));
   }

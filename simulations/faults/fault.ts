@@ -11,6 +11,7 @@ export type FaultEvent = { readonly atMs: number } & (
       readonly closes: boolean;
     }
   | { readonly kind: 'restart'; readonly agent: number }
+  | { readonly kind: 'break'; readonly agent: number }
   | { readonly kind: 'pause'; readonly agent: number; readonly ms: number }
   | {
       readonly kind: 'cut' | 'heal';
@@ -28,6 +29,8 @@ export function inject(world: World, fault: FaultEvent): void {
       return world.crash(fault.agent, fault.closes);
     case 'restart':
       return world.start(fault.agent);
+    case 'break':
+      return world.break(fault.agent);
     case 'pause':
       return world.pause(fault.agent, fault.ms);
     case 'cut':
@@ -49,6 +52,8 @@ export function describeFault(fault: FaultEvent): string {
       return `${at}  box ${fault.agent} ${fault.closes ? 'is killed' : 'loses power'}`;
     case 'restart':
       return `${at}  box ${fault.agent} starts again`;
+    case 'break':
+      return `${at}  the fan of box ${fault.agent} stalls`;
     case 'pause':
       return `${at}  box ${fault.agent} freezes for ${Math.round(fault.ms)} ms`;
     case 'cut':

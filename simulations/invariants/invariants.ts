@@ -1,3 +1,4 @@
+import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
 import type { World } from '../world/world.ts';
 
 export interface Violation {
@@ -132,3 +133,65 @@ export class DutyHasRunner {
     return found;
   }
 }
+
+/**
+ * Remediation keeps its word over crashes: nothing is done without a durable intent, each intent is issued once, a
+ * finished step is never repeated, a run ends once, and what is called healed is healthy.
+ */
+export class RemediationKeepsItsWord {
+  readonly #intents = new Set<string>();
+  readonly #issued = new Set<string>();
+  readonly #finished = new Set<string>();
+  readonly #ended = new Set<string>();
+  healed = 0;
+
+  journalled(world: World, agent: number, entries: readonly JournalEntry[]): readonly Violation[] {
+    const found: Violation[] = [];
+    for (const entry of entries) {
+      const step = 'step' in entry ? `${agent} ${entry.run} ${entry.step}` : '';
+      if (entry.kind === 'intent') this.#intents.add(`${step} ${entry.try} ${entry.issue}`);
+      if (entry.kind === 'done' && entry.outcome === 'ok') this.#finished.add(step);
+      if (entry.kind !== 'end') continue;
+      if (this.#ended.has(`${agent} ${entry.run}`))
+        found.push(violation(world, 'a run ends once', `box ${agent}, run ${entry.run}`));
+      this.#ended.add(`${agent} ${entry.run}`);
+      if (entry.outcome !== 'HEALED') continue;
+      this.healed++;
+      // Longer than the soak: then it was broken while it was said to be well.
+      const brokenAt = world.boxes[agent]!.brokenAt;
+      if (brokenAt !== undefined && world.now - brokenAt > 3_500) {
+        found.push(
+          violation(
+            world,
+            'healed means healthy',
+            `box ${agent} is broken since ${Math.round(world.now - brokenAt)} ms`,
+          ),
+        );
+      }
+    }
+    return found;
+  }
+
+  issued(
+    world: World,
+    agent: number,
+    action: { run: string; step: number; try: number; issue: number },
+  ): readonly Violation[] {
+    const step = `${agent} ${action.run} ${action.step}`;
+    const key = `${step} ${action.try} ${action.issue}`;
+    const found: Violation[] = [];
+    if (!this.#intents.has(key)) found.push(violation(world, 'no effect without a durable intent', key));
+    if (this.#issued.has(key)) found.push(violation(world, 'each intent is issued once', key));
+    if (this.#finished.has(step)) found.push(violation(world, 'a finished step is never repeated', key));
+    this.#issued.add(key);
+    return found;
+  }
+}
+
+/** Long after the last fault nothing is left broken where an agent lives to mend it. */
+export const everythingMended: Invariant = (world) =>
+  world.boxes.flatMap((box) =>
+    box.up && box.brokenAt !== undefined && world.now - box.brokenAt > 45_000
+      ? [violation(world, 'what broke is mended', `box ${box.index} is broken since ${Math.round(box.brokenAt)} ms`)]
+      : [],
+  );

@@ -7,6 +7,8 @@ import type { NetworkOptions } from '../world/network.ts';
 export interface ScenarioOptions {
   readonly agents: number;
   readonly duties: number;
+  /** Boxes with something to repair. */
+  readonly repairs: number;
   /** Virtual seconds of the whole run, settling and healing included. */
   readonly durationS: number;
   readonly network: NetworkOptions;
@@ -35,6 +37,7 @@ export function drawBasics(random: Random, agents: number): Omit<ScenarioOptions
   return {
     agents,
     duties: Math.max(7, Math.round(agents / 5)),
+    repairs: 0,
     network: {
       latencyMs: random.between(0.1, 1.5),
       jitterMs: random.between(0.05, 1),

@@ -2,7 +2,10 @@ import { agentId, entryId } from '../../agent/base/ids.ts';
 import type { Random } from '../../agent/base/random.ts';
 import type { DutySpec } from '../../agent/core/duties/duty.ts';
 import { type DutyOptions, dutyDefaults } from '../../agent/core/duties/options.ts';
+import type { CheckSpec } from '../../agent/core/health/check.ts';
+import type { ConditionSpec } from '../../agent/core/health/condition.ts';
 import { lan, type MembershipOptions } from '../../agent/core/membership/options.ts';
+import type { WorkflowSpec } from '../../agent/core/remediation/workflow.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 
 /** Agents of one cell; gossip stays within it, and so do the candidates of a duty. */
@@ -15,11 +18,14 @@ const cellSize = 50;
 export function sitePlan(parts: {
   agents: number;
   duties: number;
+  /** Boxes (the first ones) with a fan that may stall, a check that sees it, and a workflow that mends it. */
+  repairs?: number;
   random: Random;
   membership?: Partial<MembershipOptions>;
   dutyOptions?: Partial<DutyOptions>;
 }): SitePlan {
   const { agents, random } = parts;
+  const repairs = Math.min(agents, parts.repairs ?? 0);
   const duties: DutySpec[] = Array.from({ length: parts.duties }, (_, index) => {
     const cell = Math.floor(random.below(agents) / cellSize);
     const members = Array.from(
@@ -60,15 +66,91 @@ export function sitePlan(parts: {
       lockout: undefined,
     })),
     signals: [],
-    checks: [],
+    checks: Array.from({ length: repairs }, (_, box) => fanCheck(box)),
     models: [],
-    conditions: [],
+    conditions: Array.from({ length: repairs }, (_, box) => fanConditions(box)).flat(),
     duties,
-    workflows: [],
+    workflows: Array.from({ length: repairs }, (_, box) => fanWorkflow(box)),
     alarms: [],
     membership: { ...lan, ...parts.membership },
     dutyOptions: { ...dutyDefaults, ...parts.dutyOptions },
   };
 }
+
+const boxName = (box: number): string => `box-${String(box).padStart(4, '0')}`;
+
+const fanCheck = (box: number): CheckSpec => ({
+  index: box,
+  id: entryId(`${boxName(box)}/fan`),
+  thing: box,
+  runsOn: { on: 'agent', agent: box },
+  everyMs: 1_000,
+  timeoutMs: 500,
+  source: { kind: 'probe', probe: undefined },
+  warn: undefined,
+  crit: undefined,
+  warnWhen: undefined,
+  critWhen: undefined,
+  deadband: 0,
+  raise: { kind: 'count', n: 2 },
+  clear: { kind: 'count', n: 2 },
+  onlyIn: [],
+  graceMs: 0,
+});
+
+const fanConditions = (box: number): ConditionSpec[] => [
+  {
+    index: 2 * box,
+    id: entryId(`${boxName(box)}/restart-fan when`),
+    source: 'crit("fan")',
+    expression: { op: 'check', is: 'crit', check: box },
+  },
+  {
+    index: 2 * box + 1,
+    id: entryId(`${boxName(box)}/restart-fan verify`),
+    source: 'ok("fan")',
+    expression: { op: 'check', is: 'ok', check: box },
+  },
+];
+
+const fanWorkflow = (box: number): WorkflowSpec => ({
+  index: box,
+  id: entryId(`${boxName(box)}/restart-fan`),
+  thing: box,
+  runsOn: { on: 'agent', agent: box },
+  when: 2 * box,
+  at: undefined,
+  onlyIf: undefined,
+  onlyIn: [],
+  lockout: undefined,
+  budget: { count: 100, perMs: 3_600_000 },
+  cooldownMs: 1_000,
+  guardWaitMs: 10_000,
+  steps: [
+    {
+      name: 'note the state',
+      action: { kind: 'command.run', argv: ['fan', 'state'] },
+      timeoutMs: 2_000,
+      retry: { times: 1, backoffMs: 500 },
+      doubt: 'idempotent',
+      landsWithinMs: 500,
+      fixing: false,
+    },
+    {
+      name: 'restart the fan',
+      action: { kind: 'command.run', argv: ['fan', 'restart'] },
+      timeoutMs: 2_000,
+      retry: { times: 3, backoffMs: 500 },
+      doubt: box % 2 === 0 ? 'idempotent' : 'probeable',
+      landsWithinMs: 500,
+      fixing: true,
+    },
+  ],
+  verify: 2 * box + 1,
+  verifyTimeoutMs: 15_000,
+  soakMs: 3_000,
+  quietMs: 5_000,
+  ifFailed: [],
+});
 
 export const cellOf = (agent: number): number => Math.floor(agent / cellSize);

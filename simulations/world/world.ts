@@ -6,7 +6,7 @@ import type { Checkpoint } from '../../agent/core/duties/duty.ts';
 import type { LocalAlarm } from '../../agent/core/effect.ts';
 import type { DirectMessage, Input, Restored } from '../../agent/core/input.ts';
 import type { Observation } from '../../agent/core/observation.ts';
-import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
+import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable } from '../../agent/driver/driver.ts';
 import type { Ports } from '../../agent/driver/ports.ts';
@@ -40,6 +40,9 @@ export interface WorldWatch {
   observed?(at: number, agent: number, observation: Observation): void;
   incarnationSaved?(at: number, agent: number, incarnation: number): void;
   dutyRunning?(at: number, agent: number, duty: number, running: boolean): void;
+  /** These entries are durable now. */
+  journalled?(at: number, agent: number, entries: readonly JournalEntry[]): void;
+  actionIssued?(at: number, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void;
 }
 
 /** One box: what survives a crash (disk), and the process that lives on it, if one does. */
@@ -56,6 +59,8 @@ export interface Box {
   core: Core | undefined;
   driver: Driver | undefined;
   readonly running: Set<number>;
+  /** The fan of this box stands still since then; undefined while it turns. */
+  brokenAt: number | undefined;
   readonly disk: Disk;
 }
 
@@ -150,6 +155,7 @@ export class World {
       core: undefined,
       driver: undefined,
       running: new Set<number>(),
+      brokenAt: undefined,
       disk: { incarnation: 0, journal: [], checkpoints: new Map(), alarms: new Map() },
     }));
   }
@@ -286,6 +292,12 @@ export class World {
     for (const agent of [...left, ...right]) this.boxes[agent]!.disturbedAt = this.#now;
   }
 
+  /** The fan of a box stalls; only its restart mends it. */
+  break(agent: number): void {
+    this.trace.world(26, agent, 0, this.#now);
+    this.boxes[agent]!.brokenAt ??= this.#now;
+  }
+
   setNetwork(options: NetworkOptions): void {
     this.network.options = options;
   }
@@ -371,6 +383,7 @@ export class World {
         append: (token, entries) =>
           later(chance.exponential(diskMs), () => {
             disk.journal.push(...entries);
+            this.#watch.journalled?.(this.#now, agent, entries);
             input(0, { kind: 'persisted', token });
           }),
         saveIncarnation: (incarnation) => {
@@ -390,7 +403,12 @@ export class World {
           input(chance.between(1, 20), {
             kind: 'check-observed',
             check,
-            observation: { status: 'ok', value: undefined, text: 'simulated', perf: [] },
+            observation: {
+              status: box.brokenAt === undefined ? 'ok' : 'crit',
+              value: undefined,
+              text: 'simulated',
+              perf: [],
+            },
           }),
       },
       duties: {
@@ -420,17 +438,35 @@ export class World {
           }),
       },
       actions: {
-        issue: ({ run, step, try: attempt, issue }) =>
-          input(chance.between(10, 200), {
+        issue: ({ run, step, try: attempt, issue, action }) => {
+          this.#watch.actionIssued?.(this.#now, agent, { run, step, try: attempt, issue });
+          const restarts = action.kind === 'command.run' && action.argv[1] === 'restart';
+          const works = chance.chance(0.9);
+          // The effect outlives the process that ordered it; its completion does not.
+          const doneIn = chance.between(10, 800);
+          if (restarts && works) {
+            this.at(this.#now + doneIn, () => {
+              box.brokenAt = undefined;
+            });
+          }
+          input(doneIn + 1, {
             kind: 'action-completed',
             run,
             step,
             try: attempt,
             issue,
-            outcome: 'ok',
+            outcome: works ? 'ok' : 'failed',
+            detail: 'simulated',
+          });
+        },
+        probe: (run, step) =>
+          input(5, {
+            kind: 'action-probed',
+            run,
+            step,
+            applied: box.brokenAt === undefined ? 'applied' : 'not-applied',
             detail: 'simulated',
           }),
-        probe: (run, step) => input(5, { kind: 'action-probed', run, step, applied: 'unknown', detail: 'simulated' }),
         cancel: () => {},
         baseline: (run, step) => input(5, { kind: 'baseline-read', run, step, baseline: 'simulated' }),
       },
