@@ -91,7 +91,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const clock = new SystemClock(() => driver.wake());
     stops.push(() => clock.stop());
     const deliver = (input: Input): void => driver.deliver(input);
-    const store = openStore({ dir: dataDir, deliver, log });
+    const store = openStore({ dir: dataDir, deliver, log, duties: plan.duties.map((duty) => duty.id) });
     stops.push(() => store.close());
     const outbox = openOutbox({
       dir: dataDir,
@@ -226,6 +226,20 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       deliver({ kind: 'clock-read', wall: clock.wall(), trusted });
     };
     deliver({ kind: 'started', wall: clock.wall() });
+    const { misfortune } = store.state();
+    if (misfortune !== undefined) {
+      report({
+        type: 'event',
+        name: 'store-damaged',
+        subject: name,
+        severity: 'error',
+        text:
+          misfortune.kind === 'not-opened'
+            ? `the journal cannot be opened (${misfortune.reason}); this box watches and repairs nothing until it is mended`
+            : `the journal was damaged (${misfortune.reason}) and set aside; a new one was begun`,
+        detail: { kind: misfortune.kind },
+      });
+    }
     readClock();
     const clockTimer = setInterval(readClock, clockEveryMs);
     stops.push(() => clearInterval(clockTimer));

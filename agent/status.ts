@@ -167,6 +167,7 @@ export function agentInfo(around: Surroundings, api: string | undefined): object
 function storeState(state: ReturnType<Store['state']>): AgentStatus['store'] {
   const { trouble, misfortune } = state;
   if (trouble !== undefined) return { ok: false, text: trouble };
+  if (misfortune?.kind === 'not-opened') return { ok: false, text: `not opened: ${misfortune.reason}` };
   if (misfortune !== undefined) return { ok: true, text: `began anew: ${misfortune.reason}` };
   return { ok: true, text: 'ok' };
 }

@@ -275,6 +275,8 @@ export class AgentCore {
         if (input.state !== this.#coordinator) {
           this.#coordinator = input.state;
           this.#digestDirty = true;
+          // It may have been restored from yesterday: say once more what stands.
+          if (input.state === 'connected') for (const body of this.alarms.republish()) this.#report('alarm', body);
         }
         return;
       case 'intruder-refused':

@@ -23,7 +23,7 @@ const migrations = [
    CREATE INDEX journal_run ON journal (run, kind);
    CREATE INDEX journal_kind ON journal (kind, n);
    CREATE TABLE checkpoint (
-     duty INTEGER PRIMARY KEY,
+     duty TEXT PRIMARY KEY,
      term INTEGER NOT NULL,
      sequence INTEGER NOT NULL,
      taken_at REAL NOT NULL,
@@ -48,6 +48,11 @@ export interface StoreOptions {
   readonly deliver: Deliver;
   /** Told of a damaged file, and of trouble that no completion carries (checkpoint, alarm row): once until it ends. */
   readonly log?: { warn(fields: object, message: string): void };
+  /**
+   * Names of the plan's duties by index. Checkpoints are kept by name, so that a changed site file cannot bind one to
+   * another's work; those of duties that are gone stay, unread. Default: the index itself, for tests.
+   */
+  readonly duties?: readonly string[];
   /** Ended runs that are kept, newest first; open ones are always kept. Their entries carry the brakes. */
   readonly keepRuns?: number;
   /** Wall clock, milliseconds since the Unix epoch. */
@@ -112,6 +117,7 @@ class SqliteStore implements Store {
   readonly #counters = { written: 0, failed: 0, skipped: 0, pruned: 0 };
   readonly #db: DatabaseSync;
   readonly #keepRuns: number;
+  readonly #duties: readonly string[] | undefined;
   readonly #defer: (run: () => void) => void;
   readonly #wall: () => number;
   readonly #deliver: Deliver;
@@ -131,6 +137,7 @@ class SqliteStore implements Store {
     this.#db = db;
     this.#misfortune = misfortune;
     this.#keepRuns = options.keepRuns ?? 500;
+    this.#duties = options.duties;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
     this.#wall = options.wall ?? (() => Date.now());
     this.#deliver = options.deliver;
@@ -179,13 +186,19 @@ class SqliteStore implements Store {
     const checkpoints: Checkpoint[] = this.#db
       .prepare('SELECT duty, term, sequence, taken_at, data FROM checkpoint ORDER BY duty')
       .all()
-      .map((row) => ({
-        duty: Number(row['duty']),
-        term: Number(row['term']),
-        sequence: Number(row['sequence']),
-        takenAt: wallTime(Number(row['taken_at'])),
-        data: row['data'] instanceof Uint8Array ? row['data'] : new Uint8Array(),
-      }));
+      .flatMap((row) => {
+        const duty = this.#duties?.indexOf(String(row['duty'])) ?? Number(row['duty']);
+        if (duty < 0) return [];
+        return [
+          {
+            duty,
+            term: Number(row['term']),
+            sequence: Number(row['sequence']),
+            takenAt: wallTime(Number(row['taken_at'])),
+            data: row['data'] instanceof Uint8Array ? row['data'] : new Uint8Array(),
+          },
+        ];
+      });
     const life = this.#db.prepare('SELECT incarnation FROM life').get();
     return { incarnation: Number(life?.['incarnation'] ?? 0), journal, checkpoints, alarms: this.alarms() };
   }
@@ -217,7 +230,9 @@ class SqliteStore implements Store {
   }
 
   saveCheckpoint({ duty, term, sequence, takenAt, data }: Checkpoint): void {
-    this.#quietly('checkpoint', () => this.#saveCheckpoint.run(duty, term, sequence, takenAt, data));
+    this.#quietly('checkpoint', () =>
+      this.#saveCheckpoint.run(this.#duties?.[duty] ?? String(duty), term, sequence, takenAt, data),
+    );
   }
 
   setLocalAlarm(alarm: LocalAlarm): void {

@@ -218,3 +218,18 @@ test('closed → writes are refused without a throw', () => {
   store.saveCheckpoint({ duty: 1, term: 1, sequence: 1, takenAt: wallTime(1), data: new Uint8Array(1) });
   expect(store.state().failed).toBe(2);
 });
+
+test('store: the site file changes and numbers its duties anew → a checkpoint stays with its duty, by name', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'millwright-test-'));
+  try {
+    const before = openStore({ dir, deliver: () => {}, duties: ['pump/poll', 'press/poll'] });
+    before.saveCheckpoint({ duty: 1, term: 3, sequence: 7, takenAt: wallTime(0), data: Uint8Array.of(1) });
+    before.saveCheckpoint({ duty: 0, term: 9, sequence: 1, takenAt: wallTime(0), data: Uint8Array.of(2) });
+    before.close();
+    const after = openStore({ dir, deliver: () => {}, duties: ['press/poll', 'oven/poll'] });
+    expect(after.restore().checkpoints).toMatchObject([{ duty: 0, term: 3, sequence: 7, data: Uint8Array.of(1) }]);
+    after.close();
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
