@@ -147,6 +147,42 @@ test('simulate: views that stay apart after healing → "views converge" is foun
   expect(violations.map((v) => v.invariant)).toContain('views converge');
 });
 
+test('simulate: an intent that never becomes durable → "no effect without a durable intent" is found violated', () => {
+  const core = planted({
+    effect: (effect) =>
+      effect.kind === 'persist'
+        ? { ...effect, entries: effect.entries.filter((entry) => entry.kind !== 'intent') }
+        : effect,
+  });
+  const { violations } = runScenario({ scenario: 'repair', agents: 4, seed: 2, core });
+  expect(violations.map((v) => v.invariant)).toContain('no effect without a durable intent');
+});
+
+test('simulate: a repair that does nothing and a check that says well → "healed means healthy" is found violated', () => {
+  const repaired = new Set<number>();
+  const core = planted({
+    effect: (effect, self) => {
+      if (effect.kind !== 'issue-action' || effect.action.kind !== 'command.run') return effect;
+      if (effect.action.argv[1] === 'restart') repaired.add(self);
+      return { ...effect, action: { kind: 'command.run', argv: ['fan', 'state'] } };
+    },
+    input: (input, self) =>
+      input.kind === 'check-observed' && repaired.has(self)
+        ? { ...input, observation: { ...input.observation, status: 'ok' } }
+        : input,
+  });
+  const { violations, healed } = runScenario({ scenario: 'repair', agents: 4, seed: 2, core });
+  expect(healed).toBeGreaterThan(0);
+  expect(violations.map((v) => v.invariant)).toContain('healed means healthy');
+  expect(violations.map((v) => v.invariant)).toContain('what broke is mended');
+});
+
+test('simulate: agents die in the middle of a repair → the runs are resumed and heal', () => {
+  let healed = 0;
+  for (let seed = 1; seed <= 6; seed++) healed += runScenario({ scenario: 'repair', agents: 4, seed }).healed;
+  expect(healed).toBeGreaterThanOrEqual(12);
+});
+
 test('simulate --json: one line with all fields, progress on standard error, exit code 0', () => {
   const { code, out, err } = command({
     scenario: 'crash',
