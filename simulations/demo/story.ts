@@ -281,6 +281,17 @@ const plays: Readonly<Record<StepName, Play>> = {
 
   takeover: async (site, evidence) => {
     const died = await killAndWatch(site, 'pump-skid/poll', evidence);
+    // In this site the box that polls the pump also carries the order service: a kill that spares a child would show.
+    must((evidence['childrenOfKilled'] as number[]).length > 0, `${died.name} had no child that could outlive it`);
+    evidence['serviceCarriedOn'] = await until('the service that it carried runs elsewhere', 10_000, async () => {
+      const statuses = await site.statuses(site.started());
+      const running = statuses.flatMap(({ agent, processes }) =>
+        processes
+          .filter((entry) => entry.duty === 'order-service/run' && entry.running)
+          .map(({ pid }) => ({ agent, pid })),
+      );
+      return running.length === 1 && isAlive(running[0]?.pid ?? 0) && running[0];
+    });
     await site.startAgent(died.name);
     await until(`${died.name} is alive again`, 20_000, async () => {
       const statuses = await site.statuses(site.started());
@@ -301,16 +312,14 @@ const plays: Readonly<Record<StepName, Play>> = {
       (await site.statuses(site.started())).every((status) => status.coordinator !== 'connected'),
     );
     // Repair without it.
-    const duty = 'gateway-service/run';
+    const duty = 'order-service/run';
     const holder = await site.holderOf(duty);
     const old = holder.processes.find((entry) => entry.duty === duty);
     if (old?.pid === undefined) throw new Broken(`${holder.agent} has no process for ${duty}`);
     process.kill(old.pid, 'SIGKILL');
     const healed = await until('the process is repaired without a coordinator', 20_000, async () => {
       const status = await site.status(holder.agent);
-      const run = status.runs.find(
-        (entry) => entry.workflow === 'gateway-service/restart' && entry.outcome === 'HEALED',
-      );
+      const run = status.runs.find((entry) => entry.workflow === 'order-service/restart' && entry.outcome === 'HEALED');
       const fresh = status.processes.find((entry) => entry.duty === duty);
       return run && fresh?.running === true && fresh.pid !== old.pid && { run: run.run, newPid: fresh.pid };
     });
@@ -327,7 +336,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       const now = await incidentsOf(site);
       return now.find(
         (entry) =>
-          entry.workflow === 'gateway-service/restart' && !beforeIncidents.some((known) => known.run === entry.run),
+          entry.workflow === 'order-service/restart' && !beforeIncidents.some((known) => known.run === entry.run),
       );
     });
     evidence['incidentLearned'] = pick(incident, [

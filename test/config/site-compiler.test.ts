@@ -287,7 +287,7 @@ describe('site file: the demo', () => {
       ['press/poll', 'poll'],
       ['conveyor/poll', 'poll'],
       ['label-service/run', 'process'],
-      ['gateway-service/run', 'process'],
+      ['order-service/run', 'process'],
       ['site/line-log', 'upload'],
       ['site/tidy-logs', 'schedule'],
     ]);

@@ -1,6 +1,6 @@
-/** Stands in for a protocol gateway: it holds a little state, says that it lives, and ends when asked. */
+/** Stands in for an order gateway: it holds a little state, says that it lives, and ends when asked. */
 let forwarded = 0;
-process.stdout.write(`gateway-service up, pid ${process.pid}\n`);
+process.stdout.write(`order-service up, pid ${process.pid}\n`);
 setInterval(() => {
   forwarded++;
   if (forwarded % 60 === 0) process.stdout.write(`${forwarded} orders forwarded\n`);
