@@ -13,6 +13,7 @@ import { Fleet } from './fleet/fleet.ts';
 import { type BrokerClient, type SiteMessage, startBrokerClient } from './ingest/broker-client.ts';
 import { Ingest, type IngestChange } from './ingest/ingest.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
+import type { Store } from './store/store.ts';
 
 /**
  * The coordinator listens and shows. Nothing in the mesh waits for it: it takes in what the agents say, exactly once
@@ -42,7 +43,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
   const wall = (): number => Date.now();
   const now = (): number => performance.now();
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
-  const store = openSqliteStore(join(config.data, 'coordinator.db'));
+  const store = openStore(join(config.data, 'coordinator.db'));
   const stops: (() => Promise<void> | void)[] = [() => store.close()];
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end();
@@ -64,7 +65,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
         const names = [...changed];
         changed.clear();
         if (live.listeners === 0) return;
-        for (const name of names) live.push('agent', views.agent(name));
+        for (const agent of views.agentsNamed(names)) live.push('agent', agent);
         live.push('duties', { items: views.duties() });
       }, FLEET_EVERY_MS);
     };
@@ -248,6 +249,18 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
     throw error;
   }
 }
+
+const openStore = (path: string): Store => {
+  try {
+    return openSqliteStore(path);
+  } catch (error) {
+    throw new Error(
+      `the store ${path} cannot be opened: ${(error as Error).message}. Restore a backup, or move the file away: ` +
+        'the agents then say again what they still hold.',
+      { cause: error },
+    );
+  }
+};
 
 const VERSION = (() => {
   for (const place of ['../package.json', '../../package.json']) {

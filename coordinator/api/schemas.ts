@@ -13,7 +13,7 @@ export const agentViewSchema = z.object({
   agent: name,
   presence: z.enum(['online', 'offline', 'unknown']),
   presenceSince: time.nullable(),
-  /** Newest record or receipt of this agent in the store. */
+  /** When the newest of its records was applied. */
   heardAt: time.nullable(),
   boot: name.nullable(),
   version: name.nullable(),

@@ -85,13 +85,17 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       remedy: 'Look into its log; the store may be full or damaged.',
     });
   });
-  app.setNotFoundHandler((request, reply) =>
-    fail(reply, 404, {
+  const hasConsole = existsSync(options.console);
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    // Pages of the console have addresses of their own; all are the same document.
+    if (hasConsole && request.method === 'GET' && !/^\/(api|assets)\//.test(path)) return reply.sendFile('index.html');
+    return fail(reply, 404, {
       code: 'not-found',
-      message: `There is nothing at ${request.url.split('?')[0]?.slice(0, 200)}.`,
+      message: `There is nothing at ${path.slice(0, 200)}.`,
       remedy: 'The API begins at /api/v1.',
-    }),
-  );
+    });
+  });
 
   app.get('/healthz', async () => ({ ok: true }));
 
@@ -218,20 +222,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     if (!live.add(listener, Array.isArray(lastId) ? lastId[0] : lastId)) listener.end();
   });
 
-  if (existsSync(options.console)) {
+  if (hasConsole) {
     await app.register(fastifyStatic, { root: options.console, prefix: '/', index: ['index.html'], wildcard: false });
-    // Pages of the console have addresses of their own; all are the same document.
-    app.setNotFoundHandler((request, reply) => {
-      const path = request.url.split('?')[0] ?? '';
-      if (request.method === 'GET' && !/^\/(api|assets)\//.test(path)) {
-        return reply.sendFile('index.html');
-      }
-      return fail(reply, 404, {
-        code: 'not-found',
-        message: 'There is nothing here.',
-        remedy: 'The API begins at /api/v1.',
-      });
-    });
   }
 
   await app.listen({ host: options.host, port: options.port });

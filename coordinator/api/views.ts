@@ -1,6 +1,6 @@
 import { foldAlarm } from '../alarms/alarm-fold.ts';
-import type { Fleet } from '../fleet/fleet.ts';
-import type { AlarmRow, IncidentRow, Store } from '../store/store.ts';
+import { type Fleet, type MemberCount, nobody } from '../fleet/fleet.ts';
+import type { AgentRow, AlarmRow, IncidentRow, Store } from '../store/store.ts';
 import type { AgentView, AlarmView, DutyView, IncidentDetail, IncidentView, RunView } from './schemas.ts';
 
 /** Turns rows and caches into what the API says (`schemas.ts`). Pure readers: nothing is changed here. */
@@ -16,10 +16,18 @@ export class Views {
   agents(): AgentView[] {
     const rows = new Map(this.#store.agents().map((row) => [row.agent, row]));
     const names = new Set([...rows.keys(), ...this.#fleet.agents().map((a) => a.agent)]);
-    return [...names].sort().map((name) => this.agent(name, rows.get(name)));
+    const seen = this.#fleet.seen();
+    return [...names].sort().map((name) => this.#agent(name, rows.get(name), seen));
   }
 
-  agent(name: string, row = this.#store.agents().find((r) => r.agent === name)): AgentView {
+  /** Only these, in the order given. */
+  agentsNamed(names: readonly string[]): AgentView[] {
+    const rows = new Map(this.#store.agents().map((row) => [row.agent, row]));
+    const seen = this.#fleet.seen();
+    return names.map((name) => this.#agent(name, rows.get(name), seen));
+  }
+
+  #agent(name: string, row: AgentRow | undefined, seen: ReadonlyMap<string, MemberCount>): AgentView {
     const live = this.#fleet.agent(name);
     const info = live?.info;
     const health = live?.health;
@@ -36,7 +44,7 @@ export class Views {
       api: info?.api ?? null,
       startedAt: info?.startedAt ?? null,
       plan: info?.plan ?? null,
-      seenBy: this.#fleet.seenBy(name),
+      seenBy: seen.get(name) ?? nobody(),
       members: health?.members ?? [],
       duties: live?.presence === 'online' ? (health?.duties ?? []).map((d) => d.duty) : [],
       checks: (health?.checks ?? []).map((c) => ({ check: c.check, status: c.status, text: c.text ?? '' })),

@@ -25,6 +25,9 @@ export interface FleetDuty {
 
 export type MemberCount = Record<'alive' | 'suspect' | 'dead' | 'left' | 'unknown', number>;
 
+/** Seen by none. */
+export const nobody = (): MemberCount => ({ alive: 0, suspect: 0, dead: 0, left: 0, unknown: 0 });
+
 const AGENTS = 20_000;
 const STATUS_BYTES = 256 * 1024;
 
@@ -83,15 +86,22 @@ export class Fleet {
     return entry && { agent: name, ...entry };
   }
 
-  /** How the others that are online see one member. */
-  seenBy(agent: string): MemberCount {
-    const count: MemberCount = { alive: 0, suspect: 0, dead: 0, left: 0, unknown: 0 };
-    for (const [other, entry] of this.#agents) {
-      if (other === agent || entry.presence !== 'online') continue;
-      const seen = entry.health?.members?.find((m) => m.agent === agent);
-      if (seen !== undefined) count[seen.state]++;
+  /** How the others that are online see each member, in one pass over what they say. */
+  seen(): ReadonlyMap<string, MemberCount> {
+    const seen = new Map<string, MemberCount>();
+    for (const [observer, entry] of this.#agents) {
+      if (entry.presence !== 'online') continue;
+      for (const { agent, state } of entry.health?.members ?? []) {
+        if (agent === observer) continue;
+        let count = seen.get(agent);
+        if (count === undefined) {
+          count = nobody();
+          seen.set(agent, count);
+        }
+        count[state]++;
+      }
     }
-    return count;
+    return seen;
   }
 
   /** Every duty that any agent's plan names, with those online agents that say they carry it. */

@@ -1,6 +1,7 @@
-import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Live } from '../../coordinator/api/live.ts';
 import {
   type AlarmView,
   agentViewSchema,
@@ -18,7 +19,11 @@ import {
   statusViewSchema,
   streamSchemas,
 } from '../../coordinator/api/schemas.ts';
+import { startApi } from '../../coordinator/api/server.ts';
+import { Views } from '../../coordinator/api/views.ts';
 import { loadCoordinatorConfig } from '../../coordinator/config.ts';
+import { Fleet } from '../../coordinator/fleet/fleet.ts';
+import { openSqliteStore } from '../../coordinator/store/sqlite-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { alarm, Bench, event, get, items, kill, portOf, TOKEN } from './bench.ts';
 
@@ -72,6 +77,46 @@ test('api: login with the token → a cookie that scripts and other sites cannot
   expect((await status()).status).toBe(401);
   for (let i = 0; i < 12; i++) await login('guess');
   expect((await login(TOKEN)).status).toBe(429);
+});
+
+test('api: console built → its files, its pages and nothing else are open; answers of the API stay JSON', async () => {
+  const root = join(bench.dir, 'console');
+  mkdirSync(join(root, 'assets'), { recursive: true });
+  writeFileSync(join(root, 'index.html'), '<!doctype html><title>console</title>');
+  writeFileSync(join(root, 'assets', 'page.js'), 'export {};');
+  const store = openSqliteStore(join(bench.dir, 'console.db'));
+  const views = new Views(store, new Fleet());
+  const api = await startApi({
+    host: '127.0.0.1',
+    port: 0,
+    token: TOKEN,
+    store,
+    views,
+    live: new Live('life'),
+    status: () => {
+      throw new Error('not asked');
+    },
+    console: root,
+    wall: () => Date.now(),
+    now: () => performance.now(),
+    onAcknowledged: () => {},
+  });
+  bench.onEnd(async () => {
+    await api.stop();
+    store.close();
+  });
+  const at = async (path: string) => {
+    const response = await fetch(`${api.url}${path}`);
+    return [response.status, response.headers.get('content-type')?.split(';')[0]];
+  };
+  expect(await at('/')).toEqual([200, 'text/html']);
+  expect(await at('/assets/page.js')).toEqual([200, 'application/javascript']);
+  expect(await at('/alarms/bearing-wear.press-7')).toEqual([200, 'text/html']);
+  expect(await at('/assets/none.js')).toEqual([404, 'application/json']);
+  expect(await at('/../coordinator.yaml')).toEqual([200, 'text/html']);
+  expect(await at('/%2e%2e/console.db')).not.toEqual([200, 'application/octet-stream']);
+  expect(await at('/api/v1/alarms')).toEqual([401, 'application/json']);
+  expect((await get(api.url, '/api/v1/none')).status).toBe(404);
 });
 
 test('api: everything that an agent says → comes out as the schemas have it', async () => {
