@@ -61,7 +61,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     reply.header('referrer-policy', 'no-referrer');
     if (!request.url.startsWith('/api/')) return;
     reply.header('cache-control', 'no-store');
-    const open = request.url.split('?')[0] === '/api/v1/session' && request.method === 'POST';
+    const open = request.url.split('?')[0] === '/api/v1/session' && request.method !== 'DELETE';
     if (open || isAllowed(request, sessions, options.wall())) return;
     return fail(reply, 401, {
       code: 'token-wanted',
@@ -116,6 +116,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     reply.header('set-cookie', `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1_000}`);
     return { ok: true };
   });
+  // A page asks whether it is logged in without being told off.
+  app.get('/api/v1/session', async (request) => ({ open: isAllowed(request, sessions, options.wall()) }));
   app.delete('/api/v1/session', async (request, reply) => {
     const id = sessionCookie(request.headers.cookie);
     if (id !== undefined) sessions.close(id, options.wall());

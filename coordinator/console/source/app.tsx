@@ -1,0 +1,203 @@
+import { Button, Kbd, useMantineColorScheme } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { CallError, client } from './client.ts';
+import { LanguageChoice } from './language-choice.tsx';
+import { Link } from './link.tsx';
+import { lockOut, startLive, stopLive, useLive } from './live.ts';
+import { LoginPage } from './login-page.tsx';
+import { DutiesPage } from './pages/duties-page.tsx';
+import { EventsPage } from './pages/events-page.tsx';
+import { FleetPage } from './pages/fleet-page.tsx';
+import { IncidentPage } from './pages/incident-page.tsx';
+import { IncidentsPage } from './pages/incidents-page.tsx';
+import { NowPage } from './pages/now-page.tsx';
+import { RefusedPage } from './pages/refused-page.tsx';
+import { setPerson, usePerson } from './person.ts';
+import { queries } from './queries.ts';
+import { usePath } from './route.ts';
+import { StaleBar } from './stale-bar.tsx';
+
+export function App() {
+  const { line } = useLive();
+  const [known, setKnown] = useState(false);
+  useEffect(() => {
+    // Asking first keeps a page without a session from knocking at every door.
+    client
+      .session()
+      .then(({ open }) => (open ? startLive() : lockOut()), startLive)
+      .finally(() => setKnown(true));
+    return stopLive;
+  }, []);
+  if (!known) return null;
+  return line === 'locked-out' ? <LoginPage /> : <Shell />;
+}
+
+const PAGES = [
+  ['', 'now'],
+  ['fleet', 'fleet'],
+  ['duties', 'duties'],
+  ['incidents', 'incidents'],
+  ['events', 'events'],
+  ['refused', 'refused'],
+] as const;
+
+function Page({ path }: { readonly path: readonly string[] }) {
+  const { t } = useTranslation();
+  const [page, id] = path;
+  switch (page) {
+    case undefined:
+      return <NowPage />;
+    case 'fleet':
+      return <FleetPage />;
+    case 'duties':
+      return <DutiesPage />;
+    case 'incidents':
+      return id === undefined ? <IncidentsPage /> : <IncidentPage key={id} id={id} />;
+    case 'events':
+      return <EventsPage />;
+    case 'refused':
+      return <RefusedPage />;
+    default:
+      return <p className="empty">{t('notFound')}</p>;
+  }
+}
+
+function Shell() {
+  const { t } = useTranslation();
+  const path = usePath();
+  const live = useLive();
+  const status = useQuery(queries.status);
+  const person = usePerson();
+  const { colorScheme, setColorScheme } = useMantineColorScheme({ keepTransitions: true });
+  const [helping, setHelping] = useState(false);
+  const dark =
+    colorScheme === 'dark' || (colorScheme === 'auto' && window.matchMedia('(prefers-color-scheme: dark)').matches);
+
+  const locked = status.error instanceof CallError && status.error.status === 401;
+  useEffect(() => {
+    if (locked) lockOut();
+  }, [locked]);
+
+  const current = path[0] ?? '';
+  useEffect(() => {
+    const name = PAGES.find(([href]) => href === current)?.[1];
+    document.title = name === undefined ? 'Millwright' : `${t(name)} – Millwright`;
+  }, [current, t]);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const field = (event.target as HTMLElement).closest('input, select, textarea');
+      if (event.key === 'Escape') {
+        if (field instanceof HTMLElement) field.blur();
+        setHelping(false);
+      }
+      if (field !== null || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === '?') setHelping((now) => !now);
+      else if (event.key === '/') {
+        const search = document.querySelector<HTMLInputElement>('[data-search]');
+        if (search === null) return;
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  }, []);
+
+  const logOut = (): void => {
+    void client
+      .logOut()
+      .catch(() => {})
+      .then(lockOut);
+  };
+
+  return (
+    <div className="shell" data-stale={live.line === 'broken' || undefined}>
+      <a className="skip" href="#content">
+        {t('skip')}
+      </a>
+      <header>
+        <span className="brand">Millwright</span>
+        <span className="site-name">{status.data?.site}</span>
+        <nav aria-label={t('pages')}>
+          {PAGES.map(([href, word]) => (
+            <Link key={href} href={`/${href}`} aria-current={current === href ? 'page' : undefined}>
+              {t(word)}
+            </Link>
+          ))}
+        </nav>
+        <div className="tools">
+          <span className={`line line-${live.line}`}>
+            {t(live.line === 'open' ? 'live' : live.line === 'broken' ? 'staleShort' : 'connecting')}
+          </span>
+          {person !== '' && (
+            <Button
+              className="person"
+              variant="subtle"
+              color="gray"
+              title={t('changeName')}
+              onClick={() => setPerson('')}
+            >
+              {t('asName', { name: person })}
+            </Button>
+          )}
+          <LanguageChoice />
+          <Button variant="subtle" color="gray" onClick={() => setColorScheme(dark ? 'light' : 'dark')}>
+            {t(dark ? 'light' : 'dark')}
+          </Button>
+          <Button
+            variant="subtle"
+            color="gray"
+            className="help-button"
+            aria-expanded={helping}
+            onClick={() => setHelping(!helping)}
+          >
+            {t('help')}&nbsp;<Kbd aria-hidden>?</Kbd>
+          </Button>
+          <Button variant="subtle" color="gray" onClick={logOut}>
+            {t('logOut')}
+          </Button>
+        </div>
+      </header>
+      <StaleBar />
+      <main id="content" tabIndex={-1}>
+        <Page path={path} />
+      </main>
+      {helping && <Keys onClose={() => setHelping(false)} />}
+    </div>
+  );
+}
+
+/** Docked in a corner, never over the alarms. */
+function Keys({ onClose }: { readonly onClose: () => void }) {
+  const { t } = useTranslation();
+  const keys = [
+    ['j', 'keyNext'],
+    ['k', 'keyPrevious'],
+    ['a', 'keyAcknowledge'],
+    ['/', 'keySearch'],
+    ['?', 'keyHelp'],
+    ['Esc', 'keyEscape'],
+  ] as const;
+  return (
+    <aside className="keys" aria-label={t('keysTitle')}>
+      <h2>{t('keysTitle')}</h2>
+      <dl>
+        {keys.map(([key, word]) => (
+          <div key={key}>
+            <dt>
+              <Kbd>{key}</Kbd>
+            </dt>
+            <dd>{t(word)}</dd>
+          </div>
+        ))}
+      </dl>
+      <Button variant="default" onClick={onClose}>
+        {t('close')}
+      </Button>
+    </aside>
+  );
+}

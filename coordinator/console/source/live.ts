@@ -1,0 +1,199 @@
+import { useSyncExternalStore } from 'react';
+import type { z } from 'zod';
+import { type StreamName, streamSchemas } from '../../api/schemas.ts';
+import type { EventFilter } from './client.ts';
+import { CallError, client } from './client.ts';
+import { setServerTime } from './clock.ts';
+import { byBeginning, queries, queryClient, setAlarm } from './queries.ts';
+
+/**
+ * The line to the coordinator. It resumes behind the last event that it saw, so nothing is missed over a short break;
+ * after a long one, or another life of the coordinator, the server says `reset` and everything is loaded anew.
+ *
+ * A silent line is a dead line: the server speaks every five seconds, so three times that means stale, whether or not
+ * the socket admits it. Reconnecting is ours and not the browser's, because a browser gives up for good on any answer
+ * that is not 200.
+ */
+export interface LiveState {
+  readonly line: 'connecting' | 'open' | 'broken' | 'locked-out';
+  /** Wall time of this device when the last word came; undefined before the first. */
+  readonly heardAt: number | undefined;
+}
+
+const SILENT_MS = 15_000;
+const RETRY_MS = 1_000;
+const RETRY_CAP_MS = 5_000;
+const EVENTS_KEPT = 1_000;
+const RECENT_KEPT = 500;
+
+let state: LiveState = { line: 'connecting', heardAt: undefined };
+const listeners = new Set<() => void>();
+let source: EventSource | undefined;
+let lastId = '';
+let failures = 0;
+let retryTimer: number | undefined;
+let watchTimer: number | undefined;
+
+const set = (next: Partial<LiveState>): void => {
+  state = { ...state, ...next };
+  for (const tell of listeners) tell();
+};
+
+export const useLive = (): LiveState =>
+  useSyncExternalStore(
+    (tell) => {
+      listeners.add(tell);
+      return () => listeners.delete(tell);
+    },
+    () => state,
+  );
+
+export const startLive = (): void => {
+  stopLive();
+  set({ line: 'connecting' });
+  connect();
+  watchTimer = window.setInterval(() => {
+    if (state.line === 'open' && state.heardAt !== undefined && Date.now() - state.heardAt > SILENT_MS) broke();
+  }, 1_000);
+};
+
+export const stopLive = (): void => {
+  source?.close();
+  source = undefined;
+  window.clearTimeout(retryTimer);
+  window.clearInterval(watchTimer);
+};
+
+/** The session is over: the next state is the login. */
+export const lockOut = (): void => {
+  stopLive();
+  lastId = '';
+  set({ line: 'locked-out' });
+};
+
+const connect = (): void => {
+  const resume = lastId;
+  source = new EventSource(`/api/v1/stream${resume === '' ? '' : `?lastEventId=${encodeURIComponent(resume)}`}`);
+  source.onopen = () => {
+    failures = 0;
+    set({ line: 'open', heardAt: Date.now() });
+    // Without a place to resume from, whatever happened before this moment is only in the lists.
+    if (resume === '') void queryClient.invalidateQueries();
+    else void queryClient.invalidateQueries({ predicate: (query) => query.state.status === 'error' });
+  };
+  source.onerror = () => broke();
+  for (const name of Object.keys(streamSchemas) as StreamName[]) {
+    source.addEventListener(name, (event) => {
+      if (event.lastEventId !== '') lastId = event.lastEventId;
+      set({ line: 'open', heardAt: Date.now() });
+      take(name, event.data as string);
+    });
+  }
+};
+
+const broke = (): void => {
+  source?.close();
+  source = undefined;
+  set({ line: 'broken' });
+  window.clearTimeout(retryTimer);
+  const pause = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** failures++);
+  retryTimer = window.setTimeout(() => {
+    // A stream cannot say why it was refused; an ordinary call can.
+    client.status().then(connect, (error: unknown) => {
+      if (error instanceof CallError && error.status === 401) lockOut();
+      else broke();
+    });
+  }, pause);
+};
+
+const take = (name: StreamName, text: string): void => {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return;
+  }
+  const read = <N extends StreamName>(of: N): z.infer<(typeof streamSchemas)[N]> | undefined => {
+    const parsed = streamSchemas[of].safeParse(value);
+    return parsed.success ? (parsed.data as z.infer<(typeof streamSchemas)[N]>) : undefined;
+  };
+  switch (name) {
+    case 'beat': {
+      const beat = read('beat');
+      if (beat !== undefined) setServerTime(beat.now);
+      return;
+    }
+    case 'alarm': {
+      const alarm = read('alarm');
+      if (alarm !== undefined) setAlarm(alarm);
+      return;
+    }
+    case 'incident': {
+      const incident = read('incident');
+      if (incident === undefined) return;
+      queryClient.setQueryData(queries.incidents.queryKey, (old) =>
+        old === undefined
+          ? old
+          : [incident, ...old.filter((i) => i.incident !== incident.incident)].sort(byBeginning).slice(0, RECENT_KEPT),
+      );
+      void queryClient.invalidateQueries({ queryKey: ['incident', incident.incident] });
+      return;
+    }
+    case 'event': {
+      const event = read('event');
+      if (event === undefined) return;
+      for (const query of queryClient.getQueryCache().findAll({ queryKey: ['events'] })) {
+        const filter = query.queryKey[1] as EventFilter;
+        if (filter.agent !== '' && filter.agent !== event.agent) continue;
+        if (filter.name !== '' && filter.name !== event.name) continue;
+        queryClient.setQueryData(queries.events(filter).queryKey, (old) =>
+          old === undefined || old.some((e) => e.cursor === event.cursor)
+            ? old
+            : [event, ...old].slice(0, Math.min(filter.limit, EVENTS_KEPT)),
+        );
+      }
+      return;
+    }
+    case 'agent': {
+      const agent = read('agent');
+      if (agent === undefined) return;
+      const known = queryClient.getQueryData(queries.agents.queryKey);
+      // Whose agent went silent, its alarms say “source lost”.
+      if (known?.find((a) => a.agent === agent.agent)?.presence !== agent.presence) {
+        void queryClient.invalidateQueries({ queryKey: queries.alarms.queryKey });
+      }
+      queryClient.setQueryData(queries.agents.queryKey, (old) =>
+        old === undefined
+          ? old
+          : [...old.filter((a) => a.agent !== agent.agent), agent].sort((a, b) => (a.agent < b.agent ? -1 : 1)),
+      );
+      return;
+    }
+    case 'duties': {
+      const duties = read('duties');
+      if (duties !== undefined) queryClient.setQueryData(queries.duties.queryKey, duties.items);
+      return;
+    }
+    case 'quarantine': {
+      const row = read('quarantine');
+      if (row === undefined) return;
+      queryClient.setQueryData(queries.quarantine.queryKey, (old) =>
+        old === undefined ? old : [row, ...old.filter((q) => q.id !== row.id)].slice(0, RECENT_KEPT),
+      );
+      return;
+    }
+    case 'status': {
+      const status = read('status');
+      if (status !== undefined) queryClient.setQueryData(queries.status.queryKey, status);
+      return;
+    }
+    case 'run':
+      void queryClient.invalidateQueries({ queryKey: queries.runs.queryKey });
+      return;
+    case 'readings':
+      return;
+    case 'reset':
+      void queryClient.invalidateQueries();
+      return;
+  }
+};

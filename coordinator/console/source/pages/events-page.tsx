@@ -1,0 +1,107 @@
+import { Button, NativeSelect, TextInput } from '@mantine/core';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useDeferredValue } from 'react';
+import { useTranslation } from 'react-i18next';
+import { queries } from '../queries.ts';
+import { useQueryValue } from '../route.ts';
+import { matches, Placeholder, Search } from '../search.tsx';
+import { Sign } from '../shapes.tsx';
+import { At } from '../times.tsx';
+
+const SEVERITIES = ['info', 'notice', 'warning', 'error'] as const;
+const WORD = {
+  info: 'severityInfo',
+  notice: 'severityNotice',
+  warning: 'severityWarning',
+  error: 'severityError',
+} as const;
+
+/** What was said, newest first. The whole filter stands in the address. */
+export function EventsPage() {
+  const { t } = useTranslation();
+  const [agent, setAgent] = useQueryValue('agent');
+  const [name, setName] = useQueryValue('name');
+  const [severity, setSeverity] = useQueryValue('severity');
+  const [n, setN] = useQueryValue('n');
+  const [q] = useQueryValue('q');
+  const limit = n === '1000' ? 1_000 : 200;
+  // Every letter of a name would be a question to the coordinator.
+  const asked = useDeferredValue(name);
+  const events = useQuery({ ...queries.events({ agent, name: asked, limit }), placeholderData: keepPreviousData });
+  const agents = useQuery(queries.agents).data ?? [];
+  const floor = (SEVERITIES as readonly string[]).indexOf(severity);
+  const rows = (events.data ?? []).filter(
+    (e) =>
+      (floor < 0 || SEVERITIES.indexOf(e.severity) >= floor) &&
+      matches(q, e.agent, e.name, e.subject, e.text, e.severity),
+  );
+  return (
+    <section>
+      <div className="title-line">
+        <h1>{t('events')}</h1>
+        <div className="filters">
+          <NativeSelect
+            aria-label={t('agent')}
+            value={agent}
+            onChange={(event) => setAgent(event.currentTarget.value)}
+            data={[
+              { value: '', label: t('anyAgent') },
+              ...[...new Set([...agents.map((a) => a.agent), agent])]
+                .filter((a) => a !== '')
+                .map((a) => ({ value: a, label: a })),
+            ]}
+          />
+          <NativeSelect
+            aria-label={t('severity')}
+            value={severity}
+            onChange={(event) => setSeverity(event.currentTarget.value)}
+            data={[
+              { value: '', label: t('anySeverity') },
+              ...SEVERITIES.map((s) => ({ value: s, label: `≥ ${t(WORD[s])}` })),
+            ]}
+          />
+          <TextInput
+            aria-label={t('eventName')}
+            placeholder={t('anyName')}
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+            maxLength={256}
+          />
+          <Search />
+        </div>
+      </div>
+      {rows.length === 0 ? (
+        <Placeholder query={events} empty={t('noEvents')} />
+      ) : (
+        <>
+          <ol className="events" aria-label={t('events')}>
+            {rows.map((e) => (
+              <li key={e.cursor} data-event={e.name}>
+                <span className="at">
+                  <At at={e.ts} />
+                </span>
+                <span className="sign-place">
+                  {e.severity === 'error' && <Sign kind="F" label={t('severityError')} />}
+                  {e.severity === 'warning' && <Sign kind="S" label={t('severityWarning')} />}
+                </span>
+                <span className="agent-name">{e.agent}</span>
+                <span className="event-name">
+                  {e.name} <span className="muted">{e.subject}</span>
+                </span>
+                <span className="event-text">{e.text}</span>
+              </li>
+            ))}
+          </ol>
+          <p className="muted">
+            {t('newest', { count: limit })}
+            {limit < 1_000 && (events.data?.length ?? 0) >= limit && (
+              <Button variant="default" className="show-more" onClick={() => setN('1000')}>
+                {t('showMore')}
+              </Button>
+            )}
+          </p>
+        </>
+      )}
+    </section>
+  );
+}
