@@ -121,7 +121,7 @@ export class AgentCore {
         evidence: (condition) => this.health.evidence(condition),
         runsHere,
         wallAt,
-        term: (location) => (location.on === 'holder' ? this.duties.term(location.duty) : 1),
+        term: (location) => this.#alarmTerm(location),
         thing: (thing) => plan.things[thing]?.id ?? 'site',
       },
     });
@@ -537,6 +537,20 @@ export class AgentCore {
     if (holder === undefined) return 'false';
     const state = this.membership.state(holder);
     return state === 'alive' ? 'true' : state === 'suspect' || state === 'unknown' ? 'unknown' : 'false';
+  }
+
+  /** What orders the registers of an alarm's reporters. */
+  #alarmTerm(location: Location): number {
+    switch (location.on) {
+      case 'holder':
+        return this.duties.term(location.duty);
+      case 'agent':
+        // The count of lives is the one number of this box that never falls, whatever was cleared in between.
+        return this.identity.bootCounter;
+      case 'every':
+        // Everybody is asked and none outranks another: it stands as long as one of them says so.
+        return 1;
+    }
   }
 
   #name(member: AgentIndex): string {

@@ -261,7 +261,8 @@ export function openSqliteStore(path: string): Store {
     },
     setAlarm(agent, _e, body, now) {
       const held = get<RegisterRow>('SELECT * FROM register WHERE alarm_id = ? AND reporter = ?', body.alarmId, agent);
-      if (held !== undefined && held.term > body.term) return;
+      // Terms order reporters among each other. What one reporter says comes in the order of its stream, so its last
+      // word is its register, even under a lower term: a box that lost its disk counts anew and must still be heard.
       const lastGood = body.state === 'bad' ? (held?.last_good ?? 'off') : body.state;
       run(
         `INSERT INTO register VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alarm_id, reporter) DO UPDATE SET

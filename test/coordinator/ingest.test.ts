@@ -274,12 +274,15 @@ test('ingest: agent recalls more than the store knows → the epoch rises once, 
   expect(store.epoch()).toBe(4);
 });
 
-test('ingest: alarm transitions → register of the reporter; an older term changes nothing', async () => {
+test('ingest: alarm transitions → one register per reporter, and its last word holds, under a lower term too', async () => {
   const stream = chain(S1);
+  await hear(stream.record(alarm({ term: 2, state: 'on' })), stream.record(alarm({ term: 2, state: 'bad' })));
+  const registers = () => store.alarm('bearing-wear.press-7')?.registers;
+  expect(registers()).toMatchObject([{ term: 2, state: 'bad', lastGood: 'on' }]);
+  // A box that lost its disk counts from the start again. Its stream says what is true now, and must not be ignored.
   await hear(
-    stream.record(alarm({ term: 2, state: 'on' })),
     stream.record(alarm({ term: 1, state: 'off' })),
-    stream.record(alarm({ term: 2, state: 'bad' })),
+    stream.record(alarm({ term: 1, state: 'on', occurrence: 'o2' })),
   );
-  expect(store.alarm('bearing-wear.press-7')?.registers).toMatchObject([{ term: 2, state: 'bad', lastGood: 'on' }]);
+  expect(registers()).toMatchObject([{ term: 1, state: 'on', lastGood: 'on', occurrence: 'o2' }]);
 });

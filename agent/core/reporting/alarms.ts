@@ -155,7 +155,8 @@ export class Alarms {
       if (here === state.here) continue;
       state.here = here;
       if (here) {
-        state.term = Math.max(this.#facts.term(state.spec.runsOn), state.term + 1);
+        const term = this.#facts.term(state.spec.runsOn);
+        state.term = state.spec.runsOn.on === 'holder' ? Math.max(term, state.term + 1) : term;
         state.said = undefined;
         state.orphanedAt = undefined;
         this.#judge(now, state, out);

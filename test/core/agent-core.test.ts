@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { bootId } from '../../agent/base/ids.ts';
+import { Random } from '../../agent/base/random.ts';
+import { instant, wallTime } from '../../agent/base/time.ts';
+import { loadSite } from '../../agent/config/site-file.ts';
+import { AgentCore, freshStart } from '../../agent/core/agent-core.ts';
+import type { Effect } from '../../agent/core/effect.ts';
+import type { Restored } from '../../agent/core/input.ts';
+import type { SitePlan } from '../../agent/core/site-plan.ts';
+
+const demo: SitePlan = (() => {
+  const loaded = loadSite(join(import.meta.dirname, '..', '..', 'simulations', 'demo', 'site.yaml'));
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  return loaded.value.plan;
+})();
+
+/** One life of the first agent, from its first step on. */
+function life(bootCounter: number, plan: SitePlan = demo, restored: Restored = freshStart) {
+  const boot = bootId(String(bootCounter).padStart(32, '0'));
+  const core = new AgentCore({ plan, identity: { self: 0, boot, bootCounter }, random: new Random(1), restored });
+  const effects = [...core.step(instant(1_000), { kind: 'started', wall: wallTime(1_700_000_000_000) })];
+  return { core, effects };
+}
+
+const alarmTerms = (effects: readonly Effect[]): readonly number[] =>
+  effects.flatMap((effect) =>
+    effect.kind === 'report' && effect.report.body.type === 'alarm' ? [effect.report.body.term] : [],
+  );
+
+test('alarm of the own box: each life speaks under a higher term, also when nothing was left standing', () => {
+  const [first] = demo.alarms;
+  if (first === undefined) throw new Error('the demo has no alarm');
+  const plan: SitePlan = { ...demo, alarms: [{ ...first, when: undefined, runsOn: { on: 'agent', agent: 0 } }] };
+  expect(alarmTerms(life(6, plan).effects)).toEqual([6]);
+  expect(alarmTerms(life(7, plan).effects)).toEqual([7]);
+});
+
+test('alarm that every box judges: after a restart with it standing, no box outranks another', () => {
+  const [first] = demo.alarms;
+  if (first === undefined) throw new Error('the demo has no alarm');
+  const plan: SitePlan = { ...demo, alarms: [{ ...first, when: undefined, runsOn: { on: 'every' } }] };
+  const stood = {
+    alarm: 0,
+    alarmId: first.alarmId,
+    occurrence: 'o1',
+    term: 1,
+    since: wallTime(5),
+    firstSampleAt: wallTime(4),
+  };
+  expect(alarmTerms(life(7, plan, { ...freshStart, alarms: [stood] }).effects)).toEqual([1]);
+});
