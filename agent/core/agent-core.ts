@@ -75,7 +75,7 @@ export class AgentCore {
       duties: plan.duties,
       options: plan.dutyOptions,
       self: identity.self,
-      bootCounter: identity.bootCounter,
+      bootCounter: () => this.membership.bootCounterOf(identity.self),
       agentIds: plan.agents.map((agent) => agent.id),
       random: random.fork('duties'),
       memberState: (member) => this.membership.state(member),
@@ -84,7 +84,6 @@ export class AgentCore {
     this.health = new Health({
       plan,
       self: identity.self,
-      bootCounter: identity.bootCounter,
       random: random.fork('health'),
       facts: {
         member: (member) => this.membership.state(member),
@@ -597,7 +596,7 @@ export class AgentCore {
       kind: 'publish',
       digest: {
         agent: this.identity.self,
-        bootCounter: this.identity.bootCounter,
+        bootCounter: this.membership.bootCounterOf(this.identity.self),
         sequence: this.#digestSequence,
         checks: health.checks,
         judges: health.judges,

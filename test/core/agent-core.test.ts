@@ -50,3 +50,21 @@ test('alarm that every box judges: after a restart with it standing, no box outr
   };
   expect(alarmTerms(life(7, plan, { ...freshStart, alarms: [stood] }).effects)).toEqual([1]);
 });
+
+test('peers remember a higher count of our lives (a lost disk) → digests and claims are told under a still higher one', () => {
+  const { core } = life(3);
+  core.step(instant(1_010), {
+    kind: 'message-received',
+    from: 1,
+    message: { kind: 'gossip', updates: [{ member: 0, state: 'alive', bootCounter: 9, incarnation: 2, origin: 1 }] },
+  });
+  const counters = { digest: new Set<number>(), claim: new Set<number>() };
+  for (let at = 1_020; at < 20_000; at += 10) {
+    for (const effect of core.step(instant(at), { kind: 'ticked', lateMs: 0 })) {
+      if (effect.kind === 'publish') counters.digest.add(effect.digest.bootCounter);
+      if (effect.kind === 'send' && effect.message.kind === 'claim') counters.claim.add(effect.message.bootCounter);
+    }
+  }
+  // Below what they remember, both would be taken for the past and ignored for as long as this life lasts.
+  expect(counters).toEqual({ digest: new Set([10]), claim: new Set([10]) });
+});

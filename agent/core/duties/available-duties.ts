@@ -23,7 +23,7 @@ import { type Candidate, type Ranked, rank, type Standing, staticOrder } from '.
 export class AvailableDuties {
   readonly #options: DutyOptions;
   readonly #self: AgentIndex;
-  readonly #bootCounter: number;
+  readonly #bootCounter: () => number;
   readonly #agentIds: readonly AgentId[];
   readonly #random: Random;
   readonly #memberState: (member: AgentIndex) => MemberStateWord;
@@ -50,7 +50,8 @@ export class AvailableDuties {
     duties: readonly DutySpec[];
     options: DutyOptions;
     self: AgentIndex;
-    bootCounter: number;
+    /** Membership's count of our lives: it may jump during one, when peers turn out to remember more of them. */
+    bootCounter: () => number;
     agentIds: readonly AgentId[];
     random: Random;
     memberState: (member: AgentIndex) => MemberStateWord;
@@ -139,7 +140,7 @@ export class AvailableDuties {
     // A later life returns to work that others carry by now; it asks for it back no sooner than others would give it.
     this.#nextMove = after(
       now,
-      this.#bootCounter > 1 ? this.#options.returnHoldMs : settleMs + this.#options.debounceMs,
+      this.#bootCounter() > 1 ? this.#options.returnHoldMs : settleMs + this.#options.debounceMs,
     );
     for (const hand of this.#hands) hand.unclaimedSince = now;
     this.#evaluateAll(now, out);
@@ -404,7 +405,7 @@ export class AvailableDuties {
       term: hand.term,
       heard: [...hand.claims].flatMap(([agent, claim]) => (claim.at + this.#freshFor(agent) > now ? [agent] : [])),
     }));
-    const message: DutyMessage = { kind: 'claim', bootCounter: this.#bootCounter, seq: this.#seq, duties };
+    const message: DutyMessage = { kind: 'claim', bootCounter: this.#bootCounter(), seq: this.#seq, duties };
     for (const to of this.#audience([...held, ...given])) out.push({ kind: 'send', to, message });
   }
 

@@ -47,7 +47,6 @@ export interface HealthFacts {
 export interface HealthOptions {
   readonly plan: HealthPlan;
   readonly self: AgentIndex;
-  readonly bootCounter: number;
   readonly random: Random;
   readonly facts: HealthFacts;
 }

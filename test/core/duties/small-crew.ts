@@ -52,7 +52,7 @@ export class SmallCrew {
           duties,
           options: { ...dutyDefaults, ...options },
           self,
-          bootCounter,
+          bootCounter: () => bootCounter,
           agentIds: names(size),
           random: new Random(1, `duties ${self}`),
           memberState: (member) => this.views[self]![member]!,

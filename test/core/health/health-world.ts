@@ -85,7 +85,6 @@ export class HealthWorld {
         ...plan,
       },
       self: 0,
-      bootCounter: 1,
       random: new Random(1),
       facts: {
         member: (agent) => this.members[agent] ?? 'unknown',
