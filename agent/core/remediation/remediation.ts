@@ -329,7 +329,7 @@ export class Remediation {
         watch.writing = undefined;
         watch.notBefore = again;
         watch.lookAt = again;
-        if (draft.kind === 'open' && draft.trigger !== 'condition') {
+        if (draft.kind === 'open' && (draft.trigger === 'order' || draft.trigger === 'schedule')) {
           this.#event(out, 'order-refused', watch.spec.id, 'error', 'it could not be written down; give it again', {});
         }
       }
@@ -793,6 +793,9 @@ export class Remediation {
     if (run.stop !== undefined || live.stopping) {
       return this.#done(now, run, live, 'refused', 'stopped before it was issued', out);
     }
+    if (!this.#facts.runsHere(spec.runsOn)) {
+      return this.#done(now, run, live, 'refused', 'it runs on another box now', out);
+    }
     if (step.action.kind === 'wait') {
       live.pending = { kind: 'pause', issue: intent.issue, until: after(now, step.action.ms) };
       return;
@@ -1204,10 +1207,16 @@ export class Remediation {
     for (const run of this.#runs.values()) {
       if (run.id === self || run.phase === 'ended') continue;
       if (this.#byId.get(run.workflowId)?.spec.thing !== spec.thing) continue;
-      const pending = this.#live.get(run.id)?.pending?.kind;
-      if (run.firstIntent !== undefined || run.phase !== 'steps' || pending !== undefined) return run;
+      if (run.firstIntent !== undefined || run.phase !== 'steps' || this.#isBeginning(run.id)) return run;
     }
     return undefined;
+  }
+
+  /** Past its guards and on the way to its first effect. The note of a denial on its way to the disk is no beginning. */
+  #isBeginning(id: RunId): boolean {
+    const pending = this.#live.get(id)?.pending;
+    if (pending?.kind === 'persist') return this.#writes.get(pending.token)?.then === 'issue';
+    return pending !== undefined;
   }
 
   #openOf(workflowId: string): RunState | undefined {

@@ -138,6 +138,29 @@ test('guards: flip between the intent and the effect → the effect is not issue
   expect(world.issues.map(({ try: n, issue }) => [n, issue])).toEqual([[0, 2]]);
 });
 
+test('guards: the duty moves away between the intent and the effect → nothing is issued here, the run is CANCELLED', () => {
+  const world = new RepairWorld(workflow({ runsOn: { on: 'holder', duty: 0 } }));
+  world.onDurable = () => {
+    if (world.journal.at(-1)?.kind === 'intent') world.here = false;
+    return false;
+  };
+  world.start();
+  world.runFor(10_000);
+  expect(world.issues).toEqual([]);
+  expect(world.kinds).toEqual(['open', 'intent', 'done refused', 'end CANCELLED']);
+});
+
+test('guards: three runs wait on one thing for a spent budget → one entry per change of reason, no chatter among them', () => {
+  const base = workflow({ budget: { count: 1, perMs: 86_400_000 }, guardWaitMs: 20_000, ifFailed: [] });
+  const named = (index: number) => workflow({ ...base, index, id: `press-7/w${index}` as typeof base.id });
+  const world = new RepairWorld(named(0), named(1), named(2), named(3));
+  world.onLanded = () => {};
+  world.start();
+  world.runFor(15_000);
+  expect(world.issues).toHaveLength(1);
+  expect(world.journal.filter((entry) => entry.kind === 'denied').length).toBeLessThanOrEqual(9);
+});
+
 test('steps: known failure → next try after the backoff, as often as declared, then FAILED', () => {
   const world = new RepairWorld(workflow({ steps: [step('fix', { retry: { times: 2, backoffMs: 1_000 } })] }));
   world.behave = () => ({ landsAfterMs: undefined, completesAfterMs: 10, outcome: 'failed' });
@@ -362,6 +385,21 @@ test('ladder: failed → next rung in the same write; it fails too → the alarm
   // Somebody mends it by hand: the alarm goes.
   world.mend();
   expect(world.said).toContainEqual({ kind: 'clear-alarm', alarm: 4 });
+});
+
+test('ladder: the disk refuses the next rung → nobody is asked to give an order that nobody gave; room again → it goes on', () => {
+  const first = workflow({ steps: [step('mild')], ifFailed: [{ kind: 'workflow', workflow: 1 }] });
+  const rung = workflow({ index: 1, id: 'press-7/reboot' as typeof first.id, when: undefined });
+  const world = new RepairWorld(first, rung);
+  world.start();
+  world.runFor(4_000);
+  world.diskFails = true;
+  world.runFor(4_000);
+  world.diskFails = false;
+  world.runFor(30_000);
+  expect(world.ends).toEqual(['FAILED', 'HEALED']);
+  const events = world.said.flatMap((output) => (output.kind === 'event' ? [output.body.name] : []));
+  expect(events).not.toContain('order-refused');
 });
 
 test('ladder: the rung heals → HEALED within the same incident', () => {
