@@ -27,6 +27,9 @@ import {
  *
  * A full disk: telemetry is refused at once, events and alarms get the reserve (a file laid down at the start, given
  * up when needed). What was refused is counted and said by a `loss` record as soon as the disk takes one.
+ *
+ * A disk that lets no file be opened: alarms and events are kept in memory and told for as long as this life lasts;
+ * whoever relies on durability (telemetry, tailed files) is refused.
  */
 export interface OutboxOptions {
   /** Folder of the data; the file is `outbox.db` in it. */
@@ -127,13 +130,19 @@ const LARGEST_BODY = MAX_RECORD_BYTES - 1_024;
 
 type Class = Report['class'] | 'gap';
 
-/** Opens or makes the outbox. A file that SQLite cannot read is set aside (`outbox.db.damaged-<n>`), never deleted. */
+/** What an outbox without a disk keeps at most. */
+const MEMORY_LIMITS = { eventBytes: 8 * 1024 * 1024, telemetryBytes: 0, ringBytes: 1024 * 1024, reserveBytes: 0 };
+
+/**
+ * Opens or makes the outbox. A file that SQLite cannot read is set aside (`outbox.db.damaged-<n>`), never deleted. Never
+ * throws for the disk's sake: without one it lives in memory, and says so in its first record.
+ */
 export function openOutbox(options: OutboxOptions): Outbox {
-  const limits = { ...OUTBOX_LIMITS, ...options.limits };
   const log = options.log ?? (() => {});
   const path = join(options.dir, 'outbox.db');
   const reservePath = join(options.dir, 'outbox.reserve');
-  const db = openDatabase(path, log);
+  const { db, lacking } = openDatabase(path, log);
+  const limits = { ...OUTBOX_LIMITS, ...options.limits, ...(lacking === undefined ? {} : MEMORY_LIMITS) };
   if (limits.maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${Math.trunc(limits.maxPages)}`);
   const nextId = monotonicFactory();
 
@@ -146,16 +155,15 @@ export function openOutbox(options: OutboxOptions): Outbox {
   const insert = prepare(
     'INSERT INTO record (seq, upto, class, id, type, boot, ts, u, data, prev, hash, bytes) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)',
   );
-  const bySeq = prepare('SELECT * FROM record WHERE seq = ?');
+  /** A gap also by a number in its middle: a store may have heard part of what was evicted since. */
+  const covering = prepare('SELECT * FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1');
   const hashOf = prepare('SELECT upto, hash FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1');
-  const shapeOf = prepare('SELECT upto, bytes FROM record WHERE seq = ?');
   const firstRow = prepare('SELECT seq, prev FROM record ORDER BY seq LIMIT 1');
   const lastRow = prepare('SELECT upto, hash FROM record ORDER BY seq DESC LIMIT 1');
   const sums = prepare('SELECT class, upto <= ? AS said, SUM(bytes) AS bytes FROM record GROUP BY class, said');
   const saidOldest = prepare('SELECT upto, bytes FROM record WHERE seq <= ? ORDER BY seq LIMIT ?');
   const passed = prepare('SELECT class, SUM(bytes) AS bytes FROM record WHERE seq > ? AND seq <= ? GROUP BY class');
   const victims = prepare('SELECT * FROM record WHERE class = ? AND seq > ? ORDER BY seq LIMIT ?');
-  const endingAt = prepare('SELECT * FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1');
   const drop = prepare('DELETE FROM record WHERE seq = ?');
   const dropUpTo = prepare('DELETE FROM record WHERE seq <= ?');
   const unsaid = prepare('SELECT * FROM record WHERE seq > ? ORDER BY seq LIMIT ?');
@@ -167,10 +175,6 @@ export function openOutbox(options: OutboxOptions): Outbox {
   const text = (key: string): string | undefined => (getMeta.get(key) as { value: string } | undefined)?.value;
 
   let stream = text('stream') ?? '';
-  if (stream === '') {
-    stream = randomBytes(16).toString('hex');
-    setMeta.run('stream', stream);
-  }
   let cursor = readCursor(text('cursor'));
   let head = (() => {
     const row = lastRow.get() as { upto: number; hash: string } | undefined;
@@ -259,7 +263,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
       const last = run[run.length - 1]!;
       const lost: Record<string, number> = { [cls]: run.length };
       let start: Row = first;
-      const before = first.seq - 1 > from ? (endingAt.get(first.seq - 1) as unknown as Row | undefined) : undefined;
+      const before = first.seq - 1 > from ? (covering.get(first.seq - 1) as unknown as Row | undefined) : undefined;
       if (before?.type === 'gap' && before.upto === first.seq - 1 && before.seq > from) {
         // Neighbouring gaps become one, or a month of evictions would be a month of tiny records.
         const body = JSON.parse(before.data) as GapBody;
@@ -358,6 +362,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
 
   const publishRaw = (cls: Class, type: string, data: string): boolean => {
     if (closed) return refuse(cls, 'closed');
+    if (lacking !== undefined && (cls === 'telemetry' || type === 'lines')) return refuse(cls, 'no disk');
     if (Buffer.byteLength(data) > LARGEST_BODY) return refuse(cls, 'too large');
     // The reserve was given up and could not be laid again: the disk is still full, so telemetry stays out.
     if (!reserve && cls === 'telemetry') {
@@ -388,6 +393,12 @@ export function openOutbox(options: OutboxOptions): Outbox {
     return refuse(cls, result === 'bound' ? 'bound reached' : `disk: ${result.message}`.slice(0, 200));
   };
 
+  if (lacking !== undefined) {
+    const text = `Reports cannot be kept on the disk (${lacking}); what is not told before the agent ends is lost.`;
+    const body = { name: 'outbox-not-durable', subject: 'outbox', severity: 'error', text, detail: {} };
+    publishRaw('event', 'event', JSON.stringify(body));
+  }
+
   return {
     publish(report: Report): boolean {
       const { body } = report;
@@ -412,8 +423,8 @@ export function openOutbox(options: OutboxOptions): Outbox {
     },
     entryAt(seq) {
       if (seq < tail.seq) return { to: tail.seq - 1, bytes: ROW_OVERHEAD };
-      const row = shapeOf.get(seq) as { upto: number; bytes: number } | undefined;
-      return row === undefined ? undefined : { to: row.upto, bytes: row.bytes };
+      const row = covering.get(seq) as unknown as Row | undefined;
+      return row === undefined || row.upto < seq ? undefined : { to: row.upto, bytes: row.bytes };
     },
     read(seq) {
       if (seq < tail.seq) {
@@ -439,8 +450,8 @@ export function openOutbox(options: OutboxOptions): Outbox {
           data: JSON.stringify(gap),
         });
       }
-      const row = bySeq.get(seq) as unknown as Row | undefined;
-      if (row === undefined) return undefined;
+      const row = covering.get(seq) as unknown as Row | undefined;
+      if (row === undefined || row.upto < seq) return undefined;
       return encodeRecord({ ...row, stream });
     },
     advance(next) {
@@ -567,9 +578,13 @@ const layReserve = (path: string, bytes: number): boolean => {
   }
 };
 
-const openDatabase = (path: string, log: (event: string, detail: Record<string, unknown>) => void): DatabaseSync => {
-  const open = (): DatabaseSync => {
-    const db = new DatabaseSync(path);
+/** `lacking`: why there is no file behind it; undefined when there is. */
+const openDatabase = (
+  path: string,
+  log: (event: string, detail: Record<string, unknown>) => void,
+): { readonly db: DatabaseSync; readonly lacking: string | undefined } => {
+  const open = (file: string): DatabaseSync => {
+    const db = new DatabaseSync(file);
     try {
       db.exec(
         'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = 0;',
@@ -577,22 +592,32 @@ const openDatabase = (path: string, log: (event: string, detail: Record<string, 
       const check = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
       if (check.quick_check !== 'ok') throw new Error(check.quick_check);
       db.exec(SCHEMA);
+      db.prepare("INSERT OR IGNORE INTO meta (key, value) VALUES ('stream', ?)").run(randomBytes(16).toString('hex'));
       return db;
     } catch (error) {
       db.close();
       throw error;
     }
   };
+  const inMemory = (error: unknown): { db: DatabaseSync; lacking: string } => {
+    const reason = error instanceof Error ? error.message : String(error);
+    log('outbox-not-opened', { reason });
+    return { db: open(':memory:'), lacking: reason };
+  };
   try {
-    return open();
+    return { db: open(path), lacking: undefined };
   } catch (error) {
     const code = ((error as { errcode?: number }).errcode ?? 11) & 0xff;
-    // SQLITE_CORRUPT 11, SQLITE_NOTADB 26: a lost file is a new stream, never an exit. All else is for people.
-    if (code !== 11 && code !== 26) throw error;
-    const aside = `${path}.damaged-${Date.now()}`;
-    renameSync(path, aside);
-    for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
-    log('outbox-damaged', { aside, reason: (error as Error).message });
-    return open();
+    // SQLITE_CORRUPT 11, SQLITE_NOTADB 26: a lost file is a new stream. A full disk and the like are for people to mend.
+    if (code !== 11 && code !== 26) return inMemory(error);
+    try {
+      const aside = `${path}.damaged-${Date.now()}`;
+      renameSync(path, aside);
+      for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
+      log('outbox-damaged', { aside, reason: (error as Error).message });
+      return { db: open(path), lacking: undefined };
+    } catch (again) {
+      return inMemory(again);
+    }
   }
 };

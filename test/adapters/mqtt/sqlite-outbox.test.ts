@@ -299,6 +299,42 @@ test('outbox: file that is no database → set aside, a new stream begins', () =
   expect(existsSync(join(dir, 'outbox.db'))).toBe(true);
 });
 
+test('outbox: no file can be opened → no exit: events are told from memory, nothing durable is promised', () => {
+  mkdirSync(join(dir, 'outbox.db'));
+  const told: string[] = [];
+  const outbox = openOutbox({
+    dir,
+    boot: 'b1',
+    clock: () => ({ wall: 1_700_000_000_000, uncertaintyMs: 0 }),
+    log: (event) => told.push(event),
+    limits: { reserveBytes: 0 },
+  });
+  opened.push(outbox);
+  expect(told).toEqual(['outbox-not-opened']);
+  expect(outbox.publish(report('event', 1))).toBe(true);
+  expect(outbox.publish(report('alarm', 2))).toBe(true);
+  expect(outbox.publish(report('telemetry', 3)), 'history in memory would be a lie').toBe(false);
+  const lines: Report = {
+    class: 'event',
+    body: { type: 'lines', duty: 'd', file: '/var/log/x', from: 0, to: 2, lines: ['x'] },
+  };
+  expect(outbox.publish(lines), 'its reader would move its checkpoint').toBe(false);
+  const bodies = readAll(outbox).map(({ body }) => (body.type === 'event' ? body.name : body.type));
+  expect(bodies.filter((name) => name !== 'loss')).toEqual(['outbox-not-durable', 'event', 'alarm']);
+});
+
+test('outbox: asked for a number in the middle of a gap → gives the gap, so that the stream goes on', () => {
+  const outbox = open({ telemetryBytes: 40_000, inFlight: 4 });
+  for (let n = 0; n < 3_000; n++) outbox.publish(report('telemetry', n));
+  const gap = readAll(outbox).find(({ body }) => body.type === 'gap');
+  if (gap?.body.type !== 'gap') throw new Error('no gap');
+  const middle = gap.envelope.seq + 5;
+  expect(outbox.entryAt(middle)).toMatchObject({ to: gap.body.to });
+  expect(JSON.parse(outbox.read(middle) ?? '{}')).toMatchObject({ type: 'gap', seq: gap.envelope.seq });
+  expect(outbox.entryAt(outbox.last() + 1)).toBeUndefined();
+  expect(outbox.read(outbox.last() + 1)).toBeUndefined();
+});
+
 test('outbox: process killed with SIGKILL while it publishes, again and again → whatever was accepted is there, once, in order', async () => {
   const rounds = Number(process.env['MILLWRIGHT_ROUNDS'] ?? 5);
   const publisher = new URL('./publisher.ts', import.meta.url).pathname;
