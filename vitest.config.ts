@@ -1,12 +1,28 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests that play the whole product: many processes each, so they come after the others. */
+const whole = ['test/simulations/demo/**/*.test.ts', 'test/integration/**/*.test.ts', 'test/browser/**/*.test.ts'];
+const common = {
+  pool: 'forks',
+  // Two cores: more workers make real-process tests starve each other.
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+} as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    pool: 'forks',
-    // Two cores: more workers make real-process tests starve each other.
-    maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'parts',
+          include: ['test/**/*.test.ts'],
+          exclude: whole,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { test: { ...common, name: 'whole', include: whole, sequence: { groupOrder: 1 } } },
+    ],
   },
 });
