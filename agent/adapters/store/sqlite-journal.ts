@@ -53,7 +53,7 @@ export interface StoreOptions {
    * another's work; those of duties that are gone stay, unread. Default: the index itself, for tests.
    */
   readonly duties?: readonly string[];
-  /** Ended runs that are kept, newest first; open ones are always kept. Their entries carry the brakes. */
+  /** Ended runs that are kept of each workflow, newest first; open ones are always kept. Their entries carry the brakes. */
   readonly keepRuns?: number;
   /** Wall clock, milliseconds since the Unix epoch. */
   readonly wall?: () => number;
@@ -136,7 +136,7 @@ class SqliteStore implements Store {
   constructor(db: DatabaseSync, misfortune: Misfortune | undefined, options: StoreOptions) {
     this.#db = db;
     this.#misfortune = misfortune;
-    this.#keepRuns = options.keepRuns ?? 500;
+    this.#keepRuns = options.keepRuns ?? 200;
     this.#duties = options.duties;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
     this.#wall = options.wall ?? (() => Date.now());
@@ -313,7 +313,8 @@ class SqliteStore implements Store {
   }
 
   /**
-   * Bounds the journal. Whole ended runs go, oldest first, never an open one; of the heartbeats only the first and the
+   * Bounds the journal. Whole ended runs go, the oldest of each workflow first, never an open one: they carry budgets,
+   * levels and what was handed to a person, which no busier workflow may push out. Of the heartbeats only the first and the
    * last entry of each life matter, since they are what proves its length.
    */
   #prune(): void {
@@ -321,7 +322,10 @@ class SqliteStore implements Store {
       const runs = this.#db
         .prepare(
           `DELETE FROM journal WHERE run IN (
-             SELECT run FROM journal WHERE kind = 'end' ORDER BY n DESC LIMIT -1 OFFSET ?
+             SELECT run FROM (
+               SELECT run, row_number() OVER (PARTITION BY substr(run, 1, instr(run, '#')) ORDER BY n DESC) AS age
+               FROM journal WHERE kind = 'end'
+             ) WHERE age > ?
            )`,
         )
         .run(this.#keepRuns);

@@ -181,6 +181,22 @@ test('retention: the oldest ended runs go whole, open ones and the proof of time
   ]);
 });
 
+test('retention: a job that runs every minute does not push out what holds another repair back', () => {
+  const store = open({ keepRuns: 5 });
+  store.append(1, [sampleEntry('press/fix#b1.1', 1), sampleEntry('press/fix#b1.1', 2, 'end')]);
+  for (let n = 1; n <= 300; n++) {
+    store.append(n + 1, [sampleEntry(`press/job#b1.${n}`, n), sampleEntry(`press/job#b1.${n}`, n, 'end')]);
+  }
+  const runs = new Set(
+    open({ keepRuns: 5 })
+      .restore()
+      .journal.map((entry) => entry.run),
+  );
+  // Its end may say ESCALATED: forgotten, the agent would act again on what it had handed to a person.
+  expect(runs).toContain('press/fix#b1.1');
+  expect(runs.size).toBe(6);
+});
+
 test('trouble without a completion (an alarm row on a full disk) → shown, told once, the alarm still stands', () => {
   open().close();
   const store = open({ maxPages: pagesOf(dir) });
