@@ -211,7 +211,9 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
       if (payload.length === 0) return;
       const seen = decodePresence(payload);
       if (!seen.ok) return count('bad-presence');
-      if (seen.value.state === 'online') run((now, out) => policy.coordinatorSeen(now, seen.value.boot, out));
+      const { state, boot: life } = seen.value;
+      if (state === 'online') run((now, out) => policy.coordinatorSeen(now, life, out));
+      else run((now, out) => policy.coordinatorLeft(now, life, out));
       return;
     }
     if (topic === coordinator.info) return;

@@ -90,6 +90,19 @@ export class OutboxPolicy {
     this.#sayHello(now, out);
   }
 
+  /**
+   * The coordinator's Will, passed on by a broker that outlives it: from now on nobody answers, so nothing is sent until
+   * somebody does. Only of the life that we know; an older one's goodbye may come late.
+   */
+  coordinatorLeft(_now: Instant, boot: string, out: OutboxAction[]): void {
+    if (!this.#linked) return;
+    const known = this.#coordinatorBoot;
+    if (known === undefined ? this.#answered : known !== boot) return;
+    this.#answered = false;
+    this.#forgetInFlight();
+    this.#turn('not-heard', out);
+  }
+
   /** A record was made durable. */
   appended(now: Instant, out: OutboxAction[]): void {
     this.#pump(now, out);
@@ -234,7 +247,7 @@ export class OutboxPolicy {
   }
 }
 
-/** `connected`: acknowledgements come. `lost`: no link to the broker. `not-heard`: a link, but no answer for 30 s. */
+/** `connected`: acknowledgements come. `lost`: no link to the broker. `not-heard`: a link, and a goodbye or no answer for 30 s. */
 export type CoordinatorState = 'connected' | 'lost' | 'not-heard';
 
 export type IgnoredWhy = 'other-stream' | 'old-epoch' | 'stale' | 'fork-too-soon';

@@ -139,6 +139,20 @@ test('outbox policy: another life of the coordinator → hello at once, and ever
   expect(go((out) => policy.ackReceived(at(5), ack(1), out))).toEqual(['send 2', 'send 3']);
 });
 
+test('outbox policy: the coordinator’s Will comes → not heard at once, nothing sent until its next life answers', () => {
+  const { log, policy, ack, go } = begin(1);
+  go((out) => policy.linkUp(at(0), out));
+  go((out) => policy.coordinatorSeen(at(0), 'life-2', out));
+  go((out) => policy.ackReceived(at(1), ack(0), out));
+  expect(policy.state).toBe('connected');
+  expect(go((out) => policy.coordinatorLeft(at(2), 'life-1', out))).toEqual([]);
+  expect(go((out) => policy.coordinatorLeft(at(3), 'life-2', out))).toEqual(['not-heard']);
+  log.add(1);
+  expect(go((out) => policy.appended(at(4), out))).toEqual([]);
+  expect(go((out) => policy.coordinatorSeen(at(5), 'life-3', out))).toEqual(['send-hello']);
+  expect(go((out) => policy.ackReceived(at(6), ack(0), out))).toEqual(['connected', 'send 1', 'send 2']);
+});
+
 const judged: readonly [name: string, change: Partial<ReceivedAck>, expected: string[], ignored?: string][] = [
   ['of an unknown stream → ignored', { stream: 's9', upTo: 3 }, [], 'other-stream'],
   ['of an older epoch → ignored', { epoch: 0, upTo: 3 }, [], 'old-epoch'],
