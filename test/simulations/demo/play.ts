@@ -62,7 +62,8 @@ export function startPlay(
   const [command, ...first] = options.command ?? [process.execPath, join(root, 'simulations', 'demo', 'main.ts')];
   const child = spawn(command, [...first, ...args], {
     cwd: root,
-    env: { ...process.env, TMPDIR: temporary, NODE_OPTIONS: '' },
+    // npm would put its own compile cache into the folder whose emptiness is judged.
+    env: { ...process.env, TMPDIR: temporary, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own: a signal to it is not one to the tests.
     detached: true,
