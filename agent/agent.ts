@@ -18,7 +18,7 @@ import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
 import { openOutbox } from './adapters/store/sqlite-outbox.ts';
-import { startStatusApi } from './api/status-api.ts';
+import { type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
 import { AgentCore } from './core/agent-core.ts';
@@ -261,8 +261,10 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       processOf: (duty) => processes.processOf(duty),
       now: () => clock.now(),
       link: () => link?.state(),
+      api: () => api,
     };
-    const api =
+    let api: StatusApi | undefined;
+    api =
       setup.api &&
       (await startStatusApi({
         ...setup.api,
@@ -290,7 +292,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
           metrics: () => metricsText(around),
         },
       }));
-    if (api !== undefined) stops.push(() => api.stop());
+    const door = api;
+    if (door !== undefined) stops.push(() => door.stop());
 
     if (setup.broker !== undefined) {
       link = startReportLink({

@@ -4,6 +4,7 @@ import type { ModelScorer } from './adapters/models/onnx-runner.ts';
 import type { ReportLinkState } from './adapters/mqtt/report-link.ts';
 import type { Store } from './adapters/store/sqlite-journal.ts';
 import type { Outbox } from './adapters/store/sqlite-outbox.ts';
+import type { StatusApi } from './api/status-api.ts';
 import type { DutyIndex } from './base/ids.ts';
 import type { Instant } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
@@ -26,6 +27,7 @@ export interface Surroundings {
   processOf(duty: DutyIndex): ProcessState | undefined;
   now(): Instant;
   link(): ReportLinkState | undefined;
+  api(): StatusApi | undefined;
 }
 
 /** `GET /v1/status`: names instead of indices, and why. */
@@ -36,6 +38,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
   const outbox = around.outbox.stats();
   const memory = process.memoryUsage();
   const cpu = process.cpuUsage();
+  const api = around.api();
   return {
     agent: around.name,
     site: plan.site,
@@ -117,6 +120,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
     coordinator: core.coordinator,
     outbox: { pending: outbox.pending, lastSeq: outbox.last, refused: outbox.refused },
     mesh: meshCounters(mesh),
+    api: api && { refused: { ...api.refused } },
     store: storeState(around.store.state()),
     memory: { rssBytes: memory.rss },
     cpuSeconds: (cpu.user + cpu.system) / 1e6,

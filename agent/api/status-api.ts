@@ -26,6 +26,8 @@ export interface StatusApiOptions {
 
 export interface StatusApi {
   readonly address: string;
+  /** What came to this door and was not let in, since the start. */
+  readonly refused: { readonly tokens: number; readonly malformed: number };
   stop(): Promise<void>;
 }
 
@@ -33,12 +35,18 @@ export interface StatusApi {
 export async function startStatusApi({ host, port, token, source }: StatusApiOptions): Promise<StatusApi> {
   const server: FastifyInstance = fastify({ logger: false, bodyLimit: 16_384, requestTimeout: 10_000 });
   const wanted = digest(token);
+  const refused = { tokens: 0, malformed: 0 };
+  // Fastify answers these with 400 itself; here they are only counted.
+  server.server.on('clientError', () => {
+    refused.malformed++;
+  });
 
   server.addHook('onRequest', async (request, reply) => {
     if (request.url === '/healthz') return;
     const header = request.headers.authorization ?? '';
     const given = header.startsWith('Bearer ') ? header.slice(7) : '';
     if (!timingSafeEqual(digest(given), wanted)) {
+      refused.tokens++;
       return reply.code(401).send({
         code: 'token-refused',
         message: 'This agent wants its token.',
@@ -79,7 +87,7 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));
 
   const address = await server.listen({ host, port });
-  return { address, stop: () => server.close() };
+  return { address, refused, stop: () => server.close() };
 }
 
 function missing(

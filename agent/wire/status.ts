@@ -70,6 +70,8 @@ export interface AgentStatus {
   readonly coordinator: 'connected' | 'lost' | 'not-heard';
   readonly outbox: { readonly pending: number; readonly lastSeq: number; readonly refused: number };
   readonly mesh: Readonly<Record<string, number>>;
+  /** Requests to this API that were not let in: without the token, or no HTTP at all. */
+  readonly api: { readonly refused: { readonly tokens: number; readonly malformed: number } } | undefined;
   readonly store: { readonly ok: boolean; readonly text: string };
   readonly memory: { readonly rssBytes: number };
   readonly cpuSeconds: number;
