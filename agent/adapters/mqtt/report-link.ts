@@ -265,6 +265,8 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
       reconnectPeriod: 0,
       queueQoSZero: false,
       resubscribe: false,
+      // Else mqtt-packet lays out a buffer for each of 65536 numbers: 7 MB, to save nothing at our few messages a second.
+      writeCache: false,
       // The Will is made anew for every connection: it carries this life and this moment.
       will: { topic: topics.presence, payload: Buffer.from(presence('offline')), qos: 1, retain: true },
     };
