@@ -9,6 +9,7 @@ import {
   hashBytes,
   MAX_WANT,
   type RecordBody,
+  WINDOW_BYTES,
   WINDOW_RECORDS,
 } from '../../agent/wire/report.ts';
 import { isTransient } from '../store/sqlite-store.ts';
@@ -51,7 +52,9 @@ export interface IngestCounts {
   readonly applied: number;
   /** Records heard again after they were applied. */
   readonly repeated: number;
+  /** Records that wait for one before them, and their bytes. */
   readonly buffered: number;
+  readonly bufferedBytes: number;
   /** Records that did not fit our chain. */
   readonly otherChain: number;
   readonly quarantined: number;
@@ -66,6 +69,9 @@ const QUEUE = 8_192;
 const QUEUE_BYTES = 32 * 1024 * 1024;
 const BATCH = 512;
 const STREAMS = 20_000;
+/** Records ahead of holes: of one stream (an agent counts its window before it is encoded), of all together. */
+const STREAM_AHEAD_BYTES = 2 * WINDOW_BYTES;
+const AHEAD_BYTES = 64 * 1024 * 1024;
 const ACK_EVERY_MS = 200;
 const ACK_PROGRESS = WINDOW_RECORDS / 4;
 const EPOCH_EVERY_MS = 10_000;
@@ -94,6 +100,7 @@ interface Stream {
   highWater: number;
   chain: string;
   ahead: Map<number, Held>;
+  aheadBytes: number;
   ackDue: boolean;
   ackAt: number;
   ackedTo: number;
@@ -107,6 +114,7 @@ export class Ingest {
   #ackTimer: NodeJS.Timeout | undefined;
   readonly #streams = new Map<string, Stream>();
   readonly #attempts = new Map<string, number>();
+  #aheadBytes = 0;
   #epochRaisedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   #trouble: string | undefined;
@@ -119,7 +127,13 @@ export class Ingest {
   counts(): IngestCounts {
     let buffered = 0;
     for (const s of this.#streams.values()) buffered += s.ahead.size;
-    return { ...this.#n, buffered, store: this.#trouble === undefined ? 'ok' : 'trouble', trouble: this.#trouble };
+    return {
+      ...this.#n,
+      buffered,
+      bufferedBytes: this.#aheadBytes,
+      store: this.#trouble === undefined ? 'ok' : 'trouble',
+      trouble: this.#trouble,
+    };
   }
 
   /** Bytes from `mw/1/<site>/<agent>/log`. Never throws; false when too much waits already. */
@@ -229,17 +243,40 @@ export class Ingest {
     const s = this.#stream(agent, streamId);
     s.ackDue = true;
     if (held.seq > s.highWater + 1) {
-      if (held.seq <= s.highWater + WINDOW_RECORDS && s.ahead.size < WINDOW_RECORDS) s.ahead.set(held.seq, held);
+      if (held.seq <= s.highWater + WINDOW_RECORDS) this.#hold(s, held);
       return;
     }
     let next: Held | undefined = held;
     while (next !== undefined) {
       if (!this.#apply(s, next, message.topic, changes)) break;
       touched.add(s);
-      next = s.ahead.get(s.highWater + 1);
-      if (next !== undefined) s.ahead.delete(next.seq);
+      next = this.#release(s, s.highWater + 1);
     }
-    if (s.ahead.size > 0) for (const seq of s.ahead.keys()) if (seq <= s.highWater) s.ahead.delete(seq);
+    if (s.ahead.size > 0) for (const seq of s.ahead.keys()) if (seq <= s.highWater) this.#release(s, seq);
+  }
+
+  /** Keeps a record until those before it come. What finds no room is said again: it stays among the wanted. */
+  #hold(s: Stream, held: Held): void {
+    const bytes = held.payload.length;
+    if (s.ahead.has(held.seq) || s.ahead.size >= WINDOW_RECORDS) return;
+    if (s.aheadBytes + bytes > STREAM_AHEAD_BYTES || this.#aheadBytes + bytes > AHEAD_BYTES) return;
+    s.ahead.set(held.seq, held);
+    s.aheadBytes += bytes;
+    this.#aheadBytes += bytes;
+  }
+
+  #release(s: Stream, seq: number): Held | undefined {
+    const held = s.ahead.get(seq);
+    if (held === undefined) return undefined;
+    s.ahead.delete(seq);
+    s.aheadBytes -= held.payload.length;
+    this.#aheadBytes -= held.payload.length;
+    return held;
+  }
+
+  #drop(key: string, s: Stream): void {
+    this.#aheadBytes -= s.aheadBytes;
+    this.#streams.delete(key);
   }
 
   /** True when the high-water moved. */
@@ -342,7 +379,7 @@ export class Ingest {
         changes.push({ kind: 'readings', tag: body.tag, added: store.addReadings(agent, body) });
         return;
       case 'lines':
-        store.addLines(agent, e, body);
+        store.addLines(agent, e, body, now);
         return;
       case 'gap':
       case 'loss': {
@@ -410,8 +447,8 @@ export class Ingest {
     let s = this.#streams.get(key);
     if (s !== undefined) return s;
     if (this.#streams.size >= STREAMS) {
-      const oldest = this.#streams.keys().next().value;
-      if (oldest !== undefined) this.#streams.delete(oldest);
+      const oldest = this.#streams.entries().next().value;
+      if (oldest !== undefined) this.#drop(...oldest);
     }
     const stored = this.#o.store.stream(agent, stream);
     const highWater = stored?.highWater ?? 0;
@@ -421,6 +458,7 @@ export class Ingest {
       highWater,
       chain: stored?.chain ?? genesis(stream),
       ahead: new Map(),
+      aheadBytes: 0,
       ackDue: false,
       ackAt: Number.NEGATIVE_INFINITY,
       ackedTo: highWater,
@@ -430,7 +468,7 @@ export class Ingest {
   }
 
   #forget(agent: string): void {
-    for (const [key, s] of this.#streams) if (s.agent === agent) this.#streams.delete(key);
+    for (const [key, s] of this.#streams) if (s.agent === agent) this.#drop(key, s);
   }
 
   #sendAcks(): void {

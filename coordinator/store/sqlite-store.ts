@@ -23,6 +23,8 @@ import type {
 const QUARANTINE_BYTES = 257 * 1024;
 const QUARANTINE_ROWS = 2_000;
 const QUARANTINE_TOTAL = 64 * 1024 * 1024;
+/** Rows of one table (of one tag, for readings) that one pruning looks at. */
+const PRUNE_ROWS = 5_000;
 const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -60,7 +62,7 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE TABLE line (
     duty TEXT NOT NULL, file TEXT NOT NULL, from_byte INTEGER NOT NULL, to_byte INTEGER NOT NULL, agent TEXT NOT NULL,
-    id TEXT NOT NULL, lines TEXT NOT NULL
+    id TEXT NOT NULL, lines TEXT NOT NULL, received_at REAL NOT NULL
   );
   CREATE INDEX line_duty ON line (duty, from_byte);
   CREATE TABLE gap (
@@ -311,9 +313,9 @@ export function openSqliteStore(path: string): Store {
       }
       return added;
     },
-    addLines(agent, e, body) {
+    addLines(agent, e, body, now) {
       run(
-        'INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
         body.duty,
         body.file,
         body.from,
@@ -321,6 +323,7 @@ export function openSqliteStore(path: string): Store {
         agent,
         e.id,
         JSON.stringify(body.lines),
+        now,
       );
     },
     addGap(agent, e, body, now) {
@@ -499,15 +502,32 @@ export function openSqliteStore(path: string): Store {
     prune(now) {
       const year = now - 366 * 86_400_000;
       const month = now - 31 * 86_400_000;
-      run('DELETE FROM applied WHERE id IN (SELECT id FROM applied WHERE at < ? LIMIT 5000)', year);
-      run(
-        'DELETE FROM event WHERE cursor IN (SELECT cursor FROM event WHERE received_at < ? ORDER BY cursor LIMIT 5000)',
-        year,
-      );
-      run('DELETE FROM run_entry WHERE n IN (SELECT n FROM run_entry WHERE ts < ? ORDER BY n LIMIT 5000)', year);
+      // Each looks at its oldest rows only, by a key that rises with time: reading whole tables once a minute would
+      // stop the coordinator for seconds when they have grown.
+      const oldest = (table: string, key: string, time: string) =>
+        run(
+          `DELETE FROM ${table} WHERE ${key} IN (
+             SELECT key FROM (SELECT ${key} AS key, ${time} AS at FROM ${table} ORDER BY ${key} LIMIT ${PRUNE_ROWS})
+              WHERE at < ?)`,
+          year,
+        );
+      oldest('applied', 'id', 'at');
+      oldest('event', 'cursor', 'received_at');
+      oldest('run_entry', 'n', 'ts');
+      oldest('line', 'rowid', 'received_at');
+      oldest('gap', 'rowid', 'received_at');
       run('DELETE FROM incident WHERE ts < ?', year);
-      run('DELETE FROM gap WHERE received_at < ?', year);
-      run('DELETE FROM reading WHERE (tag, at) IN (SELECT tag, at FROM reading WHERE at < ? LIMIT 5000)', month);
+      run('DELETE FROM stream WHERE heard_at < ?', year);
+      const nextTag = 'SELECT tag FROM reading WHERE tag > ? ORDER BY tag LIMIT 1';
+      for (let tag = get<{ tag: string }>(nextTag, '')?.tag; tag !== undefined; ) {
+        run(
+          `DELETE FROM reading WHERE tag = ?1 AND at IN (
+             SELECT at FROM reading WHERE tag = ?1 AND at < ?2 ORDER BY at LIMIT ${PRUNE_ROWS})`,
+          tag,
+          month,
+        );
+        tag = get<{ tag: string }>(nextTag, tag)?.tag;
+      }
     },
     close: () => db.close(),
   };

@@ -38,7 +38,7 @@ export interface Store {
   setIncident(agent: string, e: Envelope, body: IncidentReport, now: number): void;
   /** Returns how many of the rows were new. */
   addReadings(agent: string, body: ReadingsReport): number;
-  addLines(agent: string, e: Envelope, body: LogLinesReport): void;
+  addLines(agent: string, e: Envelope, body: LogLinesReport, now: number): void;
   addGap(agent: string, e: Envelope, body: GapBody | LossBody, now: number): void;
   quarantine(row: NewQuarantine): QuarantineRow;
   quarantined(agent: string): number;

@@ -137,6 +137,19 @@ test('ingest: record beyond the window of 256 → not buffered', async () => {
   expect(ingest.counts().buffered).toBe(1);
 });
 
+test('ingest: many large records ahead of holes → held within a bound, what finds no room is asked for again', async () => {
+  const large = event(1, 'x'.repeat(60_000));
+  for (let n = 0; n < 4; n++) {
+    const stream = chain(n.toString(16).padStart(32, 'a'));
+    const records = Array.from({ length: 250 }, () => stream.record(large));
+    for (let at = 1; at < 250; at += 50) await hear(...records.slice(at, at + 50));
+  }
+  expect(ingest.counts().buffered).toBeGreaterThan(0);
+  // One agent's window is 1 MiB; whatever it sends, it cannot fill the coordinator.
+  expect(ingest.counts().bufferedBytes).toBeLessThanOrEqual(4 * 2 * 1024 * 1024);
+  expect(acks.at(-1)?.want).toEqual([1]);
+});
+
 test('ingest: next number, but another past → not applied; the acknowledgement shows our chain', async () => {
   const ours = chain(S1);
   await hear(ours.record(event(1)));
