@@ -94,11 +94,12 @@ model
   .option('--columns <list>', 'columns to use, by comma')
   .option('--rows <n>', 'use the first n rows only', Number)
   .option('--window <n>', 'rows per window', Number)
+  .option('--every <ms>', 'milliseconds between rows; default: as the time stamps say', Number)
   .option('--rate <share>', 'wanted false-alarm rate per window, e.g. 0.001', Number)
   .option('--json', 'machine-readable')
-  .action(async (options) => {
+  .action(async ({ every, ...options }) => {
     const { trainCommand } = await import('./models/commands.ts');
-    process.exitCode = await trainCommand(options);
+    process.exitCode = await trainCommand({ ...options, everyMs: every });
   });
 model
   .command('score')
@@ -133,5 +134,12 @@ millwright
     const { simulateCommand } = await import('./simulations/run.ts');
     process.exitCode = await simulateCommand(options);
   });
+
+// `millwright … | head -1`: whoever reads has enough, which is no error of ours. What looks after machines goes on.
+const serves = ['agent', 'coordinator'].includes(process.argv[2] ?? '');
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  if (!serves) process.exit();
+});
 
 await millwright.parseAsync();

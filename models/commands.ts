@@ -205,7 +205,8 @@ export async function inspectCommand(
   for (const { name, min, median: middle, max, leftOut } of manifest.distribution) {
     const unit = manifest.inputs.find((input) => input.name === name)?.unit ?? '';
     voice.out(
-      `  input      ${name} ${min} … ${middle} … ${max} ${unit}${leftOut === undefined ? '' : ` (${leftOut})`}\n`,
+      `  input      ${name} ${short(min)} … ${short(middle)} … ${short(max)}${unit === '' ? '' : ` ${unit}`}` +
+        `${leftOut === undefined ? '' : ` (${leftOut})`}\n`,
     );
   }
   return 0;
@@ -213,6 +214,9 @@ export async function inspectCommand(
 
 /** The manifest without the numbers of the golden vectors. */
 const summary = ({ golden, ...rest }: Manifest) => ({ ok: true, ...rest, golden: { checked: golden.length } });
+
+/** Six digits, the trailing noise of binary fractions cut off. */
+const short = (value: number): string => String(Number(value.toPrecision(6)));
 
 const catalogOf = (model: string): Catalog => new Catalog(dirname(resolve(model)));
 

@@ -292,7 +292,7 @@ export function simulateCommand(options: SimulateOptions, edge: CommandEdge = pr
   }
   const scenario = options.scenario ?? 'crash';
   const agents = Number(options.agents ?? 50);
-  const seed = Number(options.seed ?? 1);
+  const seed = options.seed === '' ? Number.NaN : Number(options.seed ?? 1);
   const durationS = options.duration === undefined ? undefined : Number(options.duration);
   const mistakes = [
     scenarioNamed(scenario) ? '' : `--scenario ${scenario}: expected one of ${scenarios.map((s) => s.name).join(', ')}`,

@@ -123,6 +123,10 @@ export async function readRecording(path: string, options: ReadOptions = {}): Pr
 
 /** Positions of the wanted columns in the header. */
 function choose(header: readonly string[], wanted: readonly string[] | undefined): Result<number[], ModelProblem> {
+  // Without this the first row of a recording would silently become the names of its columns.
+  if (header.slice(1).some((name) => name !== '' && !Number.isNaN(Number(name)))) {
+    return err(problem('data-malformed', 'line 1: numbers where names should be; the first line is the header'));
+  }
   if (header.length < 2 || header.length > maxColumns) {
     return err(
       problem(

@@ -68,6 +68,7 @@ describe('recording', () => {
     ['a word for a time', 'time,A\nyesterday,2\n', /line 2: "yesterday" is no time stamp/],
     ['a row that is too short', 'time,A,B\n1,2\n', /Invalid Record Length.*line 2/],
     ['no rows', 'time,A\n', /no rows/],
+    ['no header', '2026-01-01T00:00:00Z,1.5,2\n2026-01-01T00:00:01Z,1.4,2\n', /line 1: numbers where names should be/],
     ['one column', 'time\n1\n', /line 1: 1 columns/],
     ['a column twice', 'time,A,A\n1,2,3\n', /"A" stands there twice/],
     ['only labels', 'time,anomaly\n1,0\n', /every column is a label/],
