@@ -4,7 +4,7 @@ import { type StreamName, streamSchemas } from '../../api/schemas.ts';
 import type { EventFilter } from './client.ts';
 import { CallError, client } from './client.ts';
 import { setServerTime } from './clock.ts';
-import { byBeginning, queries, queryClient, setAlarm } from './queries.ts';
+import { byBeginning, change, queries, queryClient, setAlarm } from './queries.ts';
 
 /**
  * The line to the coordinator. It resumes behind the last event that it saw, so nothing is missed over a short break;
@@ -131,10 +131,8 @@ const take = (name: StreamName, text: string): void => {
     case 'incident': {
       const incident = read('incident');
       if (incident === undefined) return;
-      queryClient.setQueryData(queries.incidents.queryKey, (old) =>
-        old === undefined
-          ? old
-          : [incident, ...old.filter((i) => i.incident !== incident.incident)].sort(byBeginning).slice(0, RECENT_KEPT),
+      change(queries.incidents.queryKey, (old) =>
+        [incident, ...old.filter((i) => i.incident !== incident.incident)].sort(byBeginning).slice(0, RECENT_KEPT),
       );
       void queryClient.invalidateQueries({ queryKey: ['incident', incident.incident] });
       return;
@@ -146,8 +144,8 @@ const take = (name: StreamName, text: string): void => {
         const filter = query.queryKey[1] as EventFilter;
         if (filter.agent !== '' && filter.agent !== event.agent) continue;
         if (filter.name !== '' && filter.name !== event.name) continue;
-        queryClient.setQueryData(queries.events(filter).queryKey, (old) =>
-          old === undefined || old.some((e) => e.cursor === event.cursor)
+        change(queries.events(filter).queryKey, (old) =>
+          old.some((e) => e.cursor === event.cursor)
             ? old
             : [event, ...old].slice(0, Math.min(filter.limit, EVENTS_KEPT)),
         );
@@ -162,24 +160,20 @@ const take = (name: StreamName, text: string): void => {
       if (known?.find((a) => a.agent === agent.agent)?.presence !== agent.presence) {
         void queryClient.invalidateQueries({ queryKey: queries.alarms.queryKey });
       }
-      queryClient.setQueryData(queries.agents.queryKey, (old) =>
-        old === undefined
-          ? old
-          : [...old.filter((a) => a.agent !== agent.agent), agent].sort((a, b) => (a.agent < b.agent ? -1 : 1)),
+      change(queries.agents.queryKey, (old) =>
+        [...old.filter((a) => a.agent !== agent.agent), agent].sort((a, b) => (a.agent < b.agent ? -1 : 1)),
       );
       return;
     }
     case 'duties': {
       const duties = read('duties');
-      if (duties !== undefined) queryClient.setQueryData(queries.duties.queryKey, duties.items);
+      if (duties !== undefined) change(queries.duties.queryKey, () => duties.items);
       return;
     }
     case 'quarantine': {
       const row = read('quarantine');
       if (row === undefined) return;
-      queryClient.setQueryData(queries.quarantine.queryKey, (old) =>
-        old === undefined ? old : [row, ...old.filter((q) => q.id !== row.id)].slice(0, RECENT_KEPT),
-      );
+      change(queries.quarantine.queryKey, (old) => [row, ...old.filter((q) => q.id !== row.id)].slice(0, RECENT_KEPT));
       return;
     }
     case 'status': {

@@ -1,5 +1,5 @@
 import { Button, PasswordInput } from '@mantine/core';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { CallError, client } from './client.ts';
 import { LanguageChoice } from './language-choice.tsx';
@@ -9,12 +9,15 @@ import { startLive } from './live.ts';
  * A link may carry the token behind `#token=`: a fragment never reaches any server or log. It is taken out of the
  * address before anything else happens, so that a shared link gives nothing away.
  */
-export const logInWithFragment = async (): Promise<void> => {
+export const logInWithFragment = async (): Promise<boolean> => {
   const token = new URLSearchParams(window.location.hash.slice(1)).get('token');
-  if (token === null) return;
+  if (token === null) return false;
   window.history.replaceState(null, '', window.location.pathname + window.location.search);
   // A wrong one shows the login page, as no token does.
-  await client.logIn(token).catch(() => {});
+  return client.logIn(token).then(
+    () => true,
+    () => false,
+  );
 };
 
 export function LoginPage() {
@@ -22,6 +25,12 @@ export function LoginPage() {
   const [token, setToken] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
+  // Such a link opened over this very page changes nothing but the fragment.
+  useEffect(() => {
+    const onHash = (): void => void logInWithFragment().then((done) => done && startLive());
+    window.addEventListener('hashchange', onHash);
+    return () => window.removeEventListener('hashchange', onHash);
+  }, []);
   const logIn = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
@@ -49,7 +58,7 @@ export function LoginPage() {
           error={error}
           autoComplete="current-password"
           maxLength={512}
-          visibilityToggleButtonProps={{ 'aria-label': t('token') }}
+          visibilityToggleButtonProps={{ 'aria-label': t('showToken') }}
           autoFocus
           required
         />

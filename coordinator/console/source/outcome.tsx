@@ -13,7 +13,7 @@ export function Outcome({ incident }: { readonly incident: IncidentView }) {
   return (
     <>
       <span className={well ? undefined : 'wrong'}>
-        {!well && <Sign kind={known === 'FAILED' ? 'F' : 'M'} label={word} />}
+        {!well && <Sign kind={known === 'FAILED' ? 'F' : 'M'} />}
         {word}
       </span>
       {incident.relapse && <span className="sub muted">{t('relapse')}</span>}

@@ -1,4 +1,4 @@
-import { QueryClient, queryOptions } from '@tanstack/react-query';
+import { type DataTag, hashKey, QueryClient, queryOptions } from '@tanstack/react-query';
 import type { AlarmView, IncidentView } from '../../api/schemas.ts';
 import { CallError, client, type EventFilter } from './client.ts';
 
@@ -21,20 +21,48 @@ export const byBeginning = (a: IncidentView, b: IncidentView): number => b.first
 
 const PERIOD_MS = 10_000;
 
+/**
+ * Changes that the stream told while a list was under way. An answer may be older than they are, so they are applied
+ * to it once more; each of them is an insertion or a replacement by identity, so twice is the same as once.
+ */
+const late = new Map<string, ((old: never) => unknown)[]>();
+
+const withLate =
+  <T>(key: readonly unknown[], load: () => Promise<T>): (() => Promise<T>) =>
+  async () => {
+    const hash = hashKey(key);
+    const changes: ((old: never) => unknown)[] = [];
+    late.set(hash, changes);
+    try {
+      const value = await load();
+      return changes.reduce<T>((old, change) => change(old as never) as T, value);
+    } finally {
+      if (late.get(hash) === changes) late.delete(hash);
+    }
+  };
+
+/** Applies a change to a list that is held, and to the answer that may be on its way. */
+export const change = <T>(key: DataTag<readonly unknown[], T, Error>, work: (old: T) => T): void => {
+  queryClient.setQueryData<T>(key as readonly unknown[], (old) => (old === undefined ? old : work(old)));
+  const waiting = late.get(hashKey(key as readonly unknown[]));
+  // Bounded: whoever misses more than this while one answer is under way has a slow line, and the next load mends it.
+  if (waiting !== undefined && waiting.length < 2_000) waiting.push(work as (old: never) => unknown);
+};
+
+const listQuery = <T, K extends readonly unknown[]>(queryKey: K, load: () => Promise<T>) =>
+  queryOptions({ queryKey, queryFn: withLate(queryKey, load) });
+
 export const queries = {
   // Counters change without an event of their own.
   status: queryOptions({ queryKey: ['status'], queryFn: client.status, refetchInterval: PERIOD_MS }),
-  alarms: queryOptions({ queryKey: ['alarms'], queryFn: client.alarms }),
-  agents: queryOptions({ queryKey: ['agents'], queryFn: client.agents }),
-  duties: queryOptions({ queryKey: ['duties'], queryFn: client.duties }),
+  alarms: listQuery(['alarms'], client.alarms),
+  agents: listQuery(['agents'], client.agents),
+  duties: listQuery(['duties'], client.duties),
   runs: queryOptions({ queryKey: ['runs'], queryFn: client.runs }),
-  incidents: queryOptions({
-    queryKey: ['incidents'],
-    queryFn: async () => (await client.incidents()).sort(byBeginning),
-  }),
-  quarantine: queryOptions({ queryKey: ['quarantine'], queryFn: client.quarantine }),
+  incidents: listQuery(['incidents'], async () => (await client.incidents()).sort(byBeginning)),
+  quarantine: listQuery(['quarantine'], client.quarantine),
   incident: (id: string) => queryOptions({ queryKey: ['incident', id], queryFn: () => client.incident(id) }),
-  events: (filter: EventFilter) => queryOptions({ queryKey: ['events', filter], queryFn: () => client.events(filter) }),
+  events: (filter: EventFilter) => listQuery(['events', filter], () => client.events(filter)),
 } as const;
 
 const STATE_ORDER = { UNACK: 0, RTNUN: 1, ACKED: 2, NORM: 3 } as const;
@@ -47,8 +75,5 @@ export const byNeed = (a: AlarmView, b: AlarmView): number =>
   b.since - a.since ||
   (a.alarmId < b.alarmId ? -1 : 1);
 
-export const setAlarm = (alarm: AlarmView): void => {
-  queryClient.setQueryData(queries.alarms.queryKey, (old) =>
-    old === undefined ? old : [...old.filter((a) => a.alarmId !== alarm.alarmId), alarm].sort(byNeed),
-  );
-};
+export const setAlarm = (alarm: AlarmView): void =>
+  change(queries.alarms.queryKey, (old) => [...old.filter((a) => a.alarmId !== alarm.alarmId), alarm].sort(byNeed));

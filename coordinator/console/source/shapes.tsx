@@ -38,15 +38,25 @@ const SIGNS = {
   M: { form: 'M2 2h16v16H2Z', y: 14.2 },
 } as const;
 
-export function Sign({ kind, label }: { readonly kind: keyof typeof SIGNS; readonly label: string }) {
+/** Without a label it stands beside words that say the same, and is for the eye only. */
+export function Sign({ kind, label }: { readonly kind: keyof typeof SIGNS; readonly label?: string }) {
   const { form, y } = SIGNS[kind];
-  return (
-    <svg className={`sign sign-${kind}`} viewBox="0 0 20 20" role="img" aria-label={label}>
-      <title>{label}</title>
+  const drawing = (
+    <>
       <path d={form} />
       <text x="10" y={y} textAnchor="middle">
         {kind}
       </text>
+    </>
+  );
+  return label === undefined ? (
+    <svg className={`sign sign-${kind}`} viewBox="0 0 20 20" aria-hidden="true">
+      {drawing}
+    </svg>
+  ) : (
+    <svg className={`sign sign-${kind}`} viewBox="0 0 20 20" role="img" aria-label={label}>
+      <title>{label}</title>
+      {drawing}
     </svg>
   );
 }

@@ -49,7 +49,7 @@ export function DutiesPage() {
                 <td data-label={t('holder')}>
                   {d.holders.length === 0 && (
                     <span className="wrong">
-                      <Sign kind="F" label={t('unheld')} />
+                      <Sign kind="F" />
                       {t('unheld')}
                     </span>
                   )}
@@ -58,7 +58,7 @@ export function DutiesPage() {
                   ))}
                   {d.holders.length > 1 && (
                     <span className="sub wrong">
-                      <Sign kind="S" label={t('heldTwice', { n: d.holders.length })} />
+                      <Sign kind="S" />
                       {t('heldTwice', { n: d.holders.length })}
                     </span>
                   )}

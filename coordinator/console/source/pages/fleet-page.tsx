@@ -67,7 +67,7 @@ function Agent({ agent }: { readonly agent: AgentView }) {
       </th>
       <td data-label={t('presence')}>
         <span className={offline ? 'wrong' : undefined}>
-          {offline && <Sign kind={agent.presence === 'offline' ? 'F' : 'C'} label={t(agent.presence)} />}
+          {offline && <Sign kind={agent.presence === 'offline' ? 'F' : 'C'} />}
           {t(agent.presence)}
         </span>
         {agent.presenceSince !== null && (
@@ -104,7 +104,7 @@ function Agent({ agent }: { readonly agent: AgentView }) {
             ))}
             {agent.anomalous.map((model) => (
               <li key={model} className="wrong">
-                <Sign kind="S" label={t('anomalous')} />
+                <Sign kind="S" />
                 {model}
                 <span className="sub muted">{t('anomalous')}</span>
               </li>
@@ -140,7 +140,7 @@ function SeenBy({ agent }: { readonly agent: AgentView }) {
     <ul className="words figures">
       {said.map(([state, word, sign]) => (
         <li key={state} className={sign === undefined ? undefined : 'wrong'}>
-          {sign !== undefined && <Sign kind={sign} label={state} />}
+          {sign !== undefined && <Sign kind={sign} />}
           {t(word, { n: seenBy[state] })}
         </li>
       ))}

@@ -19,8 +19,8 @@ export function Strip() {
   const incidents = useQuery(queries.incidents).data;
   const status = useQuery(queries.status).data;
 
-  const alive = agents?.filter((a) => a.presence === 'online').length ?? 0;
-  const held = duties?.filter((d) => d.holders.length > 0).length ?? 0;
+  const away = agents?.filter((a) => a.presence !== 'online').map((a) => a.agent) ?? [];
+  const unheld = duties?.filter((d) => d.holders.length === 0).map((d) => d.duty) ?? [];
   const midnight = startOfDay(now);
   const heals = incidents?.filter((i) => i.outcome === 'HEALED' && (i.healedAt ?? 0) >= midnight) ?? [];
   const oldest = agents?.reduce<number | undefined>((least, { outbox }) => {
@@ -36,14 +36,14 @@ export function Strip() {
         <Figure
           label={t('agentsAlive')}
           href="/fleet"
-          value={agents === undefined ? undefined : `${alive} / ${agents.length}`}
-          wrong={agents !== undefined && alive < agents.length ? t('offline') : undefined}
+          value={agents === undefined ? undefined : `${agents.length - away.length} / ${agents.length}`}
+          wrong={away.length > 0 ? `${t('offline')}: ${few(away)}` : undefined}
         />
         <Figure
           label={t('dutiesHeld')}
           href="/duties"
-          value={duties === undefined ? undefined : `${held} / ${duties.length}`}
-          wrong={duties !== undefined && held < duties.length ? t('unheld') : undefined}
+          value={duties === undefined ? undefined : `${duties.length - unheld.length} / ${duties.length}`}
+          wrong={unheld.length > 0 ? `${t('unheld')}: ${few(unheld)}` : undefined}
         />
         <Figure label={t('healsToday')} href="/incidents" value={incidents && String(heals.length)} />
         <Figure
@@ -94,6 +94,9 @@ export function Strip() {
   );
 }
 
+/** The first names of many. */
+const few = (names: readonly string[]): string => names.slice(0, 3).join(', ') + (names.length > 3 ? ' …' : '');
+
 function Figure({
   label,
   value,
@@ -109,7 +112,7 @@ function Figure({
     <div>
       <dt>{href === undefined ? label : <Link href={href}>{label}</Link>}</dt>
       <dd className={`figures num ${wrong === undefined ? '' : 'wrong'}`}>
-        {wrong !== undefined && <Sign kind="S" label={wrong} />}
+        {wrong !== undefined && <Sign kind="S" />}
         {value ?? '–'}
       </dd>
       {wrong !== undefined && <dd className="why">{wrong}</dd>}

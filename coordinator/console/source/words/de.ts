@@ -48,6 +48,7 @@ export const de: Words = {
   loginTitle: 'Wer kümmert sich um diesen Standort?',
   loginText: 'Das Token steht in der Datei, die coordinator.yaml unter api.token nennt.',
   token: 'Token',
+  showToken: 'Eingabe zeigen',
   logIn: 'Anmelden',
   wrongToken: 'Das ist nicht das Token. Bitte aus der Token-Datei kopieren.',
   tooManyLogins: 'Zu viele Versuche. Bitte zehn Sekunden warten.',

@@ -47,6 +47,7 @@ export const en = {
   loginTitle: 'Who looks after this site?',
   loginText: 'The token stands in the file that coordinator.yaml names under api.token.',
   token: 'Token',
+  showToken: 'Show what is typed',
   logIn: 'Log in',
   wrongToken: 'That is not the token. Copy it from the token file.',
   tooManyLogins: 'Too many tries. Wait ten seconds.',

@@ -48,6 +48,7 @@ export const zh: Words = {
   loginTitle: '谁在照看这个现场？',
   loginText: '令牌在 coordinator.yaml 的 api.token 所指的文件里。',
   token: '令牌',
+  showToken: '显示输入内容',
   logIn: '登录',
   wrongToken: '令牌不正确，请从令牌文件中复制。',
   tooManyLogins: '尝试次数过多，请等待十秒。',

@@ -1,0 +1,536 @@
+import { AxeBuilder } from '@axe-core/playwright';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ReportBody } from '../../agent/wire/report.ts';
+import { alarmViewSchema } from '../../coordinator/api/schemas.ts';
+import type { Coordinator } from '../../coordinator/coordinator.ts';
+import { alarm, Bench, event, get, passwordOf, portOf, type TestAgent, TOKEN } from '../coordinator/bench.ts';
+import { eventually } from '../support/eventually.ts';
+import { needs } from '../support/needs.ts';
+import { buildConsole } from './console-build.ts';
+import { startRelay } from './relay.ts';
+
+/**
+ * The console in a real browser, before a real coordinator in a process of its own, fed by an agent's own outbox and
+ * report link over MQTT. Every test also proves that the page complained of nothing and asked no other host.
+ */
+const WAIT_MS = 20_000;
+
+describe('console', { ...needs('chromium'), timeout: 90_000 }, () => {
+  let browser: Browser;
+  let bench: Bench;
+  let coordinator: Pick<Coordinator, 'api' | 'broker'>;
+  let agent: TestAgent;
+  let context: BrowserContext;
+  let page: Page;
+  /** Where the page comes from. */
+  let home: string;
+  /** What the browser reported; each test says which of it must come. */
+  let complaints: string[];
+  let foreign: string[];
+
+  beforeAll(async () => {
+    buildConsole();
+    browser = await chromium.launch({
+      executablePath: '/usr/bin/chromium',
+      args: [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    });
+  }, 120_000);
+  afterAll(() => browser?.close());
+
+  beforeEach(async () => {
+    complaints = [];
+    foreign = [];
+    bench = new Bench();
+    await serve(await bench.coordinator());
+    context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' });
+    context.setDefaultTimeout(WAIT_MS);
+    page = await context.newPage();
+    watch(page);
+  });
+
+  afterEach(async () => {
+    await context?.close();
+    await bench.end();
+    expect(foreign).toEqual([]);
+    expect(complaints).toEqual([]);
+  });
+
+  const serve = async (by: Pick<Coordinator, 'api' | 'broker'>): Promise<void> => {
+    coordinator = by;
+    home = by.api;
+    agent = bench.agent('edge-1', by.broker);
+    await eventually(() => agent.link.state().coordinator === 'connected', { deadlineMs: WAIT_MS });
+  };
+
+  const watch = (watched: Page): void => {
+    watched.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+    });
+    watched.on('pageerror', (error) => complaints.push(error.message));
+    watched.on('request', (request) => {
+      if (new URL(request.url()).host !== new URL(home).host) foreign.push(request.url());
+    });
+  };
+
+  /** Takes the expected complaints out; there must be at least one. */
+  const expectComplaint = (pattern: RegExp): void => {
+    expect(complaints.some((text) => pattern.test(text))).toBe(true);
+    complaints = complaints.filter((text) => !pattern.test(text));
+  };
+
+  const open = async (path = '/', on = page): Promise<void> => {
+    await on.goto(`${home}${path}#token=${TOKEN}`);
+    await on.locator('header nav').waitFor();
+  };
+
+  const say = (...bodies: readonly ReportBody[]): void => {
+    for (const body of bodies) {
+      expect(agent.outbox.publish({ class: body.type === 'alarm' ? 'alarm' : 'event', body })).toBe(true);
+    }
+  };
+
+  const conveyor = (change: Parameters<typeof alarm>[0] = {}) =>
+    alarm({
+      alarmId: 'belt-drags.conveyor',
+      thing: 'conveyor',
+      name: 'belt-drags',
+      priority: 'low',
+      occurrence: 'c1',
+      cause: 'The belt drags.',
+      ...change,
+    });
+
+  const alarmNow = async (alarmId: string) =>
+    ((await (await get(coordinator.api, '/api/v1/alarms')).json()) as { items: unknown[] }).items
+      .map((item) => alarmViewSchema.parse(item))
+      .find((item) => item.alarmId === alarmId);
+
+  const row = (alarmId: string, on = page) => on.locator(`[data-alarm="${alarmId}"]`);
+  const PRESS = 'bearing-wear.press-7';
+
+  test('login: wrong token → refused in words; the right one → the page that was asked for', async () => {
+    await page.goto(`${coordinator.api}/fleet?q=edge`);
+    await page.locator('input[type=password]').fill('not-the-token');
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.getByText('That is not the token.').waitFor();
+    expect(await page.locator('header nav').count()).toBe(0);
+    await page.locator('input[type=password]').fill(TOKEN);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.locator('[data-agent="edge-1"]').waitFor();
+    expect(new URL(page.url()).pathname + new URL(page.url()).search).toBe('/fleet?q=edge');
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
+    expect((await context.request.get(`${coordinator.api}/api/v1/alarms`)).status()).toBe(401);
+    expectComplaint(/401/);
+  });
+
+  test('link with the token behind # → logged in, and the address gives nothing away', async () => {
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await open('/duties');
+    await page.locator('[data-duty="press/poll"]').waitFor();
+    expect(page.url()).toBe(`${coordinator.api}/duties`);
+    expect(asked.filter((url) => url.includes(TOKEN))).toEqual([]);
+    const [cookie] = await context.cookies();
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
+  });
+
+  test('alarm → appears without a reload, is announced, and stands in the order of need', async () => {
+    await open();
+    await page.getByText('Nothing needs you.').waitFor();
+    await page.evaluate(() => Object.assign(globalThis, { sameDocument: true }));
+    say(conveyor());
+    await row('belt-drags.conveyor').waitFor();
+    say(alarm());
+    await row(PRESS).waitFor();
+    expect(await page.evaluate(() => 'sameDocument' in globalThis)).toBe(true);
+    expect(
+      await page.locator('[data-alarm]').evaluateAll((rows) => rows.map((r) => r.getAttribute('data-alarm'))),
+    ).toEqual([PRESS, 'belt-drags.conveyor']);
+    expect(await page.locator('[data-announcer]').textContent()).toContain('press-7, The bearing wears.');
+    const text = await row(PRESS).innerText();
+    expect(text).toContain('bearing-rms 7.9 mm/s above 7.1 mm/s');
+    expect(text).toContain('Change the bearing.');
+    expect(text).toMatch(/response overdue by \d+ d/);
+    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('2 alarms need you');
+    // The condition goes before anybody looked: it still asks for a person, and says so.
+    say(conveyor({ state: 'off' }));
+    await row('belt-drags.conveyor').getByText('gone, not acknowledged', { exact: true }).waitFor();
+  });
+
+  test('acknowledge → asks who once, names the occurrence on the screen, and every page sees it', async () => {
+    say(alarm(), conveyor());
+    await open();
+    const other = await context.newPage();
+    watch(other);
+    await open('/', other);
+    await row(PRESS, other).waitFor();
+
+    const button = row(PRESS).getByRole('button', { name: /Acknowledge press-7, bearing-wear, occurrence o1/ });
+    await button.click();
+    const asked = page.waitForRequest('**/acknowledge');
+    await page.getByPlaceholder('Your name').fill('anna');
+    await page.keyboard.press('Enter');
+    expect((await asked).postDataJSON()).toEqual({ occurrence: 'o1', by: 'anna' });
+    await row(PRESS).getByText('by anna').waitFor();
+    await row(PRESS, other).getByText('by anna').waitFor();
+    expect(await alarmNow(PRESS)).toMatchObject({ state: 'ACKED', acknowledgedBy: 'anna', occurrence: 'o1' });
+    // Acknowledged goes below what still waits, whatever its priority.
+    expect(await page.locator('[data-alarm]').first().getAttribute('data-alarm')).toBe('belt-drags.conveyor');
+
+    // The mark stayed with the alarm that was touched, wherever it went.
+    await page.keyboard.press('k');
+    await page.keyboard.press('a');
+    await row('belt-drags.conveyor').getByText('by anna').waitFor();
+    expect(await page.getByPlaceholder('Your name').count()).toBe(0);
+    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('2 acknowledged alarms stand');
+  });
+
+  test('page that missed a new occurrence → cannot acknowledge it, and shows it instead', async () => {
+    say(alarm());
+    await eventually(async () => (await alarmNow(PRESS))?.occurrence === 'o1', { deadlineMs: WAIT_MS });
+    await page.addInitScript(() => localStorage.setItem('millwright-name', 'anna'));
+    await page.route('**/api/v1/stream*', (route) => route.abort());
+    await open();
+    await row(PRESS).waitFor();
+    say(alarm({ state: 'off' }), alarm({ occurrence: 'o2' }));
+    await eventually(async () => (await alarmNow(PRESS))?.occurrence === 'o2', { deadlineMs: WAIT_MS });
+    expect(await row(PRESS).getAttribute('data-occurrence')).toBe('o1');
+    await row(PRESS).getByRole('button').click();
+    await page.getByRole('alert').getByText('has been raised anew').waitFor();
+    await page.locator(`[data-alarm="${PRESS}"][data-occurrence="o2"]`).waitFor();
+    expect(await alarmNow(PRESS)).toMatchObject({ state: 'UNACK', acknowledgedBy: null });
+    expectComplaint(/409|ERR_FAILED/);
+  });
+
+  const runOf = (
+    n: number,
+    entries: readonly [entry: string, detail: Record<string, string | number>][],
+  ): ReportBody[] =>
+    entries.map(([entry, detail]) => ({
+      type: 'run',
+      run: `label-service/restart#${n}`,
+      workflow: 'label-service/restart',
+      thing: 'label-service',
+      entry,
+      detail,
+    }));
+  const incidentOf = (n: number, change: Partial<Extract<ReportBody, { type: 'incident' }>> = {}): ReportBody => {
+    const from = Date.now() - 4_000;
+    type Wall = Extract<ReportBody, { type: 'incident' }>['firstBadAt'];
+    return {
+      type: 'incident',
+      incident: `label-service/restart-${n}`,
+      run: `label-service/restart#${n}`,
+      workflow: 'label-service/restart',
+      thing: 'label-service',
+      symptom: 'crit("up")',
+      outcome: 'HEALED',
+      reason: 'stayed well for 2 s',
+      firstBadAt: from as Wall,
+      conditionAt: (from + 412) as Wall,
+      healedAt: (from + 1_934) as Wall,
+      mttdMs: 412,
+      mttaMs: 31,
+      mttrMs: 1_934,
+      relapse: false,
+      steps: [],
+      ...change,
+    };
+  };
+  const healed = (n: number): ReportBody[] => [
+    ...runOf(n, [
+      ['open', { trigger: 'condition', evidence: 'the process is gone' }],
+      ['intent', { step: 0, try: 0, name: 'process.restart' }],
+      ['done', { step: 0, name: 'process.restart', outcome: 'ok', detail: 'pid 7 → 8' }],
+      ['verify', {}],
+      ['soak', {}],
+      ['end', { outcome: 'HEALED', reason: 'stayed well for 2 s' }],
+    ]),
+    incidentOf(n),
+  ];
+
+  test('incident by its address → one line from the first symptom to the verified heal, with its figures', async () => {
+    say(...healed(4));
+    const api = '/api/v1/incidents/label-service%2Frestart-4';
+    await eventually(async () => (await get(coordinator.api, api)).status === 200, { deadlineMs: WAIT_MS });
+    await open('/incidents/label-service%2Frestart-4');
+    const line = page.locator('.causal');
+    await line.waitFor();
+    expect(await line.locator('strong').allInnerTexts()).toEqual(
+      // The agent's own times put the symptom and the condition first; the rest follows as the journal has it.
+      [
+        'First symptom',
+        'Condition stands',
+        'Run opened',
+        'About to: process.restart',
+        'Done: process.restart',
+        'Verifying the symptom',
+        'Well again; watching whether it stays',
+        'Healed, verified',
+      ],
+    );
+    expect(await line.innerText()).toContain('the process is gone');
+    expect(await line.innerText()).toContain('pid 7 → 8');
+    const axis = page.getByRole('img', { name: /Time from the first symptom/ });
+    expect(await axis.getAttribute('aria-label')).toBe(
+      'Time from the first symptom: to notice (MTTD) 412 ms, to act (MTTA) 31 ms, to heal (MTTR) 1.93 s',
+    );
+    await page.goto(`${coordinator.api}/`);
+    await page.getByText('1 heal since midnight.').or(page.getByText('Nothing had to be healed')).waitFor();
+    await page.getByRole('link', { name: 'label-service' }).click();
+    await line.waitFor();
+    expect(new URL(page.url()).pathname).toBe('/incidents/label-service%2Frestart-4');
+  });
+
+  test('incident that no guard allowed → says which and why; an unknown one says so too', async () => {
+    say(
+      ...runOf(5, [
+        ['open', { trigger: 'condition' }],
+        ['denied', { guard: 'budget', reason: '5 per 1 h are used up' }],
+        ['end', { outcome: 'DENIED', reason: 'budget' }],
+      ]),
+      incidentOf(5, { outcome: 'DENIED', healedAt: undefined, mttaMs: undefined, mttrMs: undefined }),
+    );
+    await open('/incidents');
+    await page.locator('[data-incident="label-service/restart-5"]').getByText('not allowed').waitFor();
+    await page.getByRole('link', { name: 'label-service' }).click();
+    await page.getByText('guard budget · 5 per 1 h are used up').waitFor();
+    await page.goto(`${coordinator.api}/incidents/none-1`);
+    await page.getByText('There is no such incident.').waitFor();
+    expectComplaint(/404/);
+  });
+
+  test('run under way → the alarm says what Millwright is doing about it, step by step', async () => {
+    say(alarm({ alarmId: 'down.label-service', thing: 'label-service', name: 'down' }));
+    await open();
+    const doing = row('down.label-service').locator('.doing');
+    await doing.getByText('Watches. No repair is set up for this.').waitFor();
+    say(
+      ...runOf(6, [
+        ['open', {}],
+        ['intent', { step: 0, name: 'process.restart' }],
+      ]),
+    );
+    await doing.getByText('Repairs: process.restart').waitFor();
+    say(...runOf(6, [['denied', { guard: 'lockout', reason: 'somebody works on it' }]]));
+    await doing.getByText('May not repair: somebody works on it').waitFor();
+  });
+
+  test('coordinator killed → a bar says since when; back again → it goes, what was said meanwhile is there, still logged in', async () => {
+    // A process of its own, since it shall die without a word.
+    await agent.end();
+    const first = await bench.coordinatorProcess({ api: 0, broker: 0 });
+    const ports = { api: portOf(first.api), broker: portOf(first.broker) };
+    await serve(first);
+    await open();
+    await page.getByText('Nothing needs you.').waitFor();
+    await page.evaluate(() => Object.assign(globalThis, { sameDocument: true }));
+    await first.kill();
+    const bar = page.locator('.stale-bar');
+    await bar.waitFor();
+    expect(await bar.innerText()).toMatch(/Not heard from the coordinator since \d\d:\d\d:\d\d \(\d+ s\)/);
+    expect(await page.locator('.shell').getAttribute('data-stale')).toBe('true');
+    say(alarm());
+    await bench.coordinatorProcess(ports);
+    await bar.waitFor({ state: 'detached' });
+    await row(PRESS).waitFor();
+    expect(await page.evaluate(() => 'sameDocument' in globalThis)).toBe(true);
+    expectComplaint(/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET/);
+  });
+
+  test('stream broken for a moment → resumes behind the last event, and nothing in between is missed', async () => {
+    const resumed: string[] = [];
+    page.on('request', (request) => {
+      if (request.url().includes('/stream?')) resumed.push(request.url());
+    });
+    const relay = await startRelay(portOf(coordinator.api));
+    bench.onEnd(relay.stop);
+    home = relay.url;
+    await open('/events');
+    say(event(1));
+    await page.locator('[data-event="counted"]').waitFor();
+    relay.cut();
+    await page.locator('.line-broken').waitFor();
+    say(event(2), event(3));
+    await eventually(() => agent.outbox.stats().pending === 0, { deadlineMs: WAIT_MS });
+    relay.mend();
+    await page.getByText('event 3').waitFor();
+    expect(await page.locator('[data-event="counted"] .event-text').allInnerTexts()).toEqual([
+      'event 3',
+      'event 2',
+      'event 1',
+    ]);
+    expect(resumed.at(-1)).toMatch(/lastEventId=[0-9a-f]+-\d+/);
+    expectComplaint(/ERR_/);
+  });
+
+  test('keys: j k mark, / searches, ? helps, Escape leaves; the address holds it all', async () => {
+    say(
+      alarm(),
+      conveyor(),
+      alarm({ alarmId: 'a.x', thing: 'x', priority: 'urgent' }),
+      alarm({ alarmId: 'b.y', thing: 'y' }),
+    );
+    await open();
+    await row('b.y').waitFor();
+    const marked = () => page.locator('[data-alarm][aria-current]').getAttribute('data-alarm');
+    await page.keyboard.press('j');
+    expect(await marked()).toBe('a.x');
+    await page.keyboard.press('j');
+    const second = await marked();
+    expect(second).not.toBe('a.x');
+    await page.keyboard.press('k');
+    await page.keyboard.press('k');
+    expect(await marked()).toBe('a.x');
+    expect(new URL(page.url()).searchParams.get('at')).toBe('a.x');
+    expect(await page.locator(':focus').getAttribute('data-alarm')).toBe('a.x');
+
+    await page.keyboard.press('?');
+    await page.getByRole('complementary', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Escape');
+    expect(await page.getByRole('complementary', { name: 'Keys' }).count()).toBe(0);
+
+    await page.keyboard.press('/');
+    await page.keyboard.type('conveyor');
+    await eventually(async () => (await page.locator('[data-alarm]').count()) === 1);
+    expect(new URL(page.url()).searchParams.get('q')).toBe('conveyor');
+    // Letters in a field are letters.
+    await page.keyboard.type('ja');
+    expect(await page.getByRole('searchbox').inputValue()).toBe('conveyorja');
+    await page.getByText('Nothing matches “conveyorja”.').waitFor();
+    await page.goto(`${coordinator.api}/?q=conveyor&at=belt-drags.conveyor`);
+    await row('belt-drags.conveyor').waitFor();
+    expect(await page.locator('[data-alarm]').count()).toBe(1);
+    expect(await marked()).toBe('belt-drags.conveyor');
+  });
+
+  test('language → everything in it at once, the document says so, and it is kept', async () => {
+    await open();
+    await page.getByText('Nothing needs you.').waitFor();
+    await page.getByLabel('Language').selectOption('de');
+    await page.getByText('Nichts braucht Sie.').waitFor();
+    expect(await page.locator('html').getAttribute('lang')).toBe('de');
+    await page.reload();
+    await page.getByRole('link', { name: 'Vorfälle' }).waitFor();
+    await page.getByLabel('Sprache').selectOption('zh');
+    await page.getByText('没有需要您处理的事。').waitFor();
+    expect(await page.locator('html').getAttribute('lang')).toBe('zh');
+    const german = await browser.newContext({ locale: 'de-AT' });
+    const first = await german.newPage();
+    watch(first);
+    await first.goto(coordinator.api);
+    await first.getByRole('button', { name: 'Anmelden' }).waitFor();
+    await german.close();
+  });
+
+  test('strangers and misplaced messages → shown as they come, without an alarm', async () => {
+    await open('/refused');
+    await page.getByText('Nothing is in quarantine.').waitFor();
+    await expect(
+      bench.client(coordinator.broker, { clientId: 'edge-2', username: 'edge-2', password: 'guessed' }),
+    ).rejects.toThrow();
+    const broker = page.locator('[data-refused="broker"]');
+    await broker.getByText('edge-2').waitFor();
+    const a1 = await bench.client(coordinator.broker, {
+      clientId: 'a1',
+      username: 'a1',
+      password: passwordOf('a1'),
+    });
+    await a1.publishAsync('mw/1/demo/a10/log', 'not mine', { qos: 1 });
+    await page.locator('[data-refused="quarantine"]').getByText('mw/1/demo/a10/log').waitFor();
+    say({
+      type: 'event',
+      name: 'intruder-refused',
+      subject: '10.0.0.66',
+      severity: 'warning',
+      text: 'a stranger without the mesh key knocked and was refused',
+      detail: {},
+    });
+    await page.locator('[data-refused="mesh"]').getByText('10.0.0.66').waitFor();
+    await page.getByRole('link', { name: 'Now', exact: true }).click();
+    await page.getByText('Nothing needs you.').waitFor();
+  });
+
+  test('events: filter in the address → only what fits; a thousand rows are the most that is shown', async () => {
+    say(...Array.from({ length: 1_100 }, (_, n) => event(n)), alarm());
+    await eventually(() => agent.outbox.stats().pending === 0, { deadlineMs: WAIT_MS });
+    await open('/events?severity=error');
+    await page.locator('[data-event="alarm-on"]').waitFor();
+    expect(await page.locator('[data-event]').count()).toBe(1);
+    await page.goto(`${coordinator.api}/events?n=1000&name=counted`);
+    await eventually(async () => (await page.locator('[data-event]').count()) === 1_000, { deadlineMs: WAIT_MS });
+    say(event(5_000), event(5_001));
+    await page.getByText('event 5001', { exact: true }).waitFor();
+    expect(await page.locator('[data-event]').count()).toBe(1_000);
+    expect(await page.locator('[data-event]').first().innerText()).toContain('event 5001');
+    await page.goto(`${coordinator.api}/events?agent=edge.2`);
+    await page.getByText('No event fits.').waitFor();
+  });
+
+  const PAGES = ['/', '/fleet', '/duties', '/incidents', '/incidents/label-service%2Frestart-4', '/events', '/refused'];
+
+  test('every page, light and dark → axe finds nothing serious', async () => {
+    say(
+      alarm(),
+      conveyor(),
+      conveyor({ state: 'off' }),
+      alarm({ alarmId: 'a.x', thing: 'x', priority: 'medium' }),
+      ...healed(4),
+      event(1),
+    );
+    await eventually(() => agent.outbox.stats().pending === 0, { deadlineMs: WAIT_MS });
+    const found: string[] = [];
+    const look = async (where: string): Promise<void> => {
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      for (const { id, impact, nodes } of violations) {
+        if (impact !== 'serious' && impact !== 'critical') continue;
+        found.push(...nodes.map((node) => `${where}: ${id}: ${node.html.slice(0, 160)}`));
+      }
+    };
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    await page.goto(coordinator.api);
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
+    await look('login');
+    await open();
+    for (const scheme of ['light', 'dark']) {
+      for (const path of PAGES) {
+        await page.goto(`${coordinator.api}${path}`);
+        await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2').first().waitFor();
+        await look(`${path} ${scheme}`);
+      }
+      if (scheme === 'light') await page.getByRole('button', { name: 'Dark' }).click();
+    }
+    expect(await page.locator('html').getAttribute('data-mantine-color-scheme')).toBe('dark');
+    expect(found).toEqual([]);
+  });
+
+  test('phone of 390 px → nothing is cut off, and what is touched is 44 px high', async () => {
+    say(alarm(), ...healed(4), event(1));
+    await eventually(() => agent.outbox.stats().pending === 0, { deadlineMs: WAIT_MS });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await open();
+    for (const path of PAGES) {
+      await page.goto(`${coordinator.api}${path}`);
+      await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2').first().waitFor();
+      expect([path, await page.locator('html').evaluate((html) => html.scrollWidth)]).toEqual([path, 390]);
+    }
+    await page.goto(coordinator.api);
+    await row(PRESS).waitFor();
+    for (const target of await page.locator('header a, header button, header select, .act button').all()) {
+      if (!(await target.isVisible())) continue;
+      const box = await target.boundingBox();
+      expect([await target.innerText(), Math.round(box?.height ?? 0) >= 44]).toEqual([await target.innerText(), true]);
+    }
+  });
+});
