@@ -9,7 +9,8 @@ import type { HealthDigest } from './health/digest.ts';
 import { Health, type HealthOutput } from './health/health.ts';
 import type { Input, Restored } from './input.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
-import { Remediation, type RemediationOutput } from './remediation/remediation.ts';
+import { Remediation } from './remediation/remediation.ts';
+import type { RemediationOutput } from './remediation/remediation-output.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
 import type { EventReport, ReportBody } from './reporting/report.ts';
 import type { Identity, SitePlan } from './site-plan.ts';
@@ -48,7 +49,6 @@ export class AgentCore {
 
   #effects: Effect[] = [];
   #wallOffset = 0;
-  #clockTrusted = false;
   #coordinator: HealthDigest['coordinator'] = 'lost';
   #digestSequence = 0;
   #digestDirty = false;
@@ -105,7 +105,6 @@ export class AgentCore {
         flapping: (condition) => this.health.flapping(condition),
         runsHere,
         wallAt,
-        clockTrusted: () => this.#clockTrusted,
         thing: (thing) => plan.things[thing]?.id ?? 'site',
         condition: (condition) => plan.conditions[condition]?.source ?? '',
       },
@@ -194,7 +193,6 @@ export class AgentCore {
       }
       case 'clock-read':
         this.#wallOffset = input.wall - now;
-        this.#clockTrusted = input.trusted;
         return;
       case 'ticked':
         return this.#tick(now, input.lateMs);

@@ -13,7 +13,8 @@ import { type Instant, instant, wallTime } from '../../../agent/base/time.ts';
 import type { Truth } from '../../../agent/base/truth.ts';
 import type { Input } from '../../../agent/core/input.ts';
 import type { JournalEntry } from '../../../agent/core/remediation/journal-entry.ts';
-import { Remediation, type RemediationOutput } from '../../../agent/core/remediation/remediation.ts';
+import { Remediation } from '../../../agent/core/remediation/remediation.ts';
+import type { RemediationOutput } from '../../../agent/core/remediation/remediation-output.ts';
 import type { DoubtKind, StepSpec } from '../../../agent/core/remediation/workflow.ts';
 
 const [dir = '', doubt = 'idempotent', killAt = 'never', killCount = '0'] = process.argv.slice(2);
@@ -78,7 +79,6 @@ const core = new Remediation({
     lockout: () => 'false',
     runsHere: () => true,
     wallAt: () => wallTime(Date.now()),
-    clockTrusted: () => true,
     thing: () => 'pump',
     condition: () => 'broken',
   },

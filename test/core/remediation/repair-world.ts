@@ -3,7 +3,8 @@ import { Random } from '../../../agent/base/random.ts';
 import { after, type Instant, instant, wallTime } from '../../../agent/base/time.ts';
 import type { Truth } from '../../../agent/base/truth.ts';
 import type { JournalEntry } from '../../../agent/core/remediation/journal-entry.ts';
-import { Remediation, type RemediationOutput } from '../../../agent/core/remediation/remediation.ts';
+import { Remediation } from '../../../agent/core/remediation/remediation.ts';
+import type { RemediationOutput } from '../../../agent/core/remediation/remediation-output.ts';
 import type { StepSpec, WorkflowSpec } from '../../../agent/core/remediation/workflow.ts';
 
 export const symptom = 0;
@@ -201,7 +202,6 @@ export class RepairWorld {
         flapping: () => this.flapping,
         runsHere: () => this.here,
         wallAt: (at) => wallTime(1_700_000_000_000 + at),
-        clockTrusted: () => true,
         thing: () => 'press-7',
         condition: (condition) => `condition ${condition}`,
       },

@@ -1,0 +1,91 @@
+import type { AlarmIndex } from '../../base/ids.ts';
+import type { Instant, WallTime } from '../../base/time.ts';
+import type { JournalDraft, RunId } from './journal-entry.ts';
+import type { StepAction } from './workflow.ts';
+
+export type Detail = Readonly<Record<string, string | number | boolean>>;
+
+export type RemediationOutput =
+  /** Durable before anything that depends on it; answered by `persisted` or `persistFailed`. */
+  | { readonly kind: 'persist'; readonly token: number; readonly drafts: readonly JournalDraft[] }
+  | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
+  | {
+      readonly kind: 'issue-action';
+      readonly run: RunId;
+      readonly step: number;
+      readonly try: number;
+      readonly issue: number;
+      readonly action: StepAction;
+      readonly timeoutMs: number;
+      readonly notAfter: Instant;
+    }
+  | {
+      readonly kind: 'probe-action';
+      readonly run: RunId;
+      readonly step: number;
+      readonly action: StepAction;
+      readonly baseline: string;
+    }
+  | { readonly kind: 'cancel-action'; readonly run: RunId; readonly step: number; readonly issue: number }
+  | {
+      readonly kind: 'run-report';
+      readonly body: {
+        readonly type: 'run';
+        readonly run: string;
+        readonly workflow: string;
+        readonly thing: string;
+        readonly entry: string;
+        readonly detail: Detail;
+      };
+    }
+  | { readonly kind: 'incident'; readonly body: Incident }
+  | { readonly kind: 'raise-alarm'; readonly alarm: AlarmIndex; readonly why: string }
+  | { readonly kind: 'clear-alarm'; readonly alarm: AlarmIndex }
+  | {
+      readonly kind: 'event';
+      readonly body: {
+        readonly type: 'event';
+        readonly name: string;
+        readonly subject: string;
+        readonly severity: 'info' | 'notice' | 'warning' | 'error';
+        readonly text: string;
+        readonly detail: Detail;
+      };
+    };
+
+/** A run that has ended, with the figures of its whole incident. */
+export interface Incident {
+  readonly type: 'incident';
+  readonly incident: string;
+  readonly run: string;
+  readonly workflow: string;
+  readonly thing: string;
+  readonly symptom: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly firstBadAt: WallTime;
+  readonly conditionAt: WallTime;
+  readonly healedAt: WallTime | undefined;
+  readonly mttdMs: number | undefined;
+  readonly mttaMs: number | undefined;
+  readonly mttrMs: number | undefined;
+  readonly relapse: boolean;
+  readonly steps: readonly {
+    readonly name: string;
+    readonly outcome: string;
+    readonly detail: string;
+    readonly at: WallTime;
+  }[];
+}
+
+/** Says something to people; for the log of events, nothing is decided by it. */
+export function sayEvent(
+  out: RemediationOutput[],
+  name: string,
+  subject: string,
+  severity: 'info' | 'notice' | 'warning' | 'error',
+  text: string,
+  detail: Detail,
+): void {
+  out.push({ kind: 'event', body: { type: 'event', name, subject, severity, text, detail } });
+}
