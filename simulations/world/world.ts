@@ -2,22 +2,21 @@ import { bootId } from '../../agent/base/ids.ts';
 import { Random } from '../../agent/base/random.ts';
 import { type Instant, instant, wallTime } from '../../agent/base/time.ts';
 import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
-import type { Checkpoint } from '../../agent/core/duties/duty.ts';
-import type { LocalAlarm } from '../../agent/core/effect.ts';
-import type { DirectMessage, Input, Restored } from '../../agent/core/input.ts';
+import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import type { Observation } from '../../agent/core/observation.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable } from '../../agent/driver/driver.ts';
 import type { Ports } from '../../agent/driver/ports.ts';
 import { SimulatedChannels } from './channel.ts';
+import { SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
 import { calmNetwork, Network, type NetworkOptions } from './network.ts';
 import { cellOf } from './plan.ts';
 import { TraceHash } from './trace-hash.ts';
 
 /** The core as the world sees it; a test may hand in one with a planted fault. */
-export type Core = Steppable & Pick<AgentCore, 'membership' | 'duties'>;
+export type Core = Steppable & Pick<AgentCore, 'membership' | 'duties' | 'remediation'>;
 
 export interface WorldOptions {
   readonly plan: SitePlan;
@@ -61,14 +60,7 @@ export interface Box {
   readonly running: Set<number>;
   /** The fan of this box stands still since then; undefined while it turns. */
   brokenAt: number | undefined;
-  readonly disk: Disk;
-}
-
-interface Disk {
-  incarnation: number;
-  readonly journal: JournalEntry[];
-  readonly checkpoints: Map<number, Checkpoint>;
-  readonly alarms: Map<string, LocalAlarm>;
+  readonly disk: SimulatedDisk;
 }
 
 export interface Traffic {
@@ -156,7 +148,7 @@ export class World {
       driver: undefined,
       running: new Set<number>(),
       brokenAt: undefined,
-      disk: { incarnation: 0, journal: [], checkpoints: new Map(), alarms: new Map() },
+      disk: new SimulatedDisk(),
     }));
   }
 
@@ -210,20 +202,13 @@ export class World {
     this.#armedAt[agent] = Number.POSITIVE_INFINITY;
     this.#backlogs[agent] = undefined;
 
-    const { disk } = box;
-    const restored: Restored = {
-      incarnation: disk.incarnation,
-      journal: [...disk.journal],
-      checkpoints: [...disk.checkpoints.values()],
-      alarms: [],
-    };
     const random = this.#random.fork(`agent ${agent} life ${box.life}`);
     const boot = bootId(hex128(random));
     const core = (this.#options.core ?? ((parts) => new AgentCore(parts)))({
       plan: this.plan,
       identity: { self: agent, boot, bootCounter: box.bootCounter },
       random: random.fork('core'),
-      restored,
+      restored: box.disk.restore(),
     });
     const driver = new Driver(core, this.#ports(box), {
       tap: {
@@ -379,24 +364,12 @@ export class World {
         arm: (at) => this.#arm(agent, at),
       },
       mesh: this.channels.port(agent),
-      journal: {
-        append: (token, entries) =>
-          later(chance.exponential(diskMs), () => {
-            disk.journal.push(...entries);
-            this.#watch.journalled?.(this.#now, agent, entries);
-            input(0, { kind: 'persisted', token });
-          }),
-        saveIncarnation: (incarnation) => {
-          this.#watch.incarnationSaved?.(this.#now, agent, incarnation);
-          disk.incarnation = incarnation;
-        },
-        saveCheckpoint: (checkpoint) => {
-          disk.checkpoints.set(checkpoint.duty, checkpoint);
-        },
-        setLocalAlarm: (alarm) => {
-          disk.alarms.set(alarm.alarmId, alarm);
-        },
-      },
+      journal: simulatedJournal(disk, {
+        later: (act) => later(chance.exponential(diskMs), act),
+        deliver: (what) => input(0, what),
+        durable: (entries) => this.#watch.journalled?.(this.#now, agent, entries),
+        incarnationSaved: (incarnation) => this.#watch.incarnationSaved?.(this.#now, agent, incarnation),
+      }),
       outbox: { publish: () => true },
       checks: {
         run: (check) =>

@@ -20,6 +20,7 @@ function planted(plant: {
     return {
       membership: core.membership,
       duties: core.duties,
+      remediation: core.remediation,
       deadline: () => core.deadline(),
       step: (now, input) => {
         began ??= now;
