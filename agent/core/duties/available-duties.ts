@@ -38,6 +38,8 @@ export class AvailableDuties {
   #seq = 0;
   #lastNow: Instant = 0 as Instant;
   #startedAt: Instant = never;
+  /** When a member was last heard for the first time, or again. */
+  #lastArrival: Instant = never;
   #left = false;
   #nextClaim: Instant = never;
   #lastChange: Instant = Number.NEGATIVE_INFINITY as Instant;
@@ -91,6 +93,8 @@ export class AvailableDuties {
       betterClaims: 0,
       holder: undefined,
       replication: new Replication(this.#options.checkpointEveryMs),
+      saved: undefined,
+      unsaved: false,
       wakeAt: never,
     };
   }
@@ -137,6 +141,7 @@ export class AvailableDuties {
 
   start(now: Instant, out: DutyOutput[]): void {
     this.#startedAt = now;
+    this.#lastArrival = now;
     // A later life returns to work that others carry by now; it asks for it back no sooner than others would give it.
     this.#nextMove = after(
       now,
@@ -151,6 +156,7 @@ export class AvailableDuties {
     this.#lastChange = now;
     this.#stale = true;
     if (member === this.#self) return;
+    if (to === 'alive') this.#lastArrival = now;
     const record = this.#returns.get(member) ?? { flaps: 0, gone: false, heldUntil: 0 as Instant };
     if (to === 'dead' || to === 'left') {
       record.gone = true;
@@ -186,7 +192,7 @@ export class AvailableDuties {
         if (!hand || checkpoint.data.length > maxCheckpointBytes || !isTerm(checkpoint.term)) return;
         if (!hand.spec.eligible.includes(from)) return;
         if (!isHeld(hand)) hand.term = Math.max(hand.term, checkpoint.term);
-        if (this.#shelf.keep(checkpoint)) out.push({ kind: 'save-checkpoint', checkpoint });
+        if (this.#shelf.keep(checkpoint)) this.#saveReplica(now, hand, checkpoint, out);
         return;
       }
     }
@@ -276,6 +282,8 @@ export class AvailableDuties {
     if (this.#left) return;
     const given: Hand[] = [];
     for (const hand of this.#hands) {
+      const replica = hand.unsaved ? this.#shelf.get(hand.spec.index) : undefined;
+      if (replica !== undefined) out.push({ kind: 'save-checkpoint', checkpoint: replica });
       if (!isHeld(hand)) continue;
       const successor = this.#replicas(now, hand)[0];
       this.#release(hand, 'this agent leaves', successor, out);
@@ -309,6 +317,7 @@ export class AvailableDuties {
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       hand.claims.set(from, { at: now, term });
       if (isHeld(hand)) {
+        this.#nextClaim = Math.min(this.#nextClaim, after(now, this.#options.contestedPeriodMs)) as Instant;
         this.#yieldTo(now, hand, from, heard.includes(this.#self), out);
         this.#outrank(hand, from, term, out);
       }
@@ -363,8 +372,24 @@ export class AvailableDuties {
     };
     if (!this.#shelf.keep(checkpoint)) return;
     hand.replication.take(checkpoint);
+    hand.unsaved = false;
     out.push({ kind: 'save-checkpoint', checkpoint });
     this.#stale = true;
+  }
+
+  /**
+   * What a peer sends twice a second is in memory at once, and on our disk only so often: its holder's own disk has it
+   * all, and who takes over writes it down first. Else a box that carries nothing would flush its disk all day.
+   */
+  #saveReplica(now: Instant, hand: Hand, checkpoint: Checkpoint, out: DutyOutput[]): void {
+    const { saved } = hand;
+    if (saved !== undefined && saved.term === checkpoint.term && now - saved.at < saveReplicaMs) {
+      hand.unsaved = true;
+      return;
+    }
+    hand.saved = { at: now, term: checkpoint.term };
+    hand.unsaved = false;
+    out.push({ kind: 'save-checkpoint', checkpoint });
   }
 
   #voidClaim(now: Instant, hand: Hand, member: AgentIndex): void {
@@ -396,7 +421,9 @@ export class AvailableDuties {
   /** Says what we run, now; `given` are duties just given up, whose candidates must hear it too. */
   #claim(now: Instant, out: DutyOutput[], ...given: readonly Hand[]): void {
     const held = this.#hands.filter(isHeld);
-    this.#nextClaim = held.length > 0 ? after(now, this.#options.claimPeriodMs) : never;
+    const { claimPeriodMs, contestedPeriodMs } = this.#options;
+    const contested = held.some((hand) => hand.claims.size > 0);
+    this.#nextClaim = held.length > 0 ? after(now, contested ? contestedPeriodMs : claimPeriodMs) : never;
     this.#stale = true;
     if (held.length + given.length === 0) return;
     this.#seq++;
@@ -455,9 +482,13 @@ export class AvailableDuties {
     const ranked = this.#rank(now, hand);
     const own = ranked.findIndex((candidate) => candidate.agent === this.#self);
     let at = Math.max(after(hand.unclaimedSince, startDelayMs + rankDelayMs * own), hand.notBefore);
-    // In the first moments of a site everybody is unheard. Waiting for those placed before us spreads the work well.
+    // In the first moments of a site everybody is unheard. Waiting for those placed before us, as long as one after
+    // another still comes, spreads the work well: nobody loads a driver for a duty that it gives back a second later.
     const mayStillCome = ranked.slice(0, own).some((better) => this.#memberState(better.agent) === 'unknown');
-    if (mayStillCome) at = Math.max(at, after(this.#startedAt, settleMs + rankDelayMs * own));
+    if (mayStillCome) {
+      const gathered = Math.min(after(this.#lastArrival, settleMs), after(this.#startedAt, gatherMaxMs));
+      at = Math.max(at, gathered + rankDelayMs * own);
+    }
     return at as Instant;
   }
 
@@ -622,6 +653,9 @@ interface Hand {
   betterClaims: number;
   holder: AgentIndex | undefined;
   replication: Replication;
+  /** When a replica last went to the disk, and of which term; whether a newer one is only in memory. */
+  saved: { readonly at: Instant; readonly term: number } | undefined;
+  unsaved: boolean;
   wakeAt: Instant;
 }
 
@@ -637,8 +671,12 @@ function isBetter(order: readonly Candidate[], a: AgentIndex, b: AgentIndex): bo
   return false;
 }
 
-/** How long a fresh agent waits for those placed before it whom nobody has heard yet. */
+/** How long a fresh agent waits, after the last arrival, for those placed before it whom nobody has heard yet … */
 const settleMs = 3_000;
+/** … and how long at most: boxes that share a busy power-up come seconds apart, one that is gone comes never. */
+const gatherMaxMs = 10_000;
+/** A replica of a new term is written down at once, its progress this often. */
+const saveReplicaMs = 5_000;
 /** First pause after the runner failed here; doubles up to the maximum. */
 const firstPauseMs = 5_000;
 const maxPauseMs = 600_000;

@@ -29,6 +29,43 @@ test('duties: the first agent is up seconds before the others → it waits for t
   for (const { index } of seven) expect(crew.runners(index)).toEqual([0]);
 });
 
+test('duties: one box after another comes up → the wait begins anew with each arrival, and nobody begins what it would give back', () => {
+  const crew = new SmallCrew(5, seven);
+  const others = order(0).slice(0, 4);
+  const me = order(0)[4]!;
+  for (const other of others) {
+    crew.kill(other);
+    crew.views[me]![other] = 'unknown';
+  }
+  const started = () => crew.log.some(({ by, what, duty: index }) => by === me && what === 'start' && index === 0);
+  for (const arrival of others.slice(1)) {
+    crew.run(2_500);
+    crew.hold(arrival, 'alive', [me]);
+  }
+  crew.run(2_000);
+  expect(started()).toBe(false);
+  // The best placed never comes: ten seconds are enough for anybody.
+  crew.run(2_000);
+  expect(started()).toBe(true);
+});
+
+test('duties: progress twice a second → peers keep all of it in memory, and write it down every few seconds', () => {
+  const crew = new SmallCrew(5, [duty(0, five)]);
+  crew.run(3_000);
+  const [first, second] = order(0);
+  const writes = () => crew.saved.filter(({ by }) => by === second).length;
+  const before = writes();
+  for (let i = 1; i <= 40; i++) {
+    crew.take(first!, 0, new Uint8Array([i]));
+    crew.run(500);
+  }
+  expect(writes() - before).toBeGreaterThanOrEqual(4);
+  expect(writes() - before).toBeLessThanOrEqual(5);
+  expect(crew.agents[second!]!.checkpoint(0)?.data).toEqual(new Uint8Array([40]));
+  crew.leave(second!);
+  expect(crew.saved.at(-1)).toMatchObject({ by: second, checkpoint: { data: new Uint8Array([40]) } });
+});
+
 test('duties: the holder is known dead → runs elsewhere within half a second, at a higher term', () => {
   const crew = new SmallCrew(5, [duty(0, five)]);
   crew.run(3_000);
@@ -47,7 +84,7 @@ test('duties: the holder falls silent and membership has not noticed → claims 
   const crew = new SmallCrew(5, [duty(0, five)]);
   crew.run(3_000);
   crew.kill(order(0)[0]!);
-  crew.run(2 * 3.5 * 250 + 250 + 2 * 150 + 250);
+  crew.run(2 * 3.5 * 500 + 250 + 2 * 150 + 250);
   expect(crew.runners(0)).toEqual([order(0)[1]]);
 });
 
