@@ -139,6 +139,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       deliver,
       onSample: (sample) => models.onSample(sample),
       report: (body) => outbox.publish({ class: 'telemetry', body }),
+      together: (reports) => outbox.together(reports),
       clock,
       random: new Random(boot, 'poll'),
       pki: join(dataDir, 'pki'),

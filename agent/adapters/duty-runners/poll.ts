@@ -18,6 +18,8 @@ export interface PollRunnerOptions {
   readonly onSample?: (sample: Sample) => void;
   /** Into the outbox; true when it is durable there. */
   readonly report: (report: ReadingsReport) => boolean;
+  /** Makes the reports of one flush durable together; without it each for itself. */
+  readonly together?: (reports: () => void) => void;
   readonly clock: SourceClock;
   /** For the back-off of connections. */
   readonly random: Random;
@@ -98,6 +100,7 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
   const { site, deliver, onSample, report, clock, log, effectLog } = options;
   const timing: PollTiming = { ...pollTiming, ...options.timing };
   const open = options.open ?? createSource;
+  const together = options.together ?? ((reports) => reports());
   const polling = new Map<DutyIndex, Polling>();
   /** When this box last passed a duty on. Bounded by the plan's duties. */
   const passedOn = new Map<DutyIndex, Instant>();
@@ -138,7 +141,9 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
   };
 
   const flush = (entry: Polling): void => {
-    for (const signal of entry.rows.keys()) flushReadings(entry, signal);
+    together(() => {
+      for (const signal of entry.rows.keys()) flushReadings(entry, signal);
+    });
     closeInterval(entry);
   };
 

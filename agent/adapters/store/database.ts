@@ -118,6 +118,19 @@ export function transaction<T>(db: DatabaseSync, body: () => T): T {
   }
 }
 
+/**
+ * One write that survives the death of the process, and not always the loss of power: it is in the file, but the disk is
+ * not made to flush it. For progress that may be repeated a little, since a flush costs more than all the rest of it.
+ */
+export function relaxed<T>(db: DatabaseSync, body: () => T): T {
+  db.exec('PRAGMA synchronous = NORMAL');
+  try {
+    return body();
+  } finally {
+    db.exec('PRAGMA synchronous = FULL');
+  }
+}
+
 /** SQLite's own primary codes for "this file is not what it should be": CORRUPT 11, NOTADB 26, SCHEMA 17. */
 function isDamage(error: unknown): boolean {
   if (error instanceof ForeignSchema) return true;

@@ -6,7 +6,7 @@ import type { LocalAlarm } from '../../core/effect.ts';
 import type { Restored } from '../../core/input.ts';
 import type { JournalEntry } from '../../core/remediation/journal-entry.ts';
 import type { Deliver, JournalPort } from '../../driver/ports.ts';
-import { type Misfortune, openDatabase, transaction } from './database.ts';
+import { type Misfortune, openDatabase, relaxed, transaction } from './database.ts';
 
 const migrations = [
   `CREATE TABLE life (id INTEGER PRIMARY KEY CHECK (id = 1), boot_counter INTEGER NOT NULL, incarnation INTEGER NOT NULL) STRICT;
@@ -92,7 +92,8 @@ const keepBoots = 64;
 
 /**
  * The agent's memory: journal of repairs, checkpoints, incarnation, standing alarms; one file, every write its own
- * transaction, durable when the completion comes.
+ * transaction, durable when the completion comes. Progress of a duty has no completion: it survives the process at once,
+ * and the loss of power from the next durable write on.
  *
  * A full or failing disk is a state, not an exit: the write is answered by `persist-failed`, and nothing that depends
  * on it happens. Rows that cannot be read (another release, a flipped bit) are skipped and counted.
@@ -230,9 +231,10 @@ class SqliteStore implements Store {
   }
 
   saveCheckpoint({ duty, term, sequence, takenAt, data }: Checkpoint): void {
-    this.#quietly('checkpoint', () =>
-      this.#saveCheckpoint.run(this.#duties?.[duty] ?? String(duty), term, sequence, takenAt, data),
-    );
+    const save = () => this.#saveCheckpoint.run(this.#duties?.[duty] ?? String(duty), term, sequence, takenAt, data);
+    // A new term must be durable before anything is done under it. Progress within one may lose its last moments with the
+    // power, as it loses them with the box: the successor's replica is no younger.
+    this.#quietly('checkpoint', () => (sequence === 0 ? save() : relaxed(this.#db, save)));
   }
 
   setLocalAlarm(alarm: LocalAlarm): void {

@@ -15,6 +15,7 @@ import {
   type LossBody,
   MAX_RECORD_BYTES,
 } from '../../wire/report.ts';
+import { relaxed } from './database.ts';
 
 /**
  * The outbox on disk: one SQLite file of its own (`outbox.db`, WAL, synchronous FULL), so that a burst of telemetry
@@ -84,7 +85,12 @@ export interface OutboxStats {
 /** The reading side, for the link. */
 export interface Outbox extends OutboxPort, OutboxView {
   first(): number;
-  /** Durable where a coordinator's store stands; undefined before the first acknowledgement. */
+  /**
+   * What `work` publishes becomes durable together when this returns: one flush of the disk instead of one each. For
+   * telemetry, since its `publish` says true too early. What the disk then refuses is counted and told as a loss.
+   */
+  together(work: () => void): void;
+  /** Where a coordinator's store stands, as far as we remember; undefined before the first acknowledgement. */
   cursor(): OutboxCursor | undefined;
   /** The bytes of what begins at `seq`, exactly as hashed; undefined when there is nothing. */
   read(seq: number): string | undefined;
@@ -204,14 +210,22 @@ export function openOutbox(options: OutboxOptions): Outbox {
   let listener: (() => void) | undefined;
   let closed = false;
 
+  /** What was taken in since `together` began, by class; undefined outside of it. */
+  let gathered: Class[] | undefined;
+
   /** Everything in one transaction, or nothing. In-memory numbers are re-read after a failure. */
   const transaction = (work: () => void): void => {
-    db.exec('BEGIN IMMEDIATE');
+    const [begin, end, back] =
+      gathered === undefined
+        ? ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK']
+        : ['SAVEPOINT one', 'RELEASE one', 'ROLLBACK TO one; RELEASE one'];
+    if (gathered !== undefined && !db.isTransaction) throw new Error('the disk refused one of those before');
+    db.exec(begin);
     try {
       work();
-      db.exec('COMMIT');
+      db.exec(end);
     } catch (error) {
-      if (db.isTransaction) db.exec('ROLLBACK');
+      if (db.isTransaction) db.exec(back);
       throw error;
     }
   };
@@ -387,7 +401,8 @@ export function openOutbox(options: OutboxOptions): Outbox {
       }
     }
     if (result === 'ok') {
-      listener?.();
+      if (gathered === undefined) listener?.();
+      else gathered.push(cls);
       return true;
     }
     return refuse(cls, result === 'bound' ? 'bound reached' : `disk: ${result.message}`.slice(0, 200));
@@ -409,6 +424,32 @@ export function openOutbox(options: OutboxOptions): Outbox {
         else if (report.class !== 'telemetry') data = encodeBody(clip(body) as ReportBody);
       }
       return publishRaw(report.class, body.type, data);
+    },
+    together(work) {
+      if (closed || gathered !== undefined) return work();
+      const saved = { head, tail, ring, evicted, owedLoss, pending: { ...pending } };
+      const taken: Class[] = [];
+      try {
+        db.exec('BEGIN IMMEDIATE');
+        gathered = taken;
+        work();
+        if (!db.isTransaction) throw new Error('rolled back');
+        db.exec('COMMIT');
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK');
+        ({ head, tail, ring, evicted } = saved);
+        Object.assign(pending, saved.pending);
+        // A loss that was told in there was told to nobody.
+        const owed = saved.owedLoss;
+        if (owed !== undefined && owedLoss !== owed) {
+          for (const [cls, n] of Object.entries(owedLoss?.lost ?? {})) owed.lost[cls] = (owed.lost[cls] ?? 0) + n;
+          owedLoss = owed;
+        }
+        for (const cls of taken.splice(0)) refuse(cls, `disk: ${(error as Error).message}`.slice(0, 200));
+      } finally {
+        gathered = undefined;
+      }
+      if (taken.length > 0) listener?.();
     },
     stream: () => stream,
     first: () => tail.seq,
@@ -456,7 +497,8 @@ export function openOutbox(options: OutboxOptions): Outbox {
     },
     advance(next) {
       const from = cursor?.upTo ?? 0;
-      transaction(() => setMeta.run('cursor', JSON.stringify(next)));
+      // Not worth a flush: a cursor that the power took along costs a repetition.
+      relaxed(db, () => transaction(() => setMeta.run('cursor', JSON.stringify(next))));
       cursor = next;
       if (next.upTo >= from) {
         for (const row of passed.all(from, next.upTo) as { class: Class; bytes: number }[]) {

@@ -229,6 +229,45 @@ test(
   },
 );
 
+test('outbox: several published together → in order, told of once, durable when it returns', () => {
+  const outbox = open();
+  let told = 0;
+  outbox.onAppended(() => {
+    told++;
+  });
+  outbox.together(() => {
+    for (let n = 1; n <= 5; n++) expect(outbox.publish(report('telemetry', n))).toBe(true);
+    expect(told).toBe(0);
+  });
+  expect(told).toBe(1);
+  // As a killed process leaves it: the files as they are, nothing closed.
+  const copy = join(dir, 'copy');
+  mkdirSync(copy);
+  for (const file of ['outbox.db', 'outbox.db-wal']) copyFileSync(join(dir, file), join(copy, file));
+  const second = openOutbox({ dir: copy, boot: 'b2', clock: () => ({ wall: 0, uncertaintyMs: 0 }) });
+  opened.push(second);
+  expect(readAll(second).map(({ body }) => body)).toMatchObject([1, 2, 3, 4, 5].map((n) => ({ detail: { n } })));
+});
+
+test('outbox: database fills up in the middle of what goes together → chain whole, each report kept or counted as lost', () => {
+  const outbox = open({ maxPages: 120, inFlight: 8 });
+  let offered = 0;
+  for (let round = 0; round < 60; round++) {
+    outbox.together(() => {
+      for (let n = 0; n < 20; n++) outbox.publish(report('telemetry', offered++, 400));
+    });
+  }
+  const { refused } = outbox.stats();
+  expect(refused).toBeGreaterThan(0);
+  // The ring is read, so there is room again: the first record then tells of the loss.
+  outbox.advance({ store: 's', epoch: 1, upTo: outbox.last(), chain: outbox.chainAt(outbox.last()) ?? '' });
+  outbox.publish(report('event', 0, 400));
+  const told = readAll(outbox);
+  const kept = told.filter(({ envelope }) => envelope.type === 'event' && envelope.seq < outbox.last()).length;
+  const lost = told.flatMap(({ body }) => (body.type === 'loss' ? [body.lost['telemetry'] ?? 0] : []));
+  expect(kept + lost.reduce((a, b) => a + b, 0)).toBe(offered);
+});
+
 test('outbox: event beyond 256 kB → cut to its core and kept; telemetry of that size → refused and counted', () => {
   const outbox = open();
   expect(outbox.publish(report('alarm', 1, 400_000))).toBe(true);
