@@ -25,6 +25,8 @@ export interface SimulationReport {
   readonly falseDeaths: number;
   /** Remediation runs that ended HEALED. */
   readonly healed: number;
+  /** Runs that a person stopped. */
+  readonly stopped: number;
   /** Over the whole run and all that the mesh says. */
   readonly bytesPerSecondPerAgent: number;
   readonly messagesPerSecondPerAgent: number;

@@ -6,6 +6,7 @@ import {
   DutyHasRunner,
   everythingMended,
   IncarnationsNeverGoBack,
+  JournalTellsAll,
   numbersAgree,
   oneRunnerEach,
   queuesBounded,
@@ -109,6 +110,7 @@ export function runScenario(run: RunOptions): SimulationReport {
     takeover: spread(measured.takeovers),
     falseDeaths: measured.falseDeaths,
     healed: measured.repairs.healed,
+    stopped: measured.repairs.stopped,
     bytesPerSecondPerAgent: per(world.traffic.bytes),
     messagesPerSecondPerAgent: per(world.traffic.messages),
     membershipBytesPerSecondPerAgent: per(world.traffic.membershipBytes),
@@ -136,6 +138,7 @@ class Measurements {
   readonly #convergedWithin: number;
   readonly #runner: DutyHasRunner;
   readonly #neverBack = new IncarnationsNeverGoBack();
+  readonly #journals = new JournalTellsAll();
   readonly #saved = new Map<number, number>();
   /** Crashes that not all survivors know of yet. */
   #open: { agent: number; at: number; missing: Set<number>; first: boolean }[] = [];
@@ -214,6 +217,7 @@ class Measurements {
   }
 
   sample(world: World): void {
+    this.violations.push(...this.#journals.check(world));
     for (const crash of this.#open) {
       if (world.now - crash.at <= this.#knownWithin || crash.missing.size === 0) continue;
       // Who is frozen or cut off cannot know; views are demanded from them after healing.

@@ -12,6 +12,8 @@ export type FaultEvent = { readonly atMs: number } & (
     }
   | { readonly kind: 'restart'; readonly agent: number }
   | { readonly kind: 'break'; readonly agent: number }
+  /** A person stops what is under way on a box, and mends its fan by hand. */
+  | { readonly kind: 'stop'; readonly agent: number }
   | { readonly kind: 'pause'; readonly agent: number; readonly ms: number }
   | {
       readonly kind: 'cut' | 'heal';
@@ -31,6 +33,8 @@ export function inject(world: World, fault: FaultEvent): void {
       return world.start(fault.agent);
     case 'break':
       return world.break(fault.agent);
+    case 'stop':
+      return world.stop(fault.agent);
     case 'pause':
       return world.pause(fault.agent, fault.ms);
     case 'cut':
@@ -54,6 +58,8 @@ export function describeFault(fault: FaultEvent): string {
       return `${at}  box ${fault.agent} starts again`;
     case 'break':
       return `${at}  the fan of box ${fault.agent} stalls`;
+    case 'stop':
+      return `${at}  a person stops the repair of box ${fault.agent} and mends it by hand`;
     case 'pause':
       return `${at}  box ${fault.agent} freezes for ${Math.round(fault.ms)} ms`;
     case 'cut':

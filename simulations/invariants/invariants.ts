@@ -1,4 +1,5 @@
 import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
+import { RunLedger } from '../../agent/core/remediation/run-ledger.ts';
 import type { World } from '../world/world.ts';
 
 export interface Violation {
@@ -136,14 +137,20 @@ export class DutyHasRunner {
 
 /**
  * Remediation keeps its word over crashes: nothing is done without a durable intent, each intent is issued once, a
- * finished step is never repeated, a run ends once, and what is called healed is healthy.
+ * finished step is never repeated, nothing is done after STOP, a run ends once, and what is called healed is healthy.
  */
 export class RemediationKeepsItsWord {
   readonly #intents = new Set<string>();
   readonly #issued = new Set<string>();
   readonly #finished = new Set<string>();
   readonly #ended = new Set<string>();
+  readonly #stopped = new Set<string>();
   healed = 0;
+
+  /** Runs that a person stopped. */
+  get stopped(): number {
+    return this.#stopped.size;
+  }
 
   journalled(world: World, agent: number, entries: readonly JournalEntry[]): readonly Violation[] {
     const found: Violation[] = [];
@@ -151,6 +158,7 @@ export class RemediationKeepsItsWord {
       const step = 'step' in entry ? `${agent} ${entry.run} ${entry.step}` : '';
       if (entry.kind === 'intent') this.#intents.add(`${step} ${entry.try} ${entry.issue}`);
       if (entry.kind === 'done' && entry.outcome === 'ok') this.#finished.add(step);
+      if (entry.kind === 'stop') this.#stopped.add(`${agent} ${entry.run}`);
       if (entry.kind !== 'end') continue;
       if (this.#ended.has(`${agent} ${entry.run}`))
         found.push(violation(world, 'a run ends once', `box ${agent}, run ${entry.run}`));
@@ -183,7 +191,32 @@ export class RemediationKeepsItsWord {
     if (!this.#intents.has(key)) found.push(violation(world, 'no effect without a durable intent', key));
     if (this.#issued.has(key)) found.push(violation(world, 'each intent is issued once', key));
     if (this.#finished.has(step)) found.push(violation(world, 'a finished step is never repeated', key));
+    if (this.#stopped.has(`${agent} ${action.run}`)) found.push(violation(world, 'no issue after STOP', key));
     this.#issued.add(key);
+    return found;
+  }
+}
+
+/**
+ * What an agent holds for true of its repairs is what its journal says, and nothing else: a restart at this moment would
+ * change nothing. Judged where nothing is on its way between disk and core; only what has grown is folded again.
+ */
+export class JournalTellsAll {
+  readonly #judged = new Map<number, string>();
+
+  check(world: World): readonly Violation[] {
+    const found: Violation[] = [];
+    for (const box of world.boxes) {
+      if (!box.core || box.pausedUntil > 0) continue;
+      const { journal } = box.disk;
+      const state = `${box.life} ${journal.length}`;
+      if (this.#judged.get(box.index) === state) continue;
+      this.#judged.set(box.index, state);
+      const written = JSON.stringify(new RunLedger(world.plan.workflows, journal).folded());
+      if (written !== JSON.stringify(box.core.remediation.folded())) {
+        found.push(violation(world, 'fold(journal) is the live state', `box ${box.index}, ${journal.length} entries`));
+      }
+    }
     return found;
   }
 }

@@ -1,7 +1,10 @@
 import type { FaultEvent } from '../faults/fault.ts';
 import { drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
 
-/** Fans stall and are restarted by workflows, while the agents that run them die in the middle and come back. */
+/**
+ * Fans stall and are restarted by workflows, while the agents that run them die in the middle and come back, and while
+ * people say STOP at any moment of it.
+ */
 export const repair: Scenario = {
   name: 'repair',
   about: 'things break and are mended, over deaths of the agents that mend them',
@@ -10,6 +13,7 @@ export const repair: Scenario = {
     const duration = durationS ?? 120;
     const repairs = Math.min(agents, 10);
     const faults: FaultEvent[] = [];
+    const stops = random.fork('stops');
     let atMs = settleMs + random.between(0, 3_000);
     do {
       const [agent] = drawBoxes(random, repairs, 1);
@@ -18,6 +22,11 @@ export const repair: Scenario = {
         const diesAt = atMs + random.between(0, 8_000);
         faults.push({ kind: 'crash', atMs: diesAt, agent: agent!, closes: true });
         faults.push({ kind: 'restart', atMs: diesAt + random.between(100, 4_000), agent: agent! });
+      }
+      if (stops.chance(0.3)) {
+        faults.push({ kind: 'stop', atMs: atMs + stops.between(500, 6_000), agent: agent! });
+        // What a person stopped stays in a person's hands until it has been quiet.
+        atMs += 8_000;
       }
       atMs += random.between(13_000, 20_000);
     } while (atMs < duration * 1000 - 60_000);

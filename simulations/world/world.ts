@@ -283,6 +283,18 @@ export class World {
     this.boxes[agent]!.brokenAt ??= this.#now;
   }
 
+  /** A person says STOP to every run of a box, and mends its fan a moment later. */
+  stop(agent: number): void {
+    this.trace.world(27, agent, 0, this.#now);
+    const box = this.boxes[agent]!;
+    for (const { run, phase } of box.core?.remediation.runs() ?? []) {
+      if (phase !== 'ended') this.#deliverAt(this.#now, agent, { kind: 'stop-ordered', run, by: 'a person' });
+    }
+    this.at(this.#now + 1_000, () => {
+      box.brokenAt = undefined;
+    });
+  }
+
   setNetwork(options: NetworkOptions): void {
     this.network.options = options;
   }

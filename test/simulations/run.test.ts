@@ -159,6 +159,44 @@ test('simulate: an intent that never becomes durable → "no effect without a du
   expect(violations.map((v) => v.invariant)).toContain('no effect without a durable intent');
 });
 
+test('simulate: people say STOP while repairs are under way → some runs are stopped, nothing is done after it', () => {
+  let stopped = 0;
+  for (let seed = 1; seed <= 6; seed++) {
+    const report = runScenario({ scenario: 'repair', agents: 4, seed });
+    expect(report.violations).toEqual([]);
+    stopped += report.stopped;
+  }
+  expect(stopped).toBeGreaterThanOrEqual(2);
+});
+
+test('simulate: a core that is told of no STOP → "no issue after STOP" is found violated', () => {
+  // The entry reaches the disk, and the core acts as if nobody had said it.
+  const stops = new Map<string, Extract<Input, { kind: 'stop-ordered' }>>();
+  const core = planted({
+    input: (input) => {
+      if (input.kind !== 'stop-ordered') return input;
+      stops.set(input.run, input);
+      return undefined;
+    },
+    effect: (effect) => {
+      if (effect.kind !== 'persist') return effect;
+      const entries = effect.entries.flatMap((entry) => {
+        const stop = entry.kind === 'heartbeat' ? undefined : stops.get(entry.run);
+        if (stop === undefined) return [entry];
+        const { v, run, boot, at, wall } = entry;
+        return [{ v, run, boot, at, wall, kind: 'stop' as const, by: stop.by }, entry];
+      });
+      return { ...effect, entries };
+    },
+  });
+  const invariants = new Set<string>();
+  for (let seed = 1; seed <= 12; seed++) {
+    for (const v of runScenario({ scenario: 'repair', agents: 4, seed, core }).violations) invariants.add(v.invariant);
+  }
+  expect([...invariants]).toContain('no issue after STOP');
+  expect([...invariants]).toContain('fold(journal) is the live state');
+});
+
 test('simulate: a repair that does nothing and a check that says well → "healed means healthy" is found violated', () => {
   const repaired = new Set<number>();
   const core = planted({
