@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import mqtt from 'mqtt';
 import { Catalog } from '../models/catalog.ts';
 import { findContainment } from './adapters/connections/containment.ts';
@@ -180,7 +180,9 @@ function secrets(config: AgentConfig): Finding[] {
 }
 
 function disk(config: AgentConfig): Finding[] {
-  const folder = existsSync(config.data) ? config.data : join(config.data, '..');
+  // The agent makes what is missing of the path, so the nearest folder that is there decides.
+  let folder = config.data;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
   try {
     accessSync(folder, constants.W_OK);
   } catch {

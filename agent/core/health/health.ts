@@ -144,6 +144,8 @@ export class Health {
   readonly #view: DigestView;
   readonly #judged = new Map<CheckIndex, Judged>();
   readonly #models = new Map<ModelIndex, AnomalyState>();
+  /** Models are looked at once, at the start, wherever their work is then: it may come to this box later. */
+  readonly #refusedModels = new Map<ModelIndex, string>();
   readonly #anomalySaid = new Map<ModelIndex, Truth>();
   readonly #truth: Truth[];
   readonly #times: (ConditionTimes | undefined)[];
@@ -218,6 +220,7 @@ export class Health {
 
   scoreComputed(now: Instant, model: ModelIndex, score: Score, _windowEnd: WallTime, out: HealthOutput[]): void {
     this.#now = now;
+    this.#refusedModels.delete(model);
     const state = this.#models.get(model);
     if (state === undefined) return;
     state.scored(now, score);
@@ -228,6 +231,7 @@ export class Health {
   /** Hash or shape disagree: the model says nothing from now on; the rules go on. */
   modelRefused(now: Instant, model: ModelIndex, reason: string, out: HealthOutput[]): void {
     this.#now = now;
+    this.#refusedModels.set(model, reason);
     const state = this.#models.get(model);
     if (state === undefined) return;
     state.refuse(now, reason);
@@ -468,8 +472,12 @@ export class Health {
       const here = this.#facts.runsHere(spec.runsOn);
       if (here === this.#models.has(spec.index)) continue;
       this.#digestChanged = true;
-      if (here) this.#models.set(spec.index, new AnomalyState(spec));
-      else {
+      if (here) {
+        const state = new AnomalyState(spec);
+        const refused = this.#refusedModels.get(spec.index);
+        if (refused !== undefined) state.refuse(now, refused);
+        this.#models.set(spec.index, state);
+      } else {
         this.#models.delete(spec.index);
         this.#anomalySaid.delete(spec.index);
       }

@@ -330,6 +330,23 @@ test('model: three scores over the threshold → anomalous; stale inputs → unk
   expect(world.health.status(0)).toBe('crit');
 });
 
+test('model: refused before its work came to this box, and after it left and came back → refused, not merely unscored', () => {
+  const world = new HealthWorld({
+    signals: [signal(0, 'x')],
+    models: [model(0, 'bearing', { runsOn: { on: 'holder', duty: 0 }, inputs: [{ name: 'vibration', signal: 0 }] })],
+    conditions: [condition(0, { op: 'anomalous', model: 0 })],
+  });
+  const moved = () => world.call((out) => world.health.locationsChanged(world.now, out));
+  world.call((out) => world.health.modelRefused(world.now, 0, 'sha256 disagrees', out));
+  for (let times = 0; times < 2; times++) {
+    world.holds.add(0);
+    moved();
+    expect(world.health.snapshot().models[0]).toMatchObject({ here: true, why: 'model refused: sha256 disagrees' });
+    world.holds.clear();
+    moved();
+  }
+});
+
 test('model: scores stop while samples go on → unknown, not the last word for ever', () => {
   const world = new HealthWorld({
     models: [model(0, 'bearing')],
