@@ -481,15 +481,14 @@ export class AvailableDuties {
     const { startDelayMs, rankDelayMs } = this.#options;
     const ranked = this.#rank(now, hand);
     const own = ranked.findIndex((candidate) => candidate.agent === this.#self);
-    let at = Math.max(after(hand.unclaimedSince, startDelayMs + rankDelayMs * own), hand.notBefore);
-    // In the first moments of a site everybody is unheard. Waiting for those placed before us, as long as one after
-    // another still comes, spreads the work well: nobody loads a driver for a duty that it gives back a second later.
-    const mayStillCome = ranked.slice(0, own).some((better) => this.#memberState(better.agent) === 'unknown');
-    if (mayStillCome) {
-      const gathered = Math.min(after(this.#lastArrival, settleMs), after(this.#startedAt, gatherMaxMs));
-      at = Math.max(at, gathered + rankDelayMs * own);
-    }
-    return at as Instant;
+    const at = Math.max(after(hand.unclaimedSince, startDelayMs + rankDelayMs * own), hand.notBefore);
+    // Who has just come up has heard nobody, not even the one that carries this work. As long as one after another of its
+    // candidates is heard, it listens, and then for two claims more: work is spread well, nothing runs twice, and nobody
+    // loads a driver for a duty that it gives back a second later.
+    const unheard = ranked.some(({ agent }) => this.#memberState(agent) === 'unknown');
+    const listenMs = unheard ? settleMs : 2 * this.#options.claimPeriodMs;
+    const heard = Math.min(after(this.#lastArrival, listenMs), after(this.#startedAt, gatherMaxMs));
+    return Math.max(at, heard + rankDelayMs * own) as Instant;
   }
 
   #whyTake(hand: Hand): string {
@@ -671,7 +670,7 @@ function isBetter(order: readonly Candidate[], a: AgentIndex, b: AgentIndex): bo
   return false;
 }
 
-/** How long a fresh agent waits, after the last arrival, for those placed before it whom nobody has heard yet … */
+/** How long a fresh agent listens, after the last arrival, for candidates whom it has not heard yet … */
 const settleMs = 3_000;
 /** … and how long at most: boxes that share a busy power-up come seconds apart, one that is gone comes never. */
 const gatherMaxMs = 10_000;

@@ -49,6 +49,23 @@ test('duties: one box after another comes up → the wait begins anew with each 
   expect(started()).toBe(true);
 });
 
+test('duties: the best placed comes back while another carries the work → it listens first, and nothing runs twice', () => {
+  const crew = new SmallCrew(5, [duty(0, five)]);
+  const [first, second] = order(0);
+  crew.kill(first!);
+  crew.hold(first!, 'dead');
+  crew.run(3_000);
+  expect(crew.runners(0)).toEqual([second]);
+  crew.revive(first!);
+  for (const other of five) if (other !== first) crew.views[first!]![other] = 'unknown';
+  crew.run(1_500);
+  for (const other of five) if (other !== first) crew.hold(other, 'alive', [first!]);
+  crew.hold(first!, 'alive');
+  crew.run(10_000);
+  expect(crew.runners(0)).toEqual([second]);
+  expect(crew.log.filter(({ what }) => what === 'start').map(({ by }) => by)).toEqual([second]);
+});
+
 test('duties: progress twice a second → peers keep all of it in memory, and write it down every few seconds', () => {
   const crew = new SmallCrew(5, [duty(0, five)]);
   crew.run(3_000);

@@ -40,25 +40,24 @@ export class SmallCrew {
   /** True: a start of this duty on this agent fails. */
   unable: (agent: number, duty: number) => boolean = () => false;
   now: Instant = instant(0);
+  readonly #begin: (self: number, life: number) => AvailableDuties;
   #wire: { at: number; from: number; to: number; message: DutyMessage }[] = [];
   #later: { by: number; act: (out: DutyOutput[]) => void }[] = [];
 
   constructor(size: number, duties: readonly DutySpec[], options: Partial<DutyOptions> = {}, bootCounter = 1) {
     this.views = Array.from({ length: size }, () => Array.from({ length: size }, () => 'alive' as MemberStateWord));
-    this.agents = Array.from(
-      { length: size },
-      (_, self) =>
-        new AvailableDuties({
-          duties,
-          options: { ...dutyDefaults, ...options },
-          self,
-          bootCounter: () => bootCounter,
-          agentIds: names(size),
-          random: new Random(1, `duties ${self}`),
-          memberState: (member) => this.views[self]![member]!,
-          checkpoints: [],
-        }),
-    );
+    this.#begin = (self, life) =>
+      new AvailableDuties({
+        duties,
+        options: { ...dutyDefaults, ...options },
+        self,
+        bootCounter: () => life,
+        agentIds: names(size),
+        random: new Random(1, `duties ${self}`),
+        memberState: (member) => this.views[self]![member]!,
+        checkpoints: [],
+      });
+    this.agents = Array.from({ length: size }, (_, self) => this.#begin(self, bootCounter));
     for (let self = 0; self < size; self++) this.#do(self, (out) => this.agents[self]!.start(this.now, out));
   }
 
@@ -93,6 +92,13 @@ export class SmallCrew {
 
   kill(agent: number): void {
     this.down.add(agent);
+  }
+
+  /** A new life, with an empty disk. */
+  revive(agent: number): void {
+    this.down.delete(agent);
+    this.agents[agent] = this.#begin(agent, 2);
+    this.#do(agent, (out) => this.agents[agent]!.start(this.now, out));
   }
 
   fail(agent: number, index: number, reason = 'the PLC is out of reach'): void {
