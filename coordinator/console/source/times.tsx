@@ -48,22 +48,34 @@ export function Ago({ at }: { readonly at: number }) {
   );
 }
 
+/** Making a format costs more than using it, and a list uses one a thousand times. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+const formatOf = (language: string, dated: boolean, fine: boolean): Intl.DateTimeFormat => {
+  const key = `${language} ${dated} ${fine}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat(language, {
+      ...(dated ? { year: 'numeric', month: '2-digit', day: '2-digit' } : {}),
+      hour: '2-digit',
+      minute: '2-digit',
+      second: '2-digit',
+      hourCycle: 'h23',
+      ...(fine ? { fractionalSecondDigits: 3 } : {}),
+    });
+    formats.set(key, format);
+  }
+  return format;
+};
+
 /** Local time of day, with the date when it was another day; UTC when pointed at. */
 export function At({ at, fine = false }: { readonly at: number; readonly fine?: boolean }) {
   const { i18n } = useTranslation();
   const date = new Date(at);
-  const today = date.toDateString() === new Date().toDateString();
-  const text = date.toLocaleString(i18n.language, {
-    ...(today ? {} : { year: 'numeric', month: '2-digit', day: '2-digit' }),
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    hourCycle: 'h23',
-    ...(fine ? { fractionalSecondDigits: 3 as const } : {}),
-  });
+  const dated = startOfDay(at) !== startOfDay(Date.now());
   return (
     <time dateTime={date.toISOString()} title={utc(at)} className="figures">
-      {text}
+      {formatOf(i18n.language, dated, fine).format(date)}
     </time>
   );
 }
