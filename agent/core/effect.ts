@@ -1,24 +1,16 @@
 import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex } from '../base/ids.ts';
-import type { Instant, WallTime } from '../base/time.ts';
 import type { Checkpoint } from './duties/duty.ts';
 import type { HealthDigest } from './health/digest.ts';
 import type { DirectMessage } from './input.ts';
 import type { Observation } from './observation.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
+import type { ActionRequest } from './remediation/remediation-output.ts';
 import type { StepAction } from './remediation/workflow.ts';
+import type { AlarmRow } from './reporting/alarms.ts';
 import type { Report } from './reporting/report.ts';
 
 /** A standing local alarm, as the durable row that `GET /v1/status` shows. */
-export interface LocalAlarm {
-  readonly alarm: AlarmIndex;
-  readonly alarmId: string;
-  readonly state: 'on' | 'off';
-  readonly occurrence: string;
-  readonly term: number;
-  readonly firstSampleAt: WallTime;
-  readonly since: WallTime;
-  readonly evidence: string;
-}
+export type LocalAlarm = AlarmRow;
 
 /**
  * What must be done, imperative. The driver carries effects out in the order of their class: persist, then send,
@@ -46,17 +38,7 @@ export type Effect =
   | { readonly kind: 'stop-duty'; readonly duty: DutyIndex; readonly reason: string }
   /** Answered by `baseline-read`, before the intent is written. */
   | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
-  | {
-      readonly kind: 'issue-action';
-      readonly run: RunId;
-      readonly step: number;
-      readonly try: number;
-      readonly issue: number;
-      readonly action: StepAction;
-      readonly timeoutMs: number;
-      /** The port refuses (outcome `late`) what would begin after this. */
-      readonly notAfter: Instant;
-    }
+  | ({ readonly kind: 'issue-action' } & ActionRequest)
   | {
       readonly kind: 'probe-action';
       readonly run: RunId;

@@ -6,8 +6,11 @@ import type { HealthDigest } from '../core/health/digest.ts';
 import type { DirectMessage, Input } from '../core/input.ts';
 import type { Observation } from '../core/observation.ts';
 import type { JournalEntry, RunId } from '../core/remediation/journal-entry.ts';
+import type { ActionRequest } from '../core/remediation/remediation-output.ts';
 import type { StepAction } from '../core/remediation/workflow.ts';
 import type { Report } from '../core/reporting/report.ts';
+
+export type { ActionRequest };
 
 /**
  * Ports are synchronous: a call only starts something, and its completion comes back as an input. No promise lives
@@ -74,16 +77,6 @@ export interface ActionPort {
   cancel(run: RunId, step: number, issue: number): void;
   /** What a later probe compares with (process start time, boot id). Answered by `baseline-read`. */
   baseline(run: RunId, step: number, action: StepAction): void;
-}
-
-export interface ActionRequest {
-  readonly run: RunId;
-  readonly step: number;
-  readonly try: number;
-  readonly issue: number;
-  readonly action: StepAction;
-  readonly timeoutMs: number;
-  readonly notAfter: Instant;
 }
 
 export interface HookPort {

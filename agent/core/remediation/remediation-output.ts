@@ -5,20 +5,23 @@ import type { StepAction } from './workflow.ts';
 
 export type Detail = Readonly<Record<string, string | number | boolean>>;
 
+/** One transmission of one step: the same try may have several, each with an issue number of its own. */
+export interface ActionRequest {
+  readonly run: RunId;
+  readonly step: number;
+  readonly try: number;
+  readonly issue: number;
+  readonly action: StepAction;
+  readonly timeoutMs: number;
+  /** The port refuses (outcome `late`) what would begin after this. */
+  readonly notAfter: Instant;
+}
+
 export type RemediationOutput =
   /** Durable before anything that depends on it; answered by `persisted` or `persistFailed`. */
   | { readonly kind: 'persist'; readonly token: number; readonly drafts: readonly JournalDraft[] }
   | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
-  | {
-      readonly kind: 'issue-action';
-      readonly run: RunId;
-      readonly step: number;
-      readonly try: number;
-      readonly issue: number;
-      readonly action: StepAction;
-      readonly timeoutMs: number;
-      readonly notAfter: Instant;
-    }
+  | ({ readonly kind: 'issue-action' } & ActionRequest)
   | {
       readonly kind: 'probe-action';
       readonly run: RunId;
