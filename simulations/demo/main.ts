@@ -97,8 +97,8 @@ async function main(): Promise<number> {
       ]);
     } else if (interrupted === undefined) {
       const stopView = showLive(site, process.stdout, [
-        `Console   ${site.consoleUrl}`,
-        `Token     ${site.consoleToken}`,
+        // The token stands behind the #: a browser keeps that part to itself.
+        `Console   ${site.consoleUrl}#token=${site.consoleToken}`,
       ]);
       await interruption.promise;
       stopView();
