@@ -103,6 +103,8 @@ export interface VoterRecalled {
 }
 
 export interface VoterMemory {
+  /** The largest T that was ever granted by. */
+  readonly longestMs: number;
   readonly maxCounters: readonly number[];
   readonly sealedFor: BundleHash | undefined;
   readonly lingering: readonly LingeringGrant[];

@@ -78,7 +78,7 @@ export class Succession {
     this.#retryMs = parts.retryMs;
     this.#everyMs = parts.retryMs;
     this.#active = parts.active;
-    this.#accepted = parts.accepted;
+    this.#accepted = parts.accepted?.epoch === parts.active.epoch + 1 ? parts.accepted : undefined;
     this.#certificate = parts.certificate;
     this.#seals = parts.active.voters.map(() => undefined);
   }

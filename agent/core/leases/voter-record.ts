@@ -98,6 +98,7 @@ export function foldVoter(record: VoterRecord, entry: VoterEntry): void {
       return;
     case 'born':
       record.unborn = false;
+      record.longestMs = Math.max(record.longestMs, entry.memory.longestMs);
       record.maxCounters = entry.memory.maxCounters.slice();
       record.sealedFor = entry.memory.sealedFor;
       record.lingering.fill(undefined);

@@ -39,6 +39,8 @@ const maxWaiting = 1024;
 const sessionsPerAgent = 4;
 /** Dead sessions whose certificate came before any request of theirs. */
 const maxDeadSessions = 64;
+/** No lease is that long: a peer that says so is mistaken. */
+const maxLeaseMs = 600_000;
 const recallSlowestMs = 1000;
 /** A boot counter further ahead than this is no memory but a slip or an attack. */
 const maxBootStep = 2 ** 20;
@@ -83,7 +85,8 @@ export class Voter {
   protected sealedFor: BundleHash | undefined;
   protected failed = false;
   /** The largest T that a forgotten promise may have had. */
-  protected readonly longestMs: number;
+  protected longestMs: number;
+  protected muteFrom: Instant = never;
   protected muteUntil: Instant = never;
   /** The entry of this life is on disk. */
   protected booted = false;
@@ -192,6 +195,7 @@ export class Voter {
   }
 
   start(now: Instant, out: VoterOutput[]): void {
+    this.muteFrom = now;
     this.muteUntil = after(now, this.muteAtStartMs());
     for (const grant of this.#lingering) this.#restore(now, grant);
     this.#lingering = [];
@@ -436,6 +440,7 @@ export class Voter {
     const memory: VoterMemory | undefined = this.unborn
       ? undefined
       : {
+          longestMs: this.longestMs,
           maxCounters: Array.from(this.maxCounters),
           sealedFor: this.sealedFor,
           lingering: this.#lingeringNow(now),
@@ -459,6 +464,12 @@ export class Voter {
       if (!was && this.isRecalled()) out.push({ kind: 'observe', what: 'voting' });
       return;
     }
+    const longestMs = message.memory?.longestMs ?? 0;
+    if (longestMs > this.longestMs && longestMs <= maxLeaseMs) {
+      // What this voter forgot may have been promised for longer than it would promise today.
+      this.longestMs = longestMs;
+      this.muteUntil = after(this.muteFrom, this.muteAtStartMs());
+    }
     if (message.memory === undefined || message.round !== this.recallRound || this.recallSentAt < this.muteUntil)
       return;
     if (message.memory.maxCounters.length !== this.leases.length) return this.#countMalformed();
@@ -472,6 +483,7 @@ export class Voter {
 
   #tryBirth(out: VoterOutput[]): void {
     if (!this.becomesBorn() || this.#atDurable.size > 0) return;
+    const { longestMs } = this;
     const maxCounters = new Array<number>(this.leases.length).fill(0);
     const lingering = new Array<LingeringGrant | undefined>(this.leases.length).fill(undefined);
     let sealedFor: BundleHash | undefined;
@@ -484,7 +496,12 @@ export class Voter {
       sealedFor ??= memory.sealedFor;
       mergeLingering(lingering, memory.lingering);
     }
-    const memory: VoterMemory = { maxCounters, sealedFor, lingering: lingering.filter((grant) => grant !== undefined) };
+    const memory: VoterMemory = {
+      longestMs,
+      maxCounters,
+      sealedFor,
+      lingering: lingering.filter((grant) => grant !== undefined),
+    };
     const token = this.persist([{ kind: 'born', memory }], out);
     const { life } = this;
     this.#atDurable.set(token, (then, thenOut) => {
@@ -502,6 +519,7 @@ export class Voter {
   #loseMemory(now: Instant, rememberedBoot: number, out: VoterOutput[]): void {
     this.unborn = true;
     this.life = { boot: Math.max(this.life.boot, rememberedBoot) + 1, nonce: this.life.nonce };
+    this.muteFrom = now;
     this.muteUntil = after(now, this.muteAtStartMs());
     this.confirmed.fill(0);
     this.#waiting = [];

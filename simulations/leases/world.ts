@@ -1,0 +1,1225 @@
+import { Random } from '../../agent/base/random.ts';
+import { type Instant, instant } from '../../agent/base/time.ts';
+import { bundleHash, type EpochCertificate, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
+import { EffectGate } from '../../agent/core/leases/effect-gate.ts';
+import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
+import { type EpochSpec, Succession, type SuccessionOutput } from '../../agent/core/leases/epoch.ts';
+import type { FencingToken } from '../../agent/core/leases/fencing-token.ts';
+import type { LeaseOptions, LeaseSpec } from '../../agent/core/leases/options.ts';
+import { Proposer, type ProposerOutput } from '../../agent/core/leases/proposer.ts';
+import { type Session, type SessionId, sessionId } from '../../agent/core/leases/session.ts';
+import { Voter, type VoterOutput } from '../../agent/core/leases/voter.ts';
+import {
+  activatedRecord,
+  foldVoter,
+  foundingRecord,
+  type VoterEntry,
+  type VoterRecord,
+} from '../../agent/core/leases/voter-record.ts';
+import { EventHeap } from '../world/event-heap.ts';
+import { LeaseFaults } from './faults.ts';
+import { type Counters, LeaseJudge } from './invariants.ts';
+import { type LeaseWorldOptions, renewMs, retryMs, rho } from './options.ts';
+import type { Plant } from './plant.ts';
+
+const kind = {
+  message: 1,
+  tick: 2,
+  persisted: 3,
+  effectLoop: 4,
+  effectLands: 5,
+  effectDone: 6,
+  childLoop: 7,
+  childDeadline: 8,
+  childReaped: 9,
+  certificate: 10,
+  start: 11,
+  fault: 12,
+  heal: 13,
+  poll: 14,
+  bundle: 15,
+  member: 16,
+  stepDone: 17,
+} as const;
+
+/** How long after the order a process is dead, at most; the supervisor gives the order this long before the deadline. */
+const killMs = 30;
+/** Death certificates go out at these times after the last duty process was reaped. */
+const certificateTimes = [0, 20, 60, 140, 300] as const;
+/** After a suspend, a process may run for a moment before its supervisor does. */
+const resumeGraceMs = 50;
+
+/** What a voter's box keeps. */
+export interface VoterDisk {
+  base: VoterRecord | undefined;
+  log: VoterEntry[];
+  /** A planted loss that the next start meets. */
+  damage: 'none' | 'blank' | 'torn' | 'rolled-back';
+}
+
+export interface CellNode {
+  readonly cell: number;
+  readonly life: Life;
+  readonly options: { -readonly [K in keyof LeaseOptions]: LeaseOptions[K] };
+  succession: Succession;
+  proposer: Proposer;
+  voter: Voter | undefined;
+  voterSince: number;
+  armed: number[];
+  failsNextWrite: boolean;
+}
+
+/** One life of one agent process. */
+export interface Life {
+  readonly box: LeaseBox;
+  readonly session: Session;
+  readonly secret: string;
+  readonly clock: ElapsedClock;
+  nodes: CellNode[];
+  isAlive: boolean;
+}
+
+/** A duty process under the box's supervisor. */
+export interface Child {
+  readonly box: LeaseBox;
+  readonly life: Life;
+  readonly cell: number;
+  readonly lease: number;
+  token: FencingToken;
+  readonly session: SessionId;
+  deadlineAt: number;
+  isAlive: boolean;
+  isStuck: boolean;
+  isOrdered: boolean;
+  bornAt: number;
+}
+
+interface CellDisk {
+  voter: VoterDisk;
+  active: EpochSpec;
+  accepted: EpochSpec | undefined;
+  certificate: EpochCertificate | undefined;
+}
+
+export interface LeaseBox {
+  readonly index: number;
+  readonly rate: number;
+  isUp: boolean;
+  boot: number;
+  life: Life | undefined;
+  /** Global times until which the agent process, or the whole box, stands still. */
+  frozenUntil: number;
+  suspendedUntil: number;
+  suspendedAt: number;
+  resumedAt: number;
+  suspendedMs: number;
+  wallOffset: number;
+  readonly disks: CellDisk[];
+  children: Child[];
+  diskBusyUntil: number;
+}
+
+interface Effect {
+  readonly life: Life;
+  readonly cell: number;
+  readonly lease: number;
+  readonly token: FencingToken;
+  readonly session: SessionId;
+  readonly isLate: boolean;
+  readonly isOfChild: boolean;
+}
+
+export interface LeaseViolation {
+  readonly invariant: string;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+export interface LeaseRun {
+  readonly seed: number;
+  readonly options: LeaseWorldOptions;
+  readonly violations: readonly LeaseViolation[];
+  readonly events: number;
+  readonly counters: Counters;
+  readonly traceHash: string;
+}
+
+/**
+ * A site of leases and nothing else: agents with voters and proposers as they ship, on clocks, wires, disks and
+ * supervisors that fail. First a phase of faults, in which safety is judged at every event that can break it; then all is
+ * healed, and every lease must be held within T + 1 s of a healthy quorum.
+ *
+ * Time is global and in milliseconds; each box reads it through its own clocks.
+ */
+export class LeaseWorld {
+  readonly seed: number;
+  readonly options: LeaseWorldOptions;
+  readonly plant: Plant;
+  readonly boxes: LeaseBox[] = [];
+  readonly perCell: number;
+  readonly specs: readonly LeaseSpec[];
+  readonly gates: readonly EffectGate[];
+  readonly judge: LeaseJudge;
+  readonly faults: LeaseFaults;
+  readonly chance: Random;
+  readonly #net: Random;
+  readonly #heap = new EventHeap();
+  readonly #blocked: Uint8Array;
+  readonly #fakeSecrets = new Map<string, SessionId>();
+  readonly chain: EpochSpec[][] = [];
+  now = 0;
+  healedAt = Number.POSITIVE_INFINITY;
+  events = 0;
+  #hash = 0x811c_9dc5;
+  #ended = false;
+  /** While a rolled-back store waits to be found out, somebody who remembers stays up and in reach. */
+  recallProtectedUntil = 0;
+
+  constructor(seed: number, options: LeaseWorldOptions, plant: Plant) {
+    this.seed = seed;
+    this.options = options;
+    this.plant = plant;
+    const random = new Random(seed, 'lease-world');
+    this.chance = random.fork('world');
+    this.#net = random.fork('net');
+    const { agents, voters } = options;
+    this.#blocked = new Uint8Array(agents * agents);
+    const perCell = options.duties + options.processes + options.permits;
+    this.perCell = perCell;
+    const indices = plant.sharesSessions ? perCell * options.cells : perCell;
+    this.specs = Array.from({ length: indices }, (_, lease) => ({
+      eligible: Uint8Array.from({ length: agents }, (_unused, agent) => (options.witness && agent === 0 ? 0 : 1)),
+      lingerMs: this.isPermit(lease) ? options.lingerMs : 0,
+    }));
+    this.gates = Array.from({ length: options.cells }, () => plant.gate?.(indices) ?? new EffectGate(indices));
+    this.judge = new LeaseJudge(this);
+    const founding: EpochSpec = {
+      epoch: 1,
+      hash: bundleHash('founding'),
+      parent: bundleHash(''),
+      voters: Array.from({ length: voters }, (_, agent) => agent),
+      leaseMs: options.leaseMs,
+      revoked: [],
+    };
+    for (let index = 0; index < agents; index++) {
+      this.boxes.push({
+        index,
+        rate: 1 + (options.driftRate[index] ?? 0),
+        isUp: true,
+        boot: 0,
+        life: undefined,
+        frozenUntil: 0,
+        suspendedUntil: 0,
+        suspendedAt: 0,
+        resumedAt: Number.NEGATIVE_INFINITY,
+        suspendedMs: 0,
+        wallOffset: random.between(-1e6, 1e6),
+        disks: Array.from({ length: options.cells }, () => ({
+          voter: {
+            base: foundingRecord({ epoch: 1, voters, leases: indices, leaseMs: options.leaseMs }),
+            log: [],
+            damage: 'none' as const,
+          },
+          active: founding,
+          accepted: undefined,
+          certificate: undefined,
+        })),
+        children: [],
+        diskBusyUntil: 0,
+      });
+      this.#heap.push(random.between(0, 200), kind.start, index, 0, 0, undefined);
+    }
+    this.#planEpochs(random.fork('epochs'), founding);
+    this.faults = new LeaseFaults(this, random.fork('faults'));
+    this.#heap.push(options.faultPhaseMs, kind.heal, 0, 0, 0, undefined);
+    if (plant.memberDead) this.#heap.push(1000, kind.member, 0, 0, 0, undefined);
+  }
+
+  isProcess(lease: number): boolean {
+    const { duties, processes } = this.options;
+    const at = lease % this.perCell;
+    return at >= duties && at < duties + processes;
+  }
+
+  isPermit(lease: number): boolean {
+    return lease % this.perCell >= this.options.duties + this.options.processes;
+  }
+
+  /** Runs to the end and says what was found; stops at the first violation. */
+  run(): LeaseRun {
+    while (!this.#ended && this.judge.violations.length === 0 && this.#heap.pop()) {
+      this.now = this.#heap.time;
+      this.events++;
+      this.#mix(this.#heap.kind * 64 + this.#heap.a);
+      this.#mix(this.now * 1000);
+      this.#step();
+    }
+    return {
+      seed: this.seed,
+      options: this.options,
+      violations: this.judge.violations,
+      events: this.events,
+      counters: this.judge.counters,
+      traceHash: (this.#hash >>> 0).toString(16).padStart(8, '0'),
+    };
+  }
+
+  #mix(n: number): void {
+    const h = Math.imul(this.#hash ^ (n | 0), 0x85eb_ca6b | 0);
+    this.#hash = (h << 13) | (h >>> 19);
+  }
+
+  #step(): void {
+    const { kind: what, a, b, c, payload } = this.#heap;
+    switch (what) {
+      case kind.message:
+        return this.#deliver(this.boxes[a]!, b, c, payload as LeaseMessage);
+      case kind.tick:
+        return this.#tick(payload as CellNode, b);
+      case kind.persisted:
+        return this.#persisted(payload as Write);
+      case kind.effectLoop:
+        return this.#effectLoop(payload as CellNode, b);
+      case kind.effectLands:
+        return this.#land(payload as Effect);
+      case kind.effectDone:
+        return this.#effectDone(payload as Effect);
+      case kind.childLoop:
+        return this.#childLoop(payload as Child);
+      case kind.childDeadline:
+        return this.#childDeadline(payload as Child);
+      case kind.childReaped:
+        return this.#childReaped(payload as Child);
+      case kind.certificate:
+        return this.#certificate(this.boxes[a]!, payload as string);
+      case kind.start:
+        return this.startAgent(this.boxes[a]!);
+      case kind.fault:
+        return (payload as () => void)();
+      case kind.heal:
+        return this.#heal();
+      case kind.poll:
+        return this.#poll();
+      case kind.bundle:
+        return this.#bundle(this.boxes[a]!, b, payload as EpochSpec);
+      case kind.member:
+        return this.#members();
+      case kind.stepDone:
+        return this.#stepDone(payload as { life: Life; cell: number; lease: number; token: FencingToken });
+    }
+  }
+
+  at(time: number, action: () => void): void {
+    this.#heap.push(Math.max(time, this.now), kind.fault, 0, 0, 0, action);
+  }
+
+  // Clocks.
+
+  uptime(box: LeaseBox): number {
+    return this.now * box.rate;
+  }
+
+  monotonic(box: LeaseBox): number {
+    const asleep = this.now < box.suspendedUntil ? this.now - box.suspendedAt : 0;
+    return (this.now - asleep - box.suspendedMs) * box.rate;
+  }
+
+  wall(box: LeaseBox): number {
+    return this.now * box.rate + box.wallOffset;
+  }
+
+  elapsed(life: Life): Instant {
+    const { box } = life;
+    const mono = this.monotonic(box);
+    if (this.plant.holderClock) return instant(this.plant.holderClock(mono, this.uptime(box), this.wall(box)));
+    return life.clock.read(mono, this.uptime(box), this.wall(box));
+  }
+
+  /** The same for those who only look. */
+  elapsedSeen(life: Life): number {
+    const { box } = life;
+    const mono = this.monotonic(box);
+    if (this.plant.holderClock) return this.plant.holderClock(mono, this.uptime(box), this.wall(box));
+    return life.clock.peek(mono, this.uptime(box), this.wall(box));
+  }
+
+  voterNow(box: LeaseBox): Instant {
+    const mono = this.monotonic(box);
+    return instant(this.plant.voterClock ? this.plant.voterClock(mono, this.wall(box)) : mono);
+  }
+
+  isAsleep(box: LeaseBox): boolean {
+    return this.now < box.suspendedUntil;
+  }
+
+  /** When a process on this box runs next: now, or at the end of its standstill. */
+  #runsAt(box: LeaseBox, isAgent: boolean): number {
+    return Math.max(this.now, box.suspendedUntil, isAgent ? box.frozenUntil : 0);
+  }
+
+  // Life and death of agents.
+
+  startAgent(box: LeaseBox): void {
+    if (!box.isUp || box.life) return;
+    const awake = this.#runsAt(box, false);
+    if (awake > this.now) {
+      this.#heap.push(awake, kind.start, box.index, 0, 0, undefined);
+      return;
+    }
+    box.boot++;
+    const secret = `${box.index}.${box.boot}.${this.chance.uint32()}`;
+    const id = sessionId(`sha:${secret}`);
+    this.#fakeSecrets.set(secret, id);
+    const life: Life = {
+      box,
+      session: { agent: box.index, boot: box.boot, id },
+      secret,
+      clock: new ElapsedClock(),
+      nodes: [],
+      isAlive: true,
+    };
+    box.life = life;
+    for (let cell = 0; cell < this.options.cells; cell++) life.nodes.push(this.#startNode(life, cell));
+  }
+
+  leaseMsNow(spec: EpochSpec, box: LeaseBox): number {
+    const { lowersLeaseAtMs } = this.options;
+    // Boxes learn of the careless edit one after another.
+    return this.now > lowersLeaseAtMs + box.index * 700 ? spec.leaseMs / 2 : spec.leaseMs;
+  }
+
+  #startNode(life: Life, cell: number): CellNode {
+    const { box } = life;
+    const disk = box.disks[cell]!;
+    const parts = {
+      cell,
+      retryMs,
+      active: disk.active,
+      accepted: disk.accepted,
+      certificate: disk.certificate,
+    };
+    const succession = this.plant.succession?.(parts) ?? new Succession(parts);
+    const node: CellNode = {
+      cell,
+      life,
+      options: {
+        leaseMs: this.leaseMsNow(disk.active, box),
+        drift: rho,
+        renewMs,
+        retryMs,
+        guardMs: this.options.guardMs,
+      },
+      succession,
+      proposer: undefined as never,
+      voter: undefined,
+      voterSince: this.now,
+      armed: [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+      failsNextWrite: false,
+    };
+    this.#startEpoch(node, disk.active);
+    const out: SuccessionOutput[] = [];
+    succession.start(this.elapsed(life), out);
+    this.#onSuccession(node, out);
+    if (this.now >= this.healedAt) this.#offerNext(node);
+    return node;
+  }
+
+  /** Announcements of bundles reach whoever can be reached, again and again. */
+  #offerNext(node: CellNode): void {
+    if (node.cell > 0) return;
+    for (const next of this.chain[node.succession.active.epoch] ?? []) {
+      this.#heap.push(this.now + this.chance.between(50, 3000), kind.bundle, node.life.box.index, node.cell, 0, next);
+    }
+  }
+
+  #startEpoch(node: CellNode, spec: EpochSpec): void {
+    const { life, cell } = node;
+    const { box } = life;
+    node.options.leaseMs = this.leaseMsNow(spec, box);
+    const parts = {
+      options: node.options,
+      cell: this.plant.sharesSessions ? 0 : cell,
+      epoch: spec.epoch,
+      session: life.session,
+      voters: spec.voters,
+      leases: this.specs,
+      random: this.chance.fork(`proposer ${box.index}.${box.boot}.${cell}.${spec.epoch}`),
+    };
+    node.proposer = this.plant.proposer?.(parts) ?? new Proposer(parts);
+    this.#startVoter(node, spec);
+    const out: ProposerOutput[] = [];
+    const now = this.elapsed(life);
+    for (const lease of this.leasesOf(cell)) {
+      node.proposer.want(now, lease, this.rank(box.index, cell, lease) * 40, out);
+    }
+    this.#onProposer(node, out);
+  }
+
+  /** The indices that belong to a cell; all, unless a planted mistake throws the cells together. */
+  leasesOf(cell: number): number[] {
+    const first = this.plant.sharesSessions ? cell * this.perCell : 0;
+    return Array.from({ length: this.perCell }, (_, at) => first + at);
+  }
+
+  rank(agent: number, cell: number, lease: number): number {
+    return (agent * 7 + cell * 3 + lease * 5 + this.seed) % this.options.agents;
+  }
+
+  #startVoter(node: CellNode, spec: EpochSpec): void {
+    node.voter = undefined;
+    const { life, cell } = node;
+    const { box } = life;
+    if (this.plant.sharesSessions && cell > 0) return;
+    if (!spec.voters.includes(box.index)) return;
+    const record = this.#readDisk(node, box.disks[cell]!.voter);
+    const parts = {
+      cell,
+      self: box.index,
+      voters: spec.voters,
+      epoch: spec.epoch,
+      options: node.options,
+      leases: this.specs,
+      record,
+      nonce: this.chance.uint32(),
+      digest: (secret: string) => this.#fakeSecrets.get(secret) ?? sessionId(''),
+    };
+    node.voter = this.plant.voter?.(parts) ?? new Voter(parts);
+    node.voterSince = this.now;
+    this.judge.voterStarted(node);
+    const out: VoterOutput[] = [];
+    node.voter.start(this.voterNow(box), out);
+    this.#onVoter(node, out);
+  }
+
+  #readDisk(node: CellNode, disk: VoterDisk): VoterRecord | undefined {
+    const { damage } = disk;
+    disk.damage = 'none';
+    if (damage === 'blank' || damage === 'torn') {
+      disk.base = undefined;
+      disk.log = [];
+      this.judge.lostMemory(node);
+      this.judge.count(damage === 'blank' ? 'voter starts with a blank disk' : 'voter starts with a torn store');
+    } else if (damage === 'rolled-back') {
+      const boots = disk.log.findLastIndex((entry) => entry.kind === 'booted');
+      if (boots > 0) {
+        disk.log.length = this.chance.below(boots);
+        this.judge.count('voter starts from a rolled-back store');
+        this.judge.lostMemory(node);
+      }
+    } else if (this.options.areDisksLying || this.plant.disksCached) {
+      // The newest grants never reached the platter.
+      const kept = disk.log.filter((entry) => entry.kind !== 'granted' || entry.session !== undefined);
+      if (this.plant.disksCached) {
+        if (kept.length < disk.log.length) this.judge.count('grants lost in a power cut');
+        disk.log = kept;
+      } else {
+        const at = disk.log.findLastIndex((entry) => entry.kind === 'granted' && entry.session === undefined);
+        if (at >= 0) {
+          this.judge.count('grant lost by a lying disk');
+          disk.log.splice(at, 1);
+        }
+      }
+    }
+    if (disk.base === undefined && disk.log.length === 0) return undefined;
+    const spec = node.succession.active;
+    const record =
+      disk.base === undefined
+        ? foundingRecord({
+            epoch: spec.epoch,
+            voters: spec.voters.length,
+            leases: this.specs.length,
+            leaseMs: spec.leaseMs,
+          })
+        : structuredClone(disk.base);
+    for (const entry of disk.log) foldVoter(record, entry);
+    if (record.unborn) this.judge.lostMemory(node);
+    return record;
+  }
+
+  /** SIGKILL, or a crash. The supervisor notices, unless the whole box goes. */
+  killAgent(box: LeaseBox, restartAfterMs: number): void {
+    const { life } = box;
+    if (!life || this.isAsleep(box)) return;
+    life.isAlive = false;
+    box.life = undefined;
+    box.frozenUntil = 0;
+    for (const child of box.children) {
+      if (this.plant.unsupervised) continue;
+      this.#order(child);
+    }
+    this.judge.count('agent killed');
+    if (this.plant.certificateEarly) this.#certify(life, this.now);
+    else this.#certifyWhenReaped(life, undefined);
+    if (Number.isFinite(restartAfterMs))
+      this.#heap.push(this.now + restartAfterMs, kind.start, box.index, 0, 0, undefined);
+  }
+
+  powerOff(box: LeaseBox, forMs: number): void {
+    if (!box.isUp) return;
+    box.isUp = false;
+    if (box.life) box.life.isAlive = false;
+    box.life = undefined;
+    for (const child of box.children) child.isAlive = false;
+    box.children = [];
+    box.frozenUntil = 0;
+    this.#wake(box);
+    this.judge.count('power lost');
+    this.at(this.now + forMs, () => this.powerOn(box));
+  }
+
+  powerOn(box: LeaseBox): void {
+    if (box.isUp) return;
+    box.isUp = true;
+    this.#heap.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
+  }
+
+  freeze(box: LeaseBox, forMs: number): void {
+    if (!box.life) return;
+    box.frozenUntil = Math.max(box.frozenUntil, this.now + forMs);
+    this.judge.count('agent frozen');
+  }
+
+  suspend(box: LeaseBox, forMs: number): void {
+    if (!box.isUp || this.isAsleep(box)) return;
+    box.suspendedAt = this.now;
+    box.suspendedUntil = this.now + forMs;
+    this.judge.count('box suspended');
+    const until = box.suspendedUntil;
+    this.at(until, () => {
+      if (box.suspendedUntil === until) this.#wake(box);
+    });
+  }
+
+  #wake(box: LeaseBox): void {
+    if (box.suspendedUntil === 0) return;
+    box.suspendedMs += Math.min(this.now, box.suspendedUntil) - box.suspendedAt;
+    box.suspendedUntil = 0;
+    box.resumedAt = this.now;
+    this.judge.exclusionEverywhere();
+  }
+
+  jumpWall(box: LeaseBox, byMs: number): void {
+    box.wallOffset += byMs;
+    this.judge.count('wall clock jumped');
+    this.judge.exclusionEverywhere();
+  }
+
+  // The wires.
+
+  block(from: number, to: number): void {
+    this.#blocked[from * this.options.agents + to]!++;
+  }
+
+  unblock(from: number, to: number): void {
+    const at = from * this.options.agents + to;
+    if (this.#blocked[at]! > 0) this.#blocked[at]!--;
+  }
+
+  isBlocked(from: number, to: number): boolean {
+    return this.#blocked[from * this.options.agents + to]! > 0;
+  }
+
+  send(from: LeaseBox, to: number, cell: number, message: LeaseMessage): void {
+    const { latencyMs, jitterMs, loss, duplication, delays, delayMs } = this.options;
+    if (to === from.index) {
+      this.#heap.push(this.now + 0.01, kind.message, to, from.index, cell, message);
+      return;
+    }
+    const isHealed = this.now >= this.healedAt;
+    const isRecall = message.kind === 'voter-recall' || message.kind === 'voter-recalled';
+    const isSure = isHealed || (isRecall && this.now < this.recallProtectedUntil);
+    if (!isSure && (this.isBlocked(from.index, to) || (loss > 0 && this.#net.float() < loss))) return;
+    const copies = !isSure && duplication > 0 && this.#net.float() < duplication ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) {
+      let at = this.now + latencyMs + this.#net.exponential(jitterMs);
+      if (!isSure && delays > 0 && this.#net.float() < delays) at += this.#net.float() * delayMs;
+      if (copy > 0 && this.#net.chance(0.5)) at += this.#net.float() * 3000;
+      this.#heap.push(at, kind.message, to, from.index, cell, message);
+    }
+  }
+
+  #deliver(box: LeaseBox, from: number, cell: number, message: LeaseMessage): void {
+    const { life } = box;
+    if (!life) return;
+    const at = this.#runsAt(box, true);
+    if (at > this.now) {
+      // Timers first, then what the sockets have queued.
+      this.#heap.push(at + 0.02, kind.message, box.index, from, cell, message);
+      return;
+    }
+    const node = life.nodes[cell]!;
+    const { epoch } = node.succession.active;
+    const now = this.elapsed(life);
+    if (message.epoch < epoch && message.kind !== 'lease-epoch') {
+      const out: SuccessionOutput[] = [];
+      node.succession.behind(now, from, message.epoch, out);
+      this.#onSuccession(node, out);
+      return;
+    }
+    switch (message.kind) {
+      case 'lease-answer':
+      case 'lease-need-full':
+      case 'lease-freed': {
+        const out: ProposerOutput[] = [];
+        if (message.kind === 'lease-answer') node.proposer.answer(now, from, message, out);
+        else if (message.kind === 'lease-need-full') node.proposer.needFull(now, from, message, out);
+        else node.proposer.freed(now, from, message, out);
+        return this.#onProposer(node, out);
+      }
+      case 'lease-sealed':
+      case 'lease-epoch': {
+        const out: SuccessionOutput[] = [];
+        if (message.kind === 'lease-sealed') node.succession.sealed(now, from, message, out);
+        else node.succession.certificate(now, message, out);
+        return this.#onSuccession(node, out);
+      }
+      default: {
+        const voter = this.plant.sharesSessions ? life.nodes[0]!.voter : node.voter;
+        if (!voter) return;
+        const out: VoterOutput[] = [];
+        const voterNow = this.voterNow(box);
+        if (message.kind === 'lease-request') voter.request(voterNow, from, 1, message, out);
+        else if (message.kind === 'voter-recall') voter.recall(voterNow, from, message, out);
+        else if (message.kind === 'voter-recalled') voter.recalled(voterNow, from, message, out);
+        else voter.seal(voterNow, from, message, out);
+        return this.#onVoter(this.plant.sharesSessions ? life.nodes[0]! : node, out, node.cell);
+      }
+    }
+  }
+
+  // Ticks: part 0 is the proposer, 1 the voter, 2 the succession.
+
+  #arm(node: CellNode, part: number, deadline: number, localNow: number): void {
+    if (deadline === Number.POSITIVE_INFINITY) return;
+    const { box } = node.life;
+    const at = this.now + Math.max(0.01, deadline - localNow) / box.rate + this.chance.float() * 0.5;
+    if (at >= node.armed[part]!) return;
+    node.armed[part] = at;
+    this.#heap.push(at, kind.tick, box.index, part, 0, node);
+  }
+
+  #tick(node: CellNode, part: number): void {
+    const { life } = node;
+    if (!life.isAlive || node.armed[part] !== this.now) return;
+    const at = this.#runsAt(life.box, true);
+    if (at > this.now) {
+      node.armed[part] = at;
+      this.#heap.push(at, kind.tick, life.box.index, part, 0, node);
+      return;
+    }
+    node.armed[part] = Number.POSITIVE_INFINITY;
+    if (part === 0) {
+      const out: ProposerOutput[] = [];
+      node.proposer.tick(this.elapsed(life), out);
+      this.#onProposer(node, out);
+    } else if (part === 1) {
+      const out: VoterOutput[] = [];
+      node.voter?.tick(this.voterNow(life.box), out);
+      this.#onVoter(node, out);
+    } else {
+      const out: SuccessionOutput[] = [];
+      node.succession.tick(this.elapsed(life), out);
+      this.#onSuccession(node, out);
+    }
+  }
+
+  // What the parts want done.
+
+  #onVoter(node: CellNode, out: VoterOutput[], cell = node.cell): void {
+    const { life, voter } = node;
+    for (const output of out) {
+      if (output.kind === 'send') {
+        this.judge.voterSays(node, output.message);
+        this.send(life.box, output.to, cell, output.message);
+      } else if (output.kind === 'persist') {
+        const write: Write = { node, part: 'voter', voter, token: output.token, entries: output.entries };
+        this.#heap.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
+      } else this.judge.observed(output.what);
+    }
+    if (voter) this.#arm(node, 1, voter.deadline(), this.voterNow(life.box));
+  }
+
+  /** When a write of now is on disk; writes of one box are done in order. */
+  #diskTime(box: LeaseBox): number {
+    const at = Math.max(box.diskBusyUntil, this.now) + this.options.diskMs * (0.3 + this.#net.float());
+    box.diskBusyUntil = at;
+    return at;
+  }
+
+  #persisted(write: Write): void {
+    const { node } = write;
+    const { life } = node;
+    const { box } = life;
+    const disk = box.disks[node.cell]!;
+    if (write.part === 'voter') {
+      // A write that was under way when the process died may have reached the disk or not.
+      const isCurrent = life.isAlive && node.voter === write.voter;
+      if (!isCurrent && (disk.voter.base?.epoch !== node.succession.active.epoch || this.chance.chance(0.5))) return;
+      if (!life.isAlive && box.life) return;
+      const out: VoterOutput[] = [];
+      if (isCurrent && node.failsNextWrite) {
+        node.failsNextWrite = false;
+        write.voter!.persistFailed(this.voterNow(box), write.token, out);
+        return this.#onVoter(node, out);
+      }
+      // Writes are in order: a later one does not overtake.
+      for (const entry of write.entries) disk.voter.log.push(entry);
+      this.judge.written(node, write.entries);
+      if (!isCurrent) return;
+      write.voter!.persisted(this.voterNow(box), write.token, out);
+      return this.#onVoter(node, out);
+    }
+    if (!life.isAlive) return;
+    const { entry } = write;
+    if (entry.kind === 'accepted') disk.accepted = entry.spec;
+    else {
+      this.judge.epochActivated(node, entry.spec);
+      const formerBoot = Math.max(
+        disk.voter.base?.boot ?? 0,
+        ...disk.voter.log.map((line) => ('boot' in line ? line.boot : 0)),
+      );
+      disk.voter = {
+        base: activatedRecord(
+          {
+            epoch: entry.spec.epoch,
+            voters: entry.spec.voters.length,
+            leases: this.specs.length,
+            leaseMs: entry.spec.leaseMs,
+            formerLeaseMs: disk.active.leaseMs,
+            boot: formerBoot,
+          },
+          entry.certificate,
+        ),
+        log: [],
+        damage: 'none',
+      };
+      disk.active = entry.spec;
+      disk.accepted = undefined;
+      disk.certificate = entry.certificate;
+    }
+    const out: SuccessionOutput[] = [];
+    node.succession.persisted(this.elapsed(life), write.token, out);
+    this.#onSuccession(node, out);
+  }
+
+  #onSuccession(node: CellNode, out: SuccessionOutput[]): void {
+    const { life, cell } = node;
+    for (const output of out) {
+      switch (output.kind) {
+        case 'send':
+          this.send(life.box, output.to, cell, output.message);
+          break;
+        case 'persist': {
+          const write: Write = { node, part: 'succession', token: output.token, entry: output.entry };
+          this.#heap.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
+          break;
+        }
+        case 'bundle-wanted': {
+          const spec = this.chain.flat().find(({ hash }) => hash === output.hash);
+          if (spec) this.#heap.push(this.now + 50, kind.bundle, life.box.index, cell, 0, spec);
+          break;
+        }
+        case 'activated': {
+          const proposed: ProposerOutput[] = [];
+          node.proposer.retire(this.elapsed(life), proposed);
+          this.#onProposer(node, proposed);
+          this.judge.count('epoch changed');
+          this.#startEpoch(node, output.spec);
+          this.#offerNext(node);
+          break;
+        }
+      }
+    }
+    this.#arm(node, 2, node.succession.deadline(), this.elapsed(life));
+  }
+
+  #onProposer(node: CellNode, out: ProposerOutput[]): void {
+    const { life, cell } = node;
+    for (const output of out) {
+      switch (output.kind) {
+        case 'send':
+          this.send(life.box, output.to, cell, output.message);
+          break;
+        case 'acquired':
+          this.judge.holds(node, output.lease, output.token);
+          this.judge.count('acquired');
+          this.#begin(node, output.lease, output.token, output.until);
+          this.faults.acquired(node, output.lease);
+          break;
+        case 'extended':
+        case 'renumbered':
+          this.judge.holds(node, output.lease, output.token);
+          if (output.kind === 'renumbered') this.judge.count('renumbered while valid');
+          this.#extendChild(node, output.lease, output.token, output.until);
+          break;
+        case 'lost':
+          this.judge.count('lost');
+          this.#orderOf(node, output.lease);
+          break;
+        case 'released':
+          this.judge.count('released');
+          break;
+      }
+    }
+    this.#arm(node, 0, node.proposer.deadline(), this.elapsed(life));
+  }
+
+  // Duties: effects of the agent's own thread, of duty processes, and steps under a permit.
+
+  #begin(node: CellNode, lease: number, token: FencingToken, until: number): void {
+    const { life, cell } = node;
+    if (this.isProcess(lease)) {
+      const child: Child = {
+        box: life.box,
+        life,
+        cell,
+        lease,
+        token,
+        session: life.session.id,
+        deadlineAt: Number.POSITIVE_INFINITY,
+        isAlive: true,
+        isStuck: false,
+        isOrdered: false,
+        bornAt: this.now,
+      };
+      node.proposer.began(lease);
+      life.box.children.push(child);
+      this.#armChild(child, until);
+      this.#heap.push(this.now + 1, kind.childLoop, life.box.index, 0, 0, child);
+    } else if (this.isPermit(lease)) this.#beginStep(node, lease);
+    else this.#heap.push(this.now + this.chance.float() * 5, kind.effectLoop, life.box.index, lease, 0, node);
+  }
+
+  #effectLoop(node: CellNode, lease: number): void {
+    const { life } = node;
+    if (!life.isAlive) return;
+    const at = this.#runsAt(life.box, true);
+    if (at > this.now) {
+      this.#heap.push(at + 0.05, kind.effectLoop, life.box.index, lease, 0, node);
+      return;
+    }
+    const token = node.proposer.mayAct(this.elapsed(life), lease);
+    if (token === undefined) return;
+    node.proposer.began(lease);
+    this.emit({
+      life,
+      cell: node.cell,
+      lease,
+      token,
+      session: life.session.id,
+      isLate: this.chance.float() < this.options.lateEffects && this.now < this.healedAt,
+      isOfChild: false,
+    });
+    this.#heap.push(this.now + 20 + this.chance.float() * 60, kind.effectLoop, life.box.index, lease, 0, node);
+  }
+
+  /** Kill time and travel together stay within the guard: that is what the guard is for. */
+  #longestTravel(): number {
+    return Math.min(this.options.guardMs * 0.5, 20);
+  }
+
+  /** An effect on its way: as long as an effect takes, or held up somewhere between check and write. */
+  emit(effect: Effect): void {
+    const usual = this.#longestTravel() * (0.1 + 0.9 * this.chance.float());
+    const travel = effect.isLate ? this.chance.between(50, 4000) : usual;
+    this.#heap.push(this.now + travel, kind.effectLands, 0, 0, 0, effect);
+  }
+
+  #land(effect: Effect): void {
+    const { life, cell, lease, token, session } = effect;
+    const verdict = this.gates[cell]!.judge(lease, token, session);
+    if (verdict === 'raised' || verdict === 'accepted') this.judge.accepted(effect);
+    else {
+      this.judge.count(effect.isLate ? 'late effect refused at the gate' : 'effect refused at the gate');
+      const node = life.isAlive ? life.nodes[cell] : undefined;
+      const floor = this.gates[cell]!.floor(lease);
+      if (node && floor && this.#runsAt(life.box, true) === this.now) {
+        const out: ProposerOutput[] = [];
+        node.proposer.outnumbered(this.elapsed(life), lease, floor.token, out);
+        this.#onProposer(node, out);
+      }
+    }
+    if (!effect.isOfChild) this.#heap.push(this.now + 0.5, kind.effectDone, 0, 0, 0, effect);
+  }
+
+  #effectDone(effect: Effect): void {
+    const { life, cell, lease, token } = effect;
+    if (!life.isAlive) return;
+    const at = this.#runsAt(life.box, true);
+    if (at > this.now) {
+      this.#heap.push(at + 0.05, kind.effectDone, 0, 0, 0, effect);
+      return;
+    }
+    const node = life.nodes[cell]!;
+    if (token.epoch !== node.succession.active.epoch) return;
+    const out: ProposerOutput[] = [];
+    node.proposer.finished(this.elapsed(life), lease, token, out);
+    this.#onProposer(node, out);
+  }
+
+  #beginStep(node: CellNode, lease: number): void {
+    const { life, cell } = node;
+    const token = node.proposer.mayAct(this.elapsed(life), lease);
+    if (token === undefined || node.proposer.lease(lease).effects > 0) return;
+    node.proposer.began(lease);
+    // It is carried out elsewhere, and goes on if this agent dies.
+    const forMs = this.options.lingerMs * this.chance.between(0.1, 0.95);
+    this.judge.stepBegan(node, lease, this.now + forMs);
+    this.#heap.push(this.now + forMs, kind.stepDone, 0, 0, 0, { life, cell, lease, token });
+  }
+
+  #stepDone(step: { life: Life; cell: number; lease: number; token: FencingToken }): void {
+    const { life, cell, lease, token } = step;
+    if (!life.isAlive) return;
+    const at = this.#runsAt(life.box, true);
+    if (at > this.now) {
+      this.#heap.push(at + 0.05, kind.stepDone, 0, 0, 0, step);
+      return;
+    }
+    const node = life.nodes[cell]!;
+    if (token.epoch !== node.succession.active.epoch) return;
+    const out: ProposerOutput[] = [];
+    const now = this.elapsed(life);
+    node.proposer.finished(now, lease, token, out);
+    node.proposer.release(now, lease, out);
+    node.proposer.want(now, lease, 40 * this.rank(life.box.index, cell, lease) + this.chance.between(0, 500), out);
+    this.#onProposer(node, out);
+  }
+
+  /** The agent gives the duty up and wants it again later. */
+  churn(node: CellNode, lease: number): void {
+    const { life } = node;
+    if (!life.isAlive || this.#runsAt(life.box, true) > this.now) return;
+    const out: ProposerOutput[] = [];
+    const now = this.elapsed(life);
+    this.#orderOf(node, lease);
+    node.proposer.release(now, lease, out);
+    node.proposer.want(now, lease, this.chance.between(0, 300), out);
+    this.#onProposer(node, out);
+  }
+
+  #armChild(child: Child, until: number): void {
+    const { life, box } = child;
+    // A deadline on the supervisor's own uptime clock, handed over as what remains.
+    const remaining = (until - this.elapsed(life)) / box.rate;
+    child.deadlineAt = this.now + remaining - killMs;
+    if (!this.plant.unsupervised) this.#heap.push(child.deadlineAt, kind.childDeadline, 0, 0, 0, child);
+  }
+
+  #extendChild(node: CellNode, lease: number, token: FencingToken, until: number): void {
+    for (const child of node.life.box.children) {
+      if (child.life !== node.life || child.lease !== lease || child.cell !== node.cell || child.isOrdered) continue;
+      child.token = token;
+      this.#armChild(child, until);
+    }
+  }
+
+  #childDeadline(child: Child): void {
+    if (!child.isAlive) return;
+    const at = this.#runsAt(child.box, false);
+    if (at > this.now) this.#heap.push(at + this.chance.float() * 5, kind.childDeadline, 0, 0, 0, child);
+    else if (this.now >= child.deadlineAt) {
+      if (!child.isOrdered) this.judge.count('process killed at its deadline');
+      this.#order(child);
+    }
+  }
+
+  #orderOf(node: CellNode, lease: number): void {
+    for (const child of node.life.box.children)
+      if (child.life === node.life && child.lease === lease && child.cell === node.cell) this.#order(child);
+  }
+
+  #order(child: Child): void {
+    if (child.isOrdered || !child.isAlive) return;
+    child.isOrdered = true;
+    const isStuck = this.now < this.healedAt && this.chance.chance(0.02);
+    child.isStuck = isStuck;
+    // Seldom in state D: no signal ends it.
+    const takes = isStuck
+      ? this.chance.between(500, 8000)
+      : this.chance.between(0.1, Math.min(killMs, this.options.guardMs) * 0.4);
+    this.#heap.push(this.now + takes, kind.childReaped, 0, 0, 0, child);
+  }
+
+  #childReaped(child: Child): void {
+    if (!child.isAlive) return;
+    const at = this.#runsAt(child.box, false);
+    if (at > this.now) {
+      this.#heap.push(at, kind.childReaped, 0, 0, 0, child);
+      return;
+    }
+    child.isAlive = false;
+    const { box, life, cell, lease, token } = child;
+    box.children = box.children.filter((other) => other !== child);
+    if (!life.isAlive) return;
+    // Its last write may still be on its way.
+    const last: Effect = { life, cell, lease, token, session: child.session, isLate: false, isOfChild: true };
+    this.#heap.push(this.now + this.#longestTravel(), kind.effectDone, 0, 0, 0, last);
+  }
+
+  #childLoop(child: Child): void {
+    if (!child.isAlive) return;
+    const at = this.#runsAt(child.box, false);
+    if (at > this.now) {
+      this.#heap.push(at + this.chance.float() * 3, kind.childLoop, 0, 0, 0, child);
+      return;
+    }
+    const hasJustWoken = this.now - child.box.resumedAt < resumeGraceMs;
+    const isLate = child.isStuck || hasJustWoken || this.chance.float() < this.options.lateEffects * 0.3;
+    const { life, cell, lease, token, session } = child;
+    this.emit({ life, cell, lease, token, session, isLate, isOfChild: true });
+    this.judge.childRuns(child, isLate);
+    this.#heap.push(this.now + 30 + this.chance.float() * 60, kind.childLoop, 0, 0, 0, child);
+  }
+
+  // Death certificates.
+
+  /** Reaped first, and then the guard: what the last process wrote must have landed. */
+  #certifyWhenReaped(life: Life, reapedAt: number | undefined): void {
+    const { box } = life;
+    if (!box.isUp) return;
+    const awake = this.#runsAt(box, false);
+    const isReaped = awake === this.now && box.children.every((child) => child.life !== life || !child.isAlive);
+    const since = isReaped ? (reapedAt ?? this.now) : undefined;
+    const at = (since ?? Number.POSITIVE_INFINITY) + this.options.guardMs / box.rate;
+    if (this.now >= at) return this.#certify(life, this.now);
+    this.at(Math.max(awake, Math.min(at, this.now + 5)), () => this.#certifyWhenReaped(life, since));
+  }
+
+  #certify(life: Life, from: number): void {
+    const { box, secret } = life;
+    this.judge.count('death certified');
+    for (const afterMs of certificateTimes) {
+      for (const { index } of this.boxes) {
+        if (index !== box.index && (this.isBlocked(box.index, index) || this.#net.float() < this.options.loss))
+          continue;
+        const at = from + afterMs + this.options.latencyMs + this.#net.exponential(this.options.jitterMs);
+        this.#heap.push(at, kind.certificate, index, 0, 0, secret);
+      }
+    }
+  }
+
+  #certificate(box: LeaseBox, secret: string): void {
+    const { life } = box;
+    if (!life) return;
+    const at = this.#runsAt(box, true);
+    if (at > this.now) {
+      this.#heap.push(at + 0.02, kind.certificate, box.index, 0, 0, secret);
+      return;
+    }
+    for (const node of life.nodes) {
+      if (!node.voter) continue;
+      const out: VoterOutput[] = [];
+      node.voter.died(this.voterNow(box), secret, out);
+      this.#onVoter(node, out);
+    }
+  }
+
+  /** For the planted mistake that takes a membership view for a fact. */
+  #members(): void {
+    if (this.now < this.healedAt) this.#heap.push(this.now + 250, kind.member, 0, 0, 0, undefined);
+    for (const box of this.boxes) {
+      for (const node of box.life?.nodes ?? []) {
+        if (!node.voter) continue;
+        for (const other of this.boxes) {
+          if (other === box || (other.life && !this.isBlocked(other.index, box.index) && other.frozenUntil < this.now))
+            continue;
+          const out: VoterOutput[] = [];
+          this.plant.memberDead?.(node.voter, other.index, this.voterNow(box), out);
+          this.#onVoter(node, out);
+        }
+      }
+    }
+  }
+
+  // Epochs.
+
+  #planEpochs(random: Random, founding: EpochSpec): void {
+    const { agents, successors, rivals, leftBehind, faultPhaseMs } = this.options;
+    this.chain.push([founding]);
+    let parent = founding;
+    for (let i = 0; i < successors; i++) {
+      const sizes = [1, 3, 5].filter((size) => size <= agents);
+      const make = (name: string): EpochSpec => {
+        const order = random.shuffle(Array.from({ length: agents }, (_, agent) => agent));
+        const size = sizes[random.below(sizes.length)]!;
+        return {
+          epoch: parent.epoch + 1,
+          hash: bundleHash(name),
+          parent: parent.hash,
+          voters: order.slice(0, size),
+          leaseMs: random.chance(0.3) ? 1400 : random.chance(0.3) ? 2600 : this.options.leaseMs,
+          revoked: random.chance(0.15) ? [parent.voters[random.below(parent.voters.length)]!] : [],
+        };
+      };
+      const specs = [make(`e${i + 2}`)];
+      if (rivals && random.chance(0.6)) specs.push(make(`e${i + 2}-rival`));
+      this.chain.push(specs);
+      if (i === 0) {
+        const from = random.between(1500, faultPhaseMs * 0.6);
+        for (let agent = 0; agent < agents; agent++) {
+          const spec = specs[random.below(specs.length)]!;
+          const at = random.chance(leftBehind) ? faultPhaseMs + 100 : from + random.between(0, 2500);
+          this.#heap.push(at, kind.bundle, agent, 0, 0, spec);
+        }
+      }
+      parent = specs[0]!;
+    }
+  }
+
+  #bundle(box: LeaseBox, cell: number, spec: EpochSpec): void {
+    const again = () => this.#heap.push(this.now + 500, kind.bundle, box.index, cell, 0, spec);
+    const { life } = box;
+    if (!life || this.#runsAt(box, true) > this.now) return again();
+    const node = life.nodes[cell]!;
+    const out: SuccessionOutput[] = [];
+    const answer = node.succession.accept(this.elapsed(life), spec, out);
+    if (answer === 'rival') this.judge.count('rival bundle refused');
+    this.#onSuccession(node, out);
+  }
+
+  // Healing, and what must follow.
+
+  #heal(): void {
+    this.healedAt = this.now;
+    this.#blocked.fill(0);
+    for (const box of this.boxes) {
+      box.frozenUntil = 0;
+      this.#wake(box);
+      this.powerOn(box);
+      if (!box.life) this.#heap.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
+      for (const node of box.life?.nodes ?? []) {
+        node.failsNextWrite = false;
+        this.#offerNext(node);
+        // A failed store was repaired, and the agent restarted.
+        if (node.voter?.state === 'failed') this.at(this.now + 10, () => this.killAgent(box, 50));
+      }
+    }
+    this.#heap.push(this.now + 100, kind.poll, 0, 0, 0, undefined);
+  }
+
+  #poll(): void {
+    if (this.judge.isSettled()) {
+      this.#ended = true;
+      return;
+    }
+    this.#heap.push(this.now + 20, kind.poll, 0, 0, 0, undefined);
+  }
+}
+
+type Write =
+  | {
+      readonly node: CellNode;
+      readonly part: 'voter';
+      readonly voter: Voter | undefined;
+      readonly token: number;
+      readonly entries: readonly VoterEntry[];
+    }
+  | {
+      readonly node: CellNode;
+      readonly part: 'succession';
+      readonly token: number;
+      readonly entry: Extract<SuccessionOutput, { kind: 'persist' }>['entry'];
+    };
+
+export type { Effect };
