@@ -32,8 +32,8 @@ export function showLive(site: DemoSite, out: NodeJS.WriteStream, header: readon
       return;
     }
     const lines = plain(picture);
-    for (const line of lines) if (!last.has(line)) out.write(`${new Date().toISOString()} ${line}\n`);
-    last = new Set(lines);
+    for (const line of lines) if (!last.has(gist(line))) out.write(`${new Date().toISOString()} ${line}\n`);
+    last = new Set(lines.map(gist));
   };
   if (!out.isTTY) for (const line of header) out.write(`${line}\n`);
   let timer: NodeJS.Timeout | undefined;
@@ -131,6 +131,9 @@ function plain(picture: Picture): string[] {
     ...picture.incidents.map((line) => `incident ${line}`),
   ];
 }
+
+/** A line without its figures: "stale 12 s" after "stale 11 s" is no news. Names keep theirs (`edge-2`). */
+export const gist = (line: string): string => line.replace(/(?<![\w.-])\d+(\.\d+)?(?![\w.-])/g, '#');
 
 const clock = (wall: number): string => new Date(wall).toLocaleTimeString('en-GB');
 const ms = (value: unknown): string => (typeof value === 'number' ? `${(value / 1000).toFixed(1)} s` : 'unknown');

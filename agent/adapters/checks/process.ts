@@ -6,11 +6,15 @@ import { listProcesses, type ProcessRow, readProcess } from '../connections/proc
 import type { ProcessState } from '../duty-runners/process.ts';
 import { judged, notKnown, type ProbeContext } from './probe.ts';
 
-/** The process of a duty: running is good, ended is bad, and a duty that is not held here cannot be judged here. */
+/**
+ * The process of a duty: running is good, ended is bad. A duty that is not held here cannot be judged here, nor one whose
+ * program is only being started: a box with much to do takes seconds for that, and there is nothing to repair.
+ */
 export function dutyProcessProbe(name: string, state: ProcessState | undefined): CheckObservation {
   if (state === undefined) return notKnown(`${name} is not held by this agent`);
   if (state.running) return judged('ok', `${name} runs${state.pid === undefined ? '' : ` as process ${state.pid}`}`);
-  return judged('crit', `${name} does not run: ${state.exit?.reason ?? 'not started yet'}`);
+  if (state.generation === 0) return notKnown(`${name} is being started`);
+  return judged('crit', `${name} does not run: ${state.exit?.reason ?? 'it has just ended'}`);
 }
 
 /**

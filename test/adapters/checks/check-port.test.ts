@@ -203,6 +203,8 @@ describe('process probes', () => {
   test.each([
     [running, 'ok', 'labels/service-0 runs as process 42'],
     [ended, 'crit', 'labels/service-0 does not run: exit code 1: no licence'],
+    [{ ...running, running: false, generation: 0 }, 'unknown', 'labels/service-0 is being started'],
+    [{ ...running, running: false }, 'crit', 'labels/service-0 does not run: it has just ended'],
     [undefined, 'unknown', 'labels/service-0 is not held by this agent'],
   ])('state of a duty’s process %# → its status', async (state, status, text) => {
     expect(await answerOf({ kind: 'process', duty: 0 }, { processOf: () => state })).toMatchObject({ status, text });
