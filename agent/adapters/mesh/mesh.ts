@@ -252,8 +252,9 @@ class RunningMesh implements Mesh {
       this.#gossip.attach(node.services.gossip);
     } catch (cause) {
       await this.stop();
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`the mesh cannot listen at ${this.#options.listen.join(', ')}: ${reason}`, { cause });
+      throw new Error(`the mesh cannot listen at ${this.#options.listen.join(', ')}: ${listenReason(cause)}`, {
+        cause,
+      });
     }
     // By then the caller has taken the mesh, and may have delivered what must come first in a life.
     setImmediate(() => {
@@ -381,4 +382,11 @@ class RunningMesh implements Mesh {
         .finally(() => this.#identifying.delete(connection));
     }
   }
+}
+
+/** What the system said, without libp2p's advice and stack traces, which help nobody who reads a box's log. */
+function listenReason(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const said = [...new Set([...text.matchAll(/Error: (.*)/g)].map((match) => match[1] ?? ''))];
+  return said.length === 0 ? text : said.join('; ');
 }

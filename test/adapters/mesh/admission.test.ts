@@ -196,11 +196,15 @@ describe('admission with real nodes', () => {
     await expect(startAgent(wrong, 0, [])).rejects.toThrow('not the one on the list of agents');
   });
 
-  it.each([
+  it.each<[string, object, string | RegExp]>([
     ['no mesh key', { psk: 'nonsense' }, 'mesh cannot be set up'],
     ['no key', { privateKeyPem: 'nonsense' }, 'no private key in PEM form'],
     ['no port', { listen: ['127.0.0.1'] }, 'expected host:port'],
-    ['no address of ours', { listen: ['192.0.2.1:4000'] }, 'cannot listen at 192.0.2.1:4000'],
+    [
+      'no address of ours',
+      { listen: ['192.0.2.1:4000'] },
+      /^the mesh cannot listen at 192.0.2.1:4000: listen E\w+: .*4000$/,
+    ],
   ])('%s in the configuration → startMesh says so in plain words', async (_what, change, words) => {
     await expect(startAgent(site, 0, [], change)).rejects.toThrow(words);
   });
