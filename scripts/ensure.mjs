@@ -34,7 +34,14 @@ if (forTests) systemPackagesForTests();
 
 function dependencies() {
   const stamp = join(root, 'node_modules', '.millwright-lock');
-  const wanted = digest([join(root, 'package.json'), join(root, 'package-lock.json')]);
+  // Of package.json only what npm installs by: a new script or a new word in the description reinstalls nothing.
+  const { dependencies, devDependencies, optionalDependencies, overrides, allowScripts } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  );
+  const wanted = createHash('sha256')
+    .update(digest([join(root, 'package-lock.json')]))
+    .update(JSON.stringify([dependencies, devDependencies, optionalDependencies, overrides, allowScripts]))
+    .digest('hex');
   const node24 = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && existsSync(node24)) return;
   say('installing dependencies (npm ci); the first time takes about a minute …');
