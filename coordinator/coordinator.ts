@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { COORDINATOR } from '../agent/wire/topics.ts';
 import { Live } from './api/live.ts';
 import type { StatusView, StreamName } from './api/schemas.ts';
@@ -226,7 +227,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       views,
       live,
       status,
-      console: new URL('./console/dist', import.meta.url).pathname,
+      console: fileURLToPath(new URL('./console/dist', import.meta.url)),
       wall,
       now,
       onAcknowledged: (alarm) => live.push('alarm', alarm),

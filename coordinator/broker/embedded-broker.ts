@@ -80,7 +80,8 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
   const { site, credentials } = options;
   const sessions = new WeakMap<object, Session>();
   const gates = new WeakMap<object, PacketGate>();
-  const settled = new WeakMap<object, () => void>();
+  /** By the far end of the TCP connection: under TLS the door sees one socket and the broker another. */
+  const settled = new Map<string, () => void>();
   const sockets = new Set<Socket>();
   const waiting = new Map<string, number>();
   const counts: Record<RefusalReason | 'foreign', number> = {
@@ -153,7 +154,7 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
           }
           sessions.set(client, session);
           gates.get(client.conn)?.widen(PACKET_BYTES);
-          settled.get(client.conn)?.();
+          settled.get(farEnd(client.conn as Socket))?.();
           done(null, true);
         })
         .catch(() => done(refusal(3, 'server unavailable'), false));
@@ -189,8 +190,10 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
   // A bare emitter with no listener would end the process over one failed Will.
   (broker as EventEmitter).on('error', () => {});
 
-  const onSocket = (socket: Socket): void => {
+  /** Every TCP connection, before TLS and before MQTT. */
+  const knocked = (socket: Socket): void => {
     const address = socket.remoteAddress ?? '?';
+    const end = farEnd(socket);
     const mine = waiting.get(address) ?? 0;
     socket.on('error', () => {});
     if (sockets.size >= CONNECTIONS || mine >= PRE_AUTH_PER_ADDRESS) {
@@ -211,11 +214,17 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
     };
     // One time for connecting and proving who one is; a slow drip of bytes does not extend it.
     const timer = setTimeout(() => socket.destroy(), PRE_AUTH_MS);
-    settled.set(socket, settle);
+    settled.set(end, settle);
     socket.on('close', () => {
       sockets.delete(socket);
+      settled.delete(end);
       settle();
     });
+    if (options.tls === undefined) serve(socket, address);
+  };
+
+  /** A stream on which MQTT may be spoken. */
+  const serve = (socket: Socket, address: string): void => {
     const gate = new PacketGate(PRE_AUTH_BYTES);
     gates.set(socket, gate);
     const read = socket.read.bind(socket);
@@ -234,8 +243,12 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
 
   const server: Server =
     options.tls === undefined
-      ? createServer(onSocket)
-      : createTlsServer({ key: readFileSync(options.tls.key), cert: readFileSync(options.tls.cert) }, onSocket);
+      ? createServer()
+      : createTlsServer({ key: readFileSync(options.tls.key), cert: readFileSync(options.tls.cert) }, (socket) => {
+          socket.on('error', () => {});
+          serve(socket, socket.remoteAddress ?? '?');
+        });
+  server.on('connection', knocked);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, () => {
@@ -259,3 +272,5 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
     },
   };
 }
+
+const farEnd = (socket: Socket): string => `${socket.remoteAddress ?? '?'} ${socket.remotePort ?? 0}`;

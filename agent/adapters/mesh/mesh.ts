@@ -351,6 +351,8 @@ class RunningMesh implements Mesh {
       .newStream('/ipfs/ping/1.0.0', { signal })
       .then(async (stream) => {
         const { promise, resolve, reject } = Promise.withResolvers<void>();
+        // It may end after the sending has thrown, when nobody waits for it any more.
+        promise.catch(() => {});
         stream.addEventListener('message', () => resolve());
         stream.addEventListener('close', () => reject(new Error('closed')));
         signal.addEventListener('abort', () => reject(new Error('no answer')));
