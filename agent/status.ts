@@ -118,7 +118,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
       reason: run.reason,
     })),
     coordinator: core.coordinator,
-    outbox: { pending: outbox.pending, lastSeq: outbox.last, refused: outbox.refused },
+    outbox: { pending: outbox.pending, lastSeq: outbox.last, refused: outbox.refused, trouble: outbox.trouble },
     mesh: meshCounters(mesh),
     api: api && { refused: { ...api.refused } },
     store: storeState(around.store.state()),

@@ -68,7 +68,13 @@ export interface AgentStatus {
     readonly reason: string | undefined;
   }[];
   readonly coordinator: 'connected' | 'lost' | 'not-heard';
-  readonly outbox: { readonly pending: number; readonly lastSeq: number; readonly refused: number };
+  readonly outbox: {
+    readonly pending: number;
+    readonly lastSeq: number;
+    readonly refused: number;
+    /** Why it cannot keep everything now, in words. */
+    readonly trouble: string | undefined;
+  };
   readonly mesh: Readonly<Record<string, number>>;
   /** Requests to this API that were not let in: without the token, or no HTTP at all. */
   readonly api: { readonly refused: { readonly tokens: number; readonly malformed: number } } | undefined;

@@ -461,7 +461,7 @@ async function killAndWatch(site: DemoSite, duty: string, evidence: Record<strin
       .effects(name)
       .filter((line) => line['effect'] === 'polled' && line['duty'] === duty)
       .map((line) => ({ from: at(line['from']), to: at(line['to']), samples: Number(line['samples']) }));
-  const first = await until('the successor’s effect log shows what it reads', 10_000, async () =>
+  const first = await until('the successor’s effect log shows what it reads', 20_000, async () =>
     intervals(successor.agent).find((interval) => interval.to > killedAt && interval.samples > 0),
   );
   const last = intervals(victim.agent).at(-1);

@@ -80,6 +80,8 @@ export interface OutboxStats {
   readonly evicted: number;
   readonly forks: number;
   readonly oldestPendingAt: number | undefined;
+  /** Why it cannot keep everything now, in words; undefined when it can. */
+  readonly trouble: string | undefined;
 }
 
 /** The reading side, for the link. */
@@ -117,6 +119,9 @@ interface Row {
   readonly hash: string;
   readonly bytes: number;
 }
+
+/** A full disk is asked this often whether it would take the reserve again. */
+const RESERVE_AGAIN_MS = 10_000;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -207,6 +212,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
   let forks = Number(text('forks') ?? 0);
   let owedLoss: { lost: Record<string, number>; from: number; to: number; reason: string } | undefined;
   let reserve = layReserve(reservePath, limits.reserveBytes);
+  let reserveTriedAt = 0;
   let listener: (() => void) | undefined;
   let closed = false;
 
@@ -401,6 +407,13 @@ export function openOutbox(options: OutboxOptions): Outbox {
       }
     }
     if (result === 'ok') {
+      // An outbox without telemetry would else never find out that there is room again. The wall clock may jump: either
+      // way far from the last try is late enough.
+      const { wall } = options.clock();
+      if (!reserve && Math.abs(wall - reserveTriedAt) > RESERVE_AGAIN_MS) {
+        reserveTriedAt = wall;
+        reserve = layReserve(reservePath, limits.reserveBytes);
+      }
       if (gathered === undefined) listener?.();
       else gathered.push(cls);
       return true;
@@ -559,6 +572,12 @@ export function openOutbox(options: OutboxOptions): Outbox {
         evicted,
         forks,
         oldestPendingAt: (oldestUnsaid.get(upTo) as { ts: number } | undefined)?.ts,
+        trouble:
+          lacking !== undefined
+            ? `reports are kept in memory only: ${lacking}`
+            : reserve
+              ? undefined
+              : 'the disk is full: no telemetry is kept, events and alarms live on the reserve',
       };
     },
     close() {
