@@ -283,8 +283,12 @@ describe('upload runner', () => {
             upload = uploadOf(file, { everyMs: 1 });
             upload.start(last);
           } else if (one.do === 'refuse') {
+            const { asked } = upload.outbox;
             upload.outbox.full = true;
-            await eventually(() => upload.outbox.full, { everyMs: 2 });
+            appendFileSync(file, 'refused at first\n');
+            wanted.push(`${open}refused at first`);
+            open = '';
+            await eventually(() => upload.outbox.asked > asked, { everyMs: 1, what: 'a refusal' });
             upload.outbox.full = false;
           } else await caughtUp();
         }
