@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type BootId, bootId } from '../../base/ids.ts';
 import { instant, wallTime } from '../../base/time.ts';
@@ -130,6 +132,9 @@ class SqliteStore implements Store {
   readonly #saveCheckpoint: StatementSync;
   readonly #setAlarm: StatementSync;
   readonly #dropAlarm: StatementSync;
+  readonly #file: string;
+  /** Which file on the disk is ours; undefined when there is none. */
+  readonly #inode: number | undefined;
   #trouble: string | undefined;
   #sincePrune = 0;
   #closed = false;
@@ -137,6 +142,8 @@ class SqliteStore implements Store {
   constructor(db: DatabaseSync, misfortune: Misfortune | undefined, options: StoreOptions) {
     this.#db = db;
     this.#misfortune = misfortune;
+    this.#file = join(options.dir, 'agent.db');
+    this.#inode = misfortune?.kind === 'not-opened' ? undefined : inodeOf(this.#file);
     this.#keepRuns = options.keepRuns ?? 200;
     this.#duties = options.duties;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
@@ -209,7 +216,8 @@ class SqliteStore implements Store {
   }
 
   state(): StoreState {
-    return { misfortune: this.#misfortune, trouble: this.#trouble, ...this.#counters };
+    // Asked now, since a box that has nothing to write would never learn of it.
+    return { misfortune: this.#misfortune, trouble: this.#removal() ?? this.#trouble, ...this.#counters };
   }
 
   append(token: number, entries: readonly JournalEntry[]): void {
@@ -270,6 +278,8 @@ class SqliteStore implements Store {
     try {
       if (this.#closed) throw new Error('the store is closed');
       if (this.#misfortune?.kind === 'not-opened') throw new Error(`no durable memory: ${this.#misfortune.reason}`);
+      const removal = this.#removal();
+      if (removal !== undefined) throw new Error(removal);
       body();
       this.#counters.written++;
       this.#trouble = undefined;
@@ -279,6 +289,15 @@ class SqliteStore implements Store {
       this.#trouble = error instanceof Error ? error.message : String(error);
       return this.#trouble;
     }
+  }
+
+  /**
+   * Whether somebody deleted the file under us (a folder cleaned up, a disk swapped). SQLite goes on writing to what has
+   * no name any more, and says that it is durable: nothing of it would be there in the next life.
+   */
+  #removal(): string | undefined {
+    if (this.#closed || this.#inode === undefined || inodeOf(this.#file) === this.#inode) return undefined;
+    return `${this.#file} was removed or replaced while the agent runs: start the agent anew`;
   }
 
   #quietly(what: string, body: () => void): void {
@@ -347,6 +366,14 @@ class SqliteStore implements Store {
         .run(keepBoots);
       this.#counters.pruned += Number(runs.changes) + Number(beats.changes) + Number(boots.changes);
     });
+  }
+}
+
+function inodeOf(file: string): number | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.ino;
+  } catch {
+    return undefined;
   }
 }
 

@@ -131,6 +131,19 @@ test('damaged file → moved aside and begun anew, told, never an exit', async (
   expect(kept, 'damaged files are kept, but not without bound').toHaveLength(3);
 });
 
+test('folder deleted under a running agent → nothing is called durable any more, and the state says what to do', async () => {
+  const store = open();
+  store.append(1, [sampleEntry('w#1', 1)]);
+  rmSync(dir, { recursive: true });
+  expect(store.state().trouble).toContain('start the agent anew');
+  store.append(2, [sampleEntry('w#1', 2)]);
+  await eventually(() => inputs.length > 1);
+  expect(inputs).toMatchObject([
+    { kind: 'persisted', token: 1 },
+    { kind: 'persist-failed', token: 2, reason: expect.stringContaining('was removed') },
+  ]);
+});
+
 test('file of a newer release → moved aside, not misread', () => {
   const db = new DatabaseSync(join(dir, 'agent.db'));
   db.exec('CREATE TABLE future (x); PRAGMA user_version = 99;');
