@@ -8,6 +8,7 @@ import { dial } from './dial.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
 import { readSecret } from './secret.ts';
 import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
+import { importStepwise } from './stepwise-import.ts';
 import { tagValue } from './tag-value.ts';
 
 type OpcUaConnection = Extract<Connection, { kind: 'opcua' }>;
@@ -253,9 +254,36 @@ async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise
 
 let loading: Promise<typeof UA> | undefined;
 
+/** What the client consists of, innermost first, in pieces that each take a tenth of a second or less. */
+export const driverSteps = [
+  // First of all: what follows in the crypto package refuses to load without it.
+  'node-opcua-crypto > reflect-metadata',
+  'node-opcua-crypto > @peculiar/asn1-schema',
+  'node-opcua-crypto > @peculiar/asn1-x509',
+  'node-opcua-crypto > @peculiar/asn1-pfx',
+  'node-opcua-crypto > @peculiar/x509',
+  'node-opcua-crypto > @peculiar/webcrypto',
+  'node-opcua-crypto > sshpk',
+  'node-opcua-crypto',
+  'node-opcua-constants',
+  'node-opcua-status-code',
+  'node-opcua-basic-types',
+  'node-opcua-factory',
+  'node-opcua-data-model',
+  'node-opcua-types',
+  'node-opcua-pki > yauzl',
+  'node-opcua-pki > chokidar',
+  'node-opcua-pki',
+  'node-opcua-transport',
+  'node-opcua-secure-channel',
+  'node-opcua-certificate-manager',
+  'node-opcua-client-dynamic-extension-object',
+  'node-opcua-alarm-condition',
+];
+
 /** Loads the driver once, on the first connection, and takes its loggers off standard output. */
 const loadDriver = (): Promise<typeof UA> =>
-  (loading ??= import('node-opcua-client').then((ua) => {
+  (loading ??= importStepwise<typeof UA>('node-opcua-client', driverSteps).then(({ loaded: ua }) => {
     for (const set of [ua.setDebugLogger, ua.setWarningLogger, ua.setErrorLogger]) set(() => {});
     return ua;
   }));
