@@ -2,7 +2,7 @@ import { Random } from '../../agent/base/random.ts';
 import { type Instant, instant } from '../../agent/base/time.ts';
 import { bundleHash, type EpochCertificate, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
 import { EffectGate } from '../../agent/core/leases/effect-gate.ts';
-import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
+import { ElapsedClock, type HolderTime } from '../../agent/core/leases/elapsed-clock.ts';
 import { type EpochSpec, Succession, type SuccessionOutput } from '../../agent/core/leases/epoch.ts';
 import type { FencingToken } from '../../agent/core/leases/fencing-token.ts';
 import type { LeaseOptions, LeaseSpec } from '../../agent/core/leases/options.ts';
@@ -98,7 +98,7 @@ interface CellDisk {
   voter: VoterDisk;
   active: EpochSpec;
   accepted: EpochSpec | undefined;
-  certificate: EpochCertificate | undefined;
+  certificates: EpochCertificate[];
 }
 
 export interface LeaseBox {
@@ -117,6 +117,7 @@ export interface LeaseBox {
   readonly disks: CellDisk[];
   children: Child[];
   diskBusyUntil: number;
+  diskNextAt: number;
 }
 
 interface Effect {
@@ -222,10 +223,11 @@ export class LeaseWorld {
           },
           active: founding,
           accepted: undefined,
-          certificate: undefined,
+          certificates: [],
         })),
         children: [],
         diskBusyUntil: 0,
+        diskNextAt: 0,
       });
       this.#heap.push(random.between(0, 200), kind.start, index, 0, 0, undefined);
     }
@@ -335,6 +337,10 @@ export class LeaseWorld {
     return life.clock.read(mono, this.uptime(box), this.wall(box));
   }
 
+  holderTime(life: Life): HolderTime {
+    return { elapsed: this.elapsed(life), monotonic: instant(this.monotonic(life.box)) };
+  }
+
   /** The same for those who only look. */
   elapsedSeen(life: Life): number {
     const { box } = life;
@@ -396,7 +402,7 @@ export class LeaseWorld {
       retryMs,
       active: disk.active,
       accepted: disk.accepted,
-      certificate: disk.certificate,
+      certificates: disk.certificates,
     };
     const succession = this.plant.succession?.(parts) ?? new Succession(parts);
     const node: CellNode = {
@@ -448,7 +454,7 @@ export class LeaseWorld {
     node.proposer = this.plant.proposer?.(parts) ?? new Proposer(parts);
     this.#startVoter(node, spec);
     const out: ProposerOutput[] = [];
-    const now = this.elapsed(life);
+    const now = this.holderTime(life);
     for (const lease of this.leasesOf(cell)) {
       node.proposer.want(now, lease, this.rank(box.index, cell, lease) * 40, out);
     }
@@ -575,19 +581,24 @@ export class LeaseWorld {
 
   freeze(box: LeaseBox, forMs: number): void {
     if (!box.life) return;
-    box.frozenUntil = Math.max(box.frozenUntil, this.now + forMs);
+    box.frozenUntil = Math.max(box.frozenUntil, this.#within(this.now + forMs));
     this.judge.count('agent frozen');
   }
 
   suspend(box: LeaseBox, forMs: number): void {
     if (!box.isUp || this.isAsleep(box)) return;
     box.suspendedAt = this.now;
-    box.suspendedUntil = this.now + forMs;
+    box.suspendedUntil = this.#within(this.now + forMs);
     this.judge.count('box suspended');
     const until = box.suspendedUntil;
     this.at(until, () => {
       if (box.suspendedUntil === until) this.#wake(box);
     });
+  }
+
+  /** What stands still does so until the healing at most. */
+  #within(time: number): number {
+    return Math.max(this.now, Math.min(time, this.options.faultPhaseMs));
   }
 
   #wake(box: LeaseBox): void {
@@ -661,9 +672,10 @@ export class LeaseWorld {
       case 'lease-need-full':
       case 'lease-freed': {
         const out: ProposerOutput[] = [];
-        if (message.kind === 'lease-answer') node.proposer.answer(now, from, message, out);
-        else if (message.kind === 'lease-need-full') node.proposer.needFull(now, from, message, out);
-        else node.proposer.freed(now, from, message, out);
+        const time = this.holderTime(life);
+        if (message.kind === 'lease-answer') node.proposer.answer(time, from, message, out);
+        else if (message.kind === 'lease-need-full') node.proposer.needFull(time, from, message, out);
+        else node.proposer.freed(time, from, message, out);
         return this.#onProposer(node, out);
       }
       case 'lease-sealed':
@@ -710,7 +722,7 @@ export class LeaseWorld {
     node.armed[part] = Number.POSITIVE_INFINITY;
     if (part === 0) {
       const out: ProposerOutput[] = [];
-      node.proposer.tick(this.elapsed(life), out);
+      node.proposer.tick(this.holderTime(life), out);
       this.#onProposer(node, out);
     } else if (part === 1) {
       const out: VoterOutput[] = [];
@@ -739,11 +751,16 @@ export class LeaseWorld {
     if (voter) this.#arm(node, 1, voter.deadline(), this.voterNow(life.box));
   }
 
-  /** When a write of now is on disk; writes of one box are done in order. */
+  /** When a write of now is on disk: in order, and those that wait for one commit share the next. */
   #diskTime(box: LeaseBox): number {
-    const at = Math.max(box.diskBusyUntil, this.now) + this.options.diskMs * (0.3 + this.#net.float());
-    box.diskBusyUntil = at;
-    return at;
+    const takes = this.options.diskMs * (0.3 + this.#net.float());
+    if (this.now >= box.diskBusyUntil && this.now >= box.diskNextAt) {
+      box.diskBusyUntil = this.now + takes;
+      return box.diskBusyUntil;
+    }
+    if (this.now >= box.diskBusyUntil) box.diskBusyUntil = box.diskNextAt;
+    if (box.diskNextAt <= box.diskBusyUntil) box.diskNextAt = box.diskBusyUntil + takes;
+    return box.diskNextAt;
   }
 
   #persisted(write: Write): void {
@@ -795,7 +812,7 @@ export class LeaseWorld {
       };
       disk.active = entry.spec;
       disk.accepted = undefined;
-      disk.certificate = entry.certificate;
+      disk.certificates.push(entry.certificate);
     }
     const out: SuccessionOutput[] = [];
     node.succession.persisted(this.elapsed(life), write.token, out);
@@ -821,7 +838,7 @@ export class LeaseWorld {
         }
         case 'activated': {
           const proposed: ProposerOutput[] = [];
-          node.proposer.retire(this.elapsed(life), proposed);
+          node.proposer.retire(this.holderTime(life), proposed);
           this.#onProposer(node, proposed);
           this.judge.count('epoch changed');
           this.#startEpoch(node, output.spec);
@@ -898,7 +915,7 @@ export class LeaseWorld {
       this.#heap.push(at + 0.05, kind.effectLoop, life.box.index, lease, 0, node);
       return;
     }
-    const token = node.proposer.mayAct(this.elapsed(life), lease);
+    const token = node.proposer.mayAct(this.holderTime(life), lease);
     if (token === undefined) return;
     node.proposer.began(lease);
     this.emit({
@@ -935,7 +952,7 @@ export class LeaseWorld {
       const floor = this.gates[cell]!.floor(lease);
       if (node && floor && this.#runsAt(life.box, true) === this.now) {
         const out: ProposerOutput[] = [];
-        node.proposer.outnumbered(this.elapsed(life), lease, floor.token, out);
+        node.proposer.outnumbered(this.holderTime(life), lease, floor.token, out);
         this.#onProposer(node, out);
       }
     }
@@ -953,13 +970,13 @@ export class LeaseWorld {
     const node = life.nodes[cell]!;
     if (token.epoch !== node.succession.active.epoch) return;
     const out: ProposerOutput[] = [];
-    node.proposer.finished(this.elapsed(life), lease, token, out);
+    node.proposer.finished(this.holderTime(life), lease, token, out);
     this.#onProposer(node, out);
   }
 
   #beginStep(node: CellNode, lease: number): void {
     const { life, cell } = node;
-    const token = node.proposer.mayAct(this.elapsed(life), lease);
+    const token = node.proposer.mayAct(this.holderTime(life), lease);
     if (token === undefined || node.proposer.lease(lease).effects > 0) return;
     node.proposer.began(lease);
     // It is carried out elsewhere, and goes on if this agent dies.
@@ -979,7 +996,7 @@ export class LeaseWorld {
     const node = life.nodes[cell]!;
     if (token.epoch !== node.succession.active.epoch) return;
     const out: ProposerOutput[] = [];
-    const now = this.elapsed(life);
+    const now = this.holderTime(life);
     node.proposer.finished(now, lease, token, out);
     node.proposer.release(now, lease, out);
     node.proposer.want(now, lease, 40 * this.rank(life.box.index, cell, lease) + this.chance.between(0, 500), out);
@@ -991,7 +1008,7 @@ export class LeaseWorld {
     const { life } = node;
     if (!life.isAlive || this.#runsAt(life.box, true) > this.now) return;
     const out: ProposerOutput[] = [];
-    const now = this.elapsed(life);
+    const now = this.holderTime(life);
     this.#orderOf(node, lease);
     node.proposer.release(now, lease, out);
     node.proposer.want(now, lease, this.chance.between(0, 300), out);

@@ -1,6 +1,16 @@
 import { type Instant, instant } from '../../base/time.ts';
 
 /**
+ * Now, for a holder. Rights end by the clock that says most has passed. What must have passed before voters are told,
+ * though, is counted by the monotonic clock: a wall clock that jumps ahead ends a right at once, but it does not bring
+ * an effect home that is still on its way.
+ */
+export interface HolderTime {
+  readonly elapsed: Instant;
+  readonly monotonic: Instant;
+}
+
+/**
  * The holder's clock. It advances between two readings by the largest advance of three clocks: monotonic, uptime (which
  * goes on in suspend) and wall. Summed over readings this is never less than what any of them says has passed, so a
  * holder that trusts it stops early at worst (rule 6): a VM that slept an hour with a stopped monotonic clock wakes up

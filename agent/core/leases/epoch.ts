@@ -37,6 +37,8 @@ export type SuccessionEntry =
 export type Acceptance = 'accepted' | 'known' | 'not-the-next' | 'other-parent' | 'rival';
 
 const slowestMs = 2000;
+/** Whoever is further behind needs a person, or a fresh bundle with its chain. */
+export const maxCertificates = 64;
 
 /**
  * How one agent goes from epoch to epoch: it accepts the successor, asks the old voters to seal, and speaks the old
@@ -57,8 +59,8 @@ export class Succession {
   readonly #retryMs: number;
   #active: EpochSpec;
   #accepted: EpochSpec | undefined;
-  /** How `active` came to be; undefined in the founding epoch. */
-  #certificate: EpochCertificate | undefined;
+  /** How `active` came to be, epoch by epoch, the newest ones; none in the founding epoch. */
+  #certificates: readonly EpochCertificate[];
   /** One that names a bundle which is not here yet. */
   #early: EpochCertificate | undefined;
   #seals: (Sealed | undefined)[];
@@ -72,14 +74,14 @@ export class Succession {
     retryMs: number;
     active: EpochSpec;
     accepted: EpochSpec | undefined;
-    certificate: EpochCertificate | undefined;
+    certificates: readonly EpochCertificate[];
   }) {
     this.cell = parts.cell;
     this.#retryMs = parts.retryMs;
     this.#everyMs = parts.retryMs;
     this.#active = parts.active;
     this.#accepted = parts.accepted?.epoch === parts.active.epoch + 1 ? parts.accepted : undefined;
-    this.#certificate = parts.certificate;
+    this.#certificates = parts.certificates.slice(-maxCertificates);
     this.#seals = parts.active.voters.map(() => undefined);
   }
 
@@ -134,8 +136,8 @@ export class Succession {
 
   /** A peer speaks an epoch that ended: show it how. */
   behind(_now: Instant, from: AgentIndex, epoch: number, out: SuccessionOutput[]): void {
-    if (this.#certificate === undefined || epoch >= this.#active.epoch) return;
-    out.push({ kind: 'send', to: from, message: this.#certificate });
+    const certificate = this.#certificates.find((each) => each.epoch === epoch);
+    if (certificate) out.push({ kind: 'send', to: from, message: certificate });
   }
 
   persisted(now: Instant, token: number, out: SuccessionOutput[]): void {
@@ -151,7 +153,7 @@ export class Succession {
     this.#active = entry.spec;
     this.#accepted = undefined;
     this.#early = undefined;
-    this.#certificate = entry.certificate;
+    this.#certificates = [...this.#certificates, entry.certificate].slice(-maxCertificates);
     this.#seals = entry.spec.voters.map(() => undefined);
     this.#sealAt = never;
     out.push({ kind: 'activated', spec: entry.spec, former, certificate: entry.certificate });

@@ -27,7 +27,7 @@ export class Lease {
   held = false;
   /** Lost or to be released: no effect begins, but what has begun must end before voters may be told. */
   ending: 'no' | 'lost' | 'released' = 'no';
-  /** The latest instant until which `ending` waits for effects. */
+  /** The latest instant, by the monotonic clock, until which `ending` waits for effects. */
   endsBy: Instant = never;
   effects = 0;
   /** The first token of this tenure: completions of effects under older ones are no news. */
@@ -37,6 +37,8 @@ export class Lease {
   delayMs = 0;
   wakeAt: Instant = never;
   triedAt: Instant = past;
+  /** Candidacies in a row that came to nothing. */
+  failures = 0;
   /** The largest counter that any voter named, or that was ever proposed here. */
   known = 0;
 

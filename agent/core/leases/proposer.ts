@@ -9,6 +9,7 @@ import {
   type LeaseRequest,
   listHash,
 } from './ballot.ts';
+import type { HolderTime } from './elapsed-clock.ts';
 import { type FencingToken, isCounter, maxCounter } from './fencing-token.ts';
 import { Lease } from './lease.ts';
 import { type LeaseOptions, type LeaseSpec, quorumOf, windowMs } from './options.ts';
@@ -63,7 +64,7 @@ export interface VoterLink {
  * Not chosen: one message per lease. The whole list in each request makes loss harmless, a later one repeats all that
  * an earlier one said, and a release needs no message of its own that could arrive late.
  *
- * `now` is the ElapsedClock, not the monotonic clock.
+ * Deadlines are on the elapsed clock.
  */
 export class Proposer {
   readonly session: Session;
@@ -79,6 +80,8 @@ export class Proposer {
   #listHash = listHash([]);
   #dirty = false;
   #dead = false;
+  #elapsed: Instant = instant(0);
+  #monotonic: Instant = instant(0);
 
   constructor(parts: {
     options: LeaseOptions;
@@ -118,8 +121,8 @@ export class Proposer {
   }
 
   /** To be asked in the same synchronous block as the effect: the token to send along, or undefined. */
-  mayAct(now: Instant, lease: number): FencingToken | undefined {
-    const counter = this.leases[lease]!.mayAct(now, this.options.guardMs);
+  mayAct(time: HolderTime, lease: number): FencingToken | undefined {
+    const counter = this.leases[lease]!.mayAct(time.elapsed, this.options.guardMs);
     return counter === 0 ? undefined : { epoch: this.epoch, counter };
   }
 
@@ -129,7 +132,8 @@ export class Proposer {
   }
 
   /** It completed, and nothing of it can still land. */
-  finished(now: Instant, lease: number, token: FencingToken, out: ProposerOutput[]): void {
+  finished(time: HolderTime, lease: number, token: FencingToken, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const held = this.leases[lease]!;
     if (token.epoch !== this.epoch || token.counter < held.since) return;
     if (held.effects > 0) held.effects--;
@@ -138,27 +142,29 @@ export class Proposer {
   }
 
   /** Tries for the lease from `delayMs` on, and goes on until `release`. The delay ranks the candidates. */
-  want(now: Instant, lease: number, delayMs: number, out: ProposerOutput[]): void {
+  want(time: HolderTime, lease: number, delayMs: number, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const wish = this.leases[lease]!;
     if (this.#dead || this.specs[lease]!.eligible[this.session.agent] !== 1) return;
     wish.delayMs = delayMs;
     if (wish.wanted) return;
     wish.wanted = true;
     if (wish.counter === 0) wish.wakeAt = after(now, delayMs);
-    this.tick(now, out);
+    this.tick(time, out);
   }
 
   /**
    * Gives the lease up: from now on no effect begins. Voters are told when the last one completed, or, for a duty, when
    * the guard time has passed (rule 8). A permit waits for its completion, however long (rule 11).
    */
-  release(now: Instant, lease: number, out: ProposerOutput[]): void {
+  release(time: HolderTime, lease: number, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const held = this.leases[lease]!;
     held.wanted = false;
     held.wakeAt = never;
     if (held.counter === 0) return;
     held.ending = 'released';
-    held.endsBy = held.isPermit ? never : after(now, this.releaseWaitMs(held));
+    held.endsBy = held.isPermit ? never : after(this.#monotonic, this.releaseWaitMs(held));
     held.next = 0;
     this.#dirty = true;
     this.#settle(now, held, out);
@@ -166,7 +172,8 @@ export class Proposer {
   }
 
   /** Where effects happen a larger token was seen: ours has a successor somewhere, or voters lost their memory. */
-  outnumbered(now: Instant, lease: number, floor: FencingToken, out: ProposerOutput[]): void {
+  outnumbered(time: HolderTime, lease: number, floor: FencingToken, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const held = this.leases[lease]!;
     if (floor.epoch !== this.epoch || !isCounter(floor.counter)) return;
     held.known = Math.max(held.known, floor.counter);
@@ -178,7 +185,7 @@ export class Proposer {
   }
 
   /** The epoch ended here: everything held is lost, nothing more is sent. Voters of the next one wait out what was. */
-  retire(_now: Instant, out: ProposerOutput[]): void {
+  retire(_time: HolderTime, out: ProposerOutput[]): void {
     this.#dead = true;
     for (const lease of this.leases) {
       if (lease.held && lease.ending === 'no')
@@ -189,7 +196,8 @@ export class Proposer {
     for (const link of this.links) link.nextSend = never;
   }
 
-  answer(now: Instant, from: AgentIndex, message: LeaseAnswer, out: ProposerOutput[]): void {
+  answer(time: HolderTime, from: AgentIndex, message: LeaseAnswer, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const link = this.#linkOf(from, message);
     if (link === undefined) return;
     const slot = link.rids.indexOf(message.rid);
@@ -209,14 +217,16 @@ export class Proposer {
     this.#flush(now, out);
   }
 
-  needFull(now: Instant, from: AgentIndex, message: LeaseNeedFull, out: ProposerOutput[]): void {
+  needFull(time: HolderTime, from: AgentIndex, message: LeaseNeedFull, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const link = this.#linkOf(from, message);
     if (link === undefined || !link.rids.includes(message.rid)) return;
     link.knownHash = -1;
     if (message.rid === link.lastRid) this.#send(now, link, out);
   }
 
-  freed(now: Instant, from: AgentIndex, message: LeaseFreed, out: ProposerOutput[]): void {
+  freed(time: HolderTime, from: AgentIndex, message: LeaseFreed, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     const link = this.#linkOf(from, message);
     if (link === undefined) return;
     for (const { lease: index, maxCounter: largest } of message.leases) {
@@ -224,9 +234,10 @@ export class Proposer {
       if (lease === undefined || !isCounter(largest)) continue;
       lease.known = Math.max(lease.known, largest);
       lease.taken(link.position, Number.NEGATIVE_INFINITY);
-      if (lease.wanted && lease.counter === 0) lease.wakeAt = instant(Math.min(lease.wakeAt, now + lease.delayMs));
+      if (!lease.wanted || lease.counter > 0) continue;
+      lease.wakeAt = instant(Math.min(lease.wakeAt, now + lease.delayMs + this.#pauseMs(lease)));
     }
-    this.tick(now, out);
+    this.tick(time, out);
   }
 
   deadline(): Instant {
@@ -234,14 +245,15 @@ export class Proposer {
     for (const link of this.links) at = Math.min(at, link.nextSend);
     for (const lease of this.leases) {
       if (lease.counter === 0) at = Math.min(at, lease.wakeAt);
-      else if (lease.ending !== 'no') at = Math.min(at, lease.endsBy);
+      else if (lease.ending !== 'no') at = Math.min(at, this.#elapsed + (lease.endsBy - this.#monotonic));
       else if (lease.held) at = Math.min(at, lease.validUntil - this.options.guardMs);
       else at = Math.min(at, lease.triedAt + this.options.leaseMs);
     }
     return instant(at);
   }
 
-  tick(now: Instant, out: ProposerOutput[]): void {
+  tick(time: HolderTime, out: ProposerOutput[]): void {
+    const now = this.#note(time);
     if (this.#dead) return;
     for (const lease of this.leases) {
       if (lease.counter > 0) this.#judge(now, lease, out);
@@ -274,11 +286,17 @@ export class Proposer {
   }
 
   protected releaseWaitMs(lease: Lease): number {
-    return lease.effects === 0 ? 0 : this.options.guardMs;
+    return lease.effects === 0 ? 0 : this.options.guardMs * (1 + 2 * this.options.drift);
   }
 
   protected nextRid(): number {
     return ++this.#rid;
+  }
+
+  #note({ elapsed, monotonic }: HolderTime): Instant {
+    this.#elapsed = elapsed;
+    this.#monotonic = monotonic;
+    return elapsed;
   }
 
   #refused(
@@ -324,7 +342,7 @@ export class Proposer {
         return;
       }
       lease.ending = 'lost';
-      lease.endsBy = lease.validUntil;
+      lease.endsBy = after(this.#monotonic, this.releaseWaitMs(lease));
       return this.#settle(now, lease, out);
     }
     if (lease.held) {
@@ -334,6 +352,7 @@ export class Proposer {
     }
     if (now < lease.validUntil - guardMs) {
       lease.held = true;
+      lease.failures = 0;
       if (lease.effects === 0) lease.since = lease.counter;
       out.push(this.#said('acquired', lease));
       return;
@@ -344,11 +363,16 @@ export class Proposer {
       if (now >= lease.triedAt + leaseMs) lease.triedAt = now;
       return;
     }
-    // Two candidates that split the voters would split them again: a random while.
-    const pauseMs = this.#random.float() * this.options.retryMs;
+    lease.failures++;
     const free = missing > 0 ? lease.takenUntil(now, missing) : now;
-    lease.drop(lease.wanted ? after(free, lease.delayMs + pauseMs) : never);
+    lease.drop(lease.wanted ? after(free, lease.delayMs + this.#pauseMs(lease)) : never);
     this.#dirty = true;
+  }
+
+  /** Two candidates that split the voters would split them again: each waits a random while, longer each time. */
+  #pauseMs(lease: Lease): number {
+    if (lease.failures === 0) return 0;
+    return this.#random.float() * Math.min(this.options.retryMs * 2 ** (lease.failures - 1), this.options.leaseMs / 4);
   }
 
   #changesOver(now: Instant, lease: Lease, quorum: number, out: ProposerOutput[]): boolean {
@@ -363,7 +387,7 @@ export class Proposer {
 
   /** Ends what is lost or released, once nothing that has begun can still happen. */
   #settle(now: Instant, lease: Lease, out: ProposerOutput[]): void {
-    if (lease.ending === 'no' || (lease.effects > 0 && now < lease.endsBy)) return;
+    if (lease.ending === 'no' || (lease.effects > 0 && this.#monotonic < lease.endsBy)) return;
     if (lease.ending === 'released') {
       out.push({ kind: 'released', lease: lease.index, token: this.#token(lease) });
     }
