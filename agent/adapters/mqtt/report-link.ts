@@ -155,7 +155,13 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
         return;
       case 'fork':
         log('warn', 'agent-forked', { after: action.after, why: action.why });
-        outbox.fork(action.after);
+        try {
+          outbox.fork(action.after);
+        } catch (error) {
+          // A full disk: the old stream goes on, and the next disagreement asks again.
+          log('warn', 'outbox-not-forked', { reason: (error as Error).message });
+          return;
+        }
         outbox.publish({
           class: 'event',
           body: {

@@ -111,6 +111,30 @@ test('report link: garbage on its own topics (acknowledgements, presence of the 
   expect(agent.outbox.cursor()).toEqual(cursor);
 });
 
+test('report link: the disk refuses the new stream that a fork needs → no crash, the old stream goes on', async () => {
+  const coordinator = await bench.coordinator();
+  const agent = bench.agent('edge-1', coordinator.broker);
+  await eventually(() => agent.link.state().coordinator === 'connected');
+  let asked = 0;
+  agent.outbox.fork = () => {
+    asked++;
+    throw new Error('database or disk is full');
+  };
+  const voice = await bench.client(coordinator.broker, {
+    clientId: 'coordinator',
+    username: 'coordinator',
+    password: passwordOf('coordinator'),
+  });
+  const stream = agent.outbox.stream();
+  const ahead = { v: 1, store: 's', epoch: 1, stream, upTo: 999, chain: 'f'.repeat(32), want: [], quarantined: 0 };
+  await voice.publishAsync('mw/1/demo/coordinator/acked/edge-1', JSON.stringify(ahead), { qos: 0 });
+  await eventually(() => asked === 1);
+  await voice.endAsync();
+  agent.outbox.publish({ class: 'event', body: event(1) });
+  await eventually(() => agent.outbox.stats().pending === 0, { deadlineMs: 10_000 });
+  expect(agent.outbox.stream()).toBe(stream);
+});
+
 /** A relay between agent and broker that can be cut and mended. */
 const startRelay = async (to: number) => {
   const { connect } = await import('node:net');
