@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DemoSite } from './demo-site.ts';
 import { sabotagedSteps, sabotageOf } from './sabotage.ts';
@@ -184,6 +184,10 @@ function readFlags(): Flags {
   if (!(speed >= 20 && speed <= 1000)) throw new Error(`--speed ${values.speed}: 20 to 1000 rows per second`);
   if ((values.broker === undefined) !== (values.keys === undefined)) {
     throw new Error('--broker and --keys go together: the broker must know the passwords that site init made');
+  }
+  // All of the folder is copied, so it had better be the right one.
+  if (values.keys !== undefined && !existsSync(join(values.keys, 'coordinator', 'coordinator.yaml'))) {
+    throw new Error(`--keys ${values.keys}: this is no folder that millwright site init made`);
   }
   if (values.broker !== undefined && !/^mqtt:\/\/[^/\s]+$/.test(values.broker)) {
     throw new Error(`--broker ${values.broker}: expected mqtt://host:port`);

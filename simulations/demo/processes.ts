@@ -75,7 +75,10 @@ export function spawnNode(options: SpawnOptions, onStart: (pid: number) => void)
       resolve({ code, signal });
     });
   });
-  const logTail = () => readFileSync(options.logFile, 'utf8').split('\n').slice(-12).join('\n');
+  const logTail = () => {
+    const tail = readFileSync(options.logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n');
+    return tail === '' ? 'its log is empty: this machine may have too much to do' : tail;
+  };
   return {
     name: options.name,
     pid,
