@@ -667,7 +667,15 @@ export class LeaseWorld {
       this.#onSuccession(node, out);
       return;
     }
+    if (message.epoch > epoch) {
+      const out: SuccessionOutput[] = [];
+      node.succession.ahead(now, from, message.epoch, out);
+      this.#onSuccession(node, out);
+      return;
+    }
     switch (message.kind) {
+      case 'lease-epoch-wanted':
+        return;
       case 'lease-answer':
       case 'lease-need-full':
       case 'lease-freed': {

@@ -1,5 +1,5 @@
 import type { Brand } from '../../base/brand.ts';
-import type { Session, VoterLife } from './session.ts';
+import type { Session, SessionId, VoterLife } from './session.ts';
 
 /** SHA-256 of a signed bundle, 64 hex digits. */
 export type BundleHash = Brand<string, 'BundleHash'>;
@@ -52,6 +52,8 @@ export interface LeaseAnswer {
   readonly kind: 'lease-answer';
   readonly cell: number;
   readonly epoch: number;
+  /** Whose request: another life of the same agent counts its requests from 1 as well. */
+  readonly session: SessionId;
   readonly rid: number;
   readonly got: readonly BallotItem[];
   readonly refused: readonly Refusal[];
@@ -63,6 +65,7 @@ export interface LeaseNeedFull {
   readonly kind: 'lease-need-full';
   readonly cell: number;
   readonly epoch: number;
+  readonly session: SessionId;
   readonly rid: number;
 }
 
@@ -141,9 +144,16 @@ export interface EpochCertificate {
   readonly seals: readonly { readonly voter: number; readonly sealed: Sealed }[];
 }
 
+/** A peer spoke a later epoch: how did this one end? */
+export interface EpochWanted {
+  readonly kind: 'lease-epoch-wanted';
+  readonly cell: number;
+  readonly epoch: number;
+}
+
 export type VoterBound = LeaseRequest | VoterRecall | VoterRecalled | Seal;
 export type ProposerBound = LeaseAnswer | LeaseNeedFull | LeaseFreed;
-export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochCertificate;
+export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochCertificate | EpochWanted;
 
 /** Hash of a portfolio, for the shorthand only: a collision costs the sender its own leases, nobody else's. */
 export function listHash(items: readonly BallotItem[]): number {

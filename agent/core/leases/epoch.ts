@@ -1,6 +1,6 @@
 import type { AgentIndex } from '../../base/ids.ts';
-import { after, type Instant, never } from '../../base/time.ts';
-import type { BundleHash, EpochCertificate, Seal, Sealed } from './ballot.ts';
+import { after, type Instant, instant, never } from '../../base/time.ts';
+import type { BundleHash, EpochCertificate, EpochWanted, Seal, Sealed } from './ballot.ts';
 import { maxEpoch } from './fencing-token.ts';
 import { quorumOf } from './options.ts';
 
@@ -19,7 +19,7 @@ export interface EpochSpec {
 export type SuccessionOutput =
   /** Durable; then `persisted` with this token. */
   | { readonly kind: 'persist'; readonly token: number; readonly entry: SuccessionEntry }
-  | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: Seal | EpochCertificate }
+  | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: Seal | EpochCertificate | EpochWanted }
   /** Start voters and proposers of `spec`; stop those of the epoch before. */
   | {
       readonly kind: 'activated';
@@ -66,6 +66,7 @@ export class Succession {
   #seals: (Sealed | undefined)[];
   #sealAt: Instant = never;
   #everyMs: number;
+  #askAt: Instant = instant(0);
   #nextToken = 1;
   #pending: { readonly token: number; readonly entry: SuccessionEntry; readonly former: EpochSpec }[] = [];
 
@@ -138,6 +139,14 @@ export class Succession {
   behind(_now: Instant, from: AgentIndex, epoch: number, out: SuccessionOutput[]): void {
     const certificate = this.#certificates.find((each) => each.epoch === epoch);
     if (certificate) out.push({ kind: 'send', to: from, message: certificate });
+  }
+
+  /** A peer speaks an epoch that has not begun here: ask it how this one ended, now and then. */
+  ahead(now: Instant, from: AgentIndex, epoch: number, out: SuccessionOutput[]): void {
+    if (epoch <= this.#active.epoch || now < this.#askAt) return;
+    this.#askAt = after(now, this.#retryMs);
+    const message: EpochWanted = { kind: 'lease-epoch-wanted', cell: this.cell, epoch: this.#active.epoch };
+    out.push({ kind: 'send', to: from, message });
   }
 
   persisted(now: Instant, token: number, out: SuccessionOutput[]): void {

@@ -199,7 +199,7 @@ export class Proposer {
   answer(time: HolderTime, from: AgentIndex, message: LeaseAnswer, out: ProposerOutput[]): void {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
-    if (link === undefined) return;
+    if (link === undefined || message.session !== this.session.id) return;
     const slot = link.rids.indexOf(message.rid);
     if (slot < 0) return;
     link.life = message.life;
@@ -220,7 +220,7 @@ export class Proposer {
   needFull(time: HolderTime, from: AgentIndex, message: LeaseNeedFull, out: ProposerOutput[]): void {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
-    if (link === undefined || !link.rids.includes(message.rid)) return;
+    if (link === undefined || message.session !== this.session.id || !link.rids.includes(message.rid)) return;
     link.knownHash = -1;
     if (message.rid === link.lastRid) this.#send(now, link, out);
   }
@@ -247,7 +247,10 @@ export class Proposer {
       if (lease.counter === 0) at = Math.min(at, lease.wakeAt);
       else if (lease.ending !== 'no') at = Math.min(at, this.#elapsed + (lease.endsBy - this.#monotonic));
       else if (lease.held) at = Math.min(at, lease.validUntil - this.options.guardMs);
-      else at = Math.min(at, lease.triedAt + this.options.leaseMs);
+      else {
+        const isRefused = lease.takenBy(this.#elapsed) > 0;
+        at = Math.min(at, lease.triedAt + (isRefused ? this.options.retryMs * 2 : this.options.leaseMs));
+      }
     }
     return instant(at);
   }
@@ -357,10 +360,13 @@ export class Proposer {
       out.push(this.#said('acquired', lease));
       return;
     }
-    const missing = lease.takenBy(now) - (this.links.length - quorum);
-    const isHopeless = missing > 0 || now >= lease.triedAt + leaseMs;
+    const taken = lease.takenBy(now);
+    const missing = taken - (this.links.length - quorum);
+    // Some said no and the others say nothing: candidates that hold a part each must not wait for each other.
+    const patienceMs = taken > 0 ? this.options.retryMs * 2 : leaseMs;
+    const isHopeless = missing > 0 || now >= lease.triedAt + patienceMs;
     if (!isHopeless || (lease.isPermit && lease.effects > 0)) {
-      if (now >= lease.triedAt + leaseMs) lease.triedAt = now;
+      if (isHopeless) lease.triedAt = now;
       return;
     }
     lease.failures++;

@@ -254,7 +254,7 @@ export class Voter {
 
     const items = message.items ?? (known.listHash === message.listHash ? known.list : undefined);
     if (items === undefined) {
-      out.push({ kind: 'send', to: from, message: this.#needFull(message.rid) });
+      out.push({ kind: 'send', to: from, message: this.#needFull(known, message.rid) });
       return;
     }
     if (message.items !== undefined) {
@@ -297,14 +297,14 @@ export class Voter {
   }
 
   protected answer(
-    _known: KnownSession,
+    known: KnownSession,
     message: LeaseRequest,
     _items: readonly BallotItem[],
     got: readonly BallotItem[],
     refused: readonly Refusal[],
   ): LeaseAnswer {
     const { cell, epoch, life } = this;
-    return { kind: 'lease-answer', cell, epoch, rid: message.rid, got, refused, life };
+    return { kind: 'lease-answer', cell, epoch, session: known.id, rid: message.rid, got, refused, life };
   }
 
   /** Rule 4. `echo`, which the rules never say, is for planted mistakes: an answer without a promise. */
@@ -690,8 +690,8 @@ export class Voter {
       out.push({ kind: 'send', to, message: { kind: 'lease-freed', cell, epoch, leases } });
   }
 
-  #needFull(rid: number): LeaseNeedFull {
-    return { kind: 'lease-need-full', cell: this.cell, epoch: this.epoch, rid };
+  #needFull(known: KnownSession, rid: number): LeaseNeedFull {
+    return { kind: 'lease-need-full', cell: this.cell, epoch: this.epoch, session: known.id, rid };
   }
 
   /** Finds or makes the entry of a session; undefined when its agent already has as many as are told apart. */
