@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub';
 import { type Identify, identify } from '@libp2p/identify';
 import { mdns } from '@libp2p/mdns';
-import { noise } from '@libp2p/noise';
 import { type Ping, ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p, type Libp2p } from 'libp2p';
 import type { Admission } from './admission.ts';
+import { frugalNoise } from './frugal-noise.ts';
 import { gossipService } from './gossip-channel.ts';
 import type { PrivateKey } from './libp2p-types.ts';
 import { meshKey, type WrongKey } from './mesh-key.ts';
@@ -51,7 +51,7 @@ export async function createNode(options: NodeOptions): Promise<MeshNode> {
     addresses: { listen: [...options.listen], announce: [...options.announce] },
     transports: [tcp({ dialOpts: { noDelay: true }, listenOpts: { noDelay: true }, backlog: 256 })],
     connectionProtector: meshKey(options.psk, options.wrongKey),
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [frugalNoise()],
     streamMuxers: [
       yamux({
         maxInboundStreams: 64,
