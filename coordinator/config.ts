@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { nearest } from '../agent/base/nearest.ts';
 import type { Result } from '../agent/base/result.ts';
 import { err, ok } from '../agent/base/result.ts';
 
@@ -18,7 +19,10 @@ import { err, ok } from '../agent/base/result.ts';
  * ```
  */
 const level = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, “_”, “.” and “-”, at most 64');
-const listen = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'an address and a port, like 127.0.0.1:8080');
+const listen = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, { error: 'an address and a port, like 127.0.0.1:8080', abort: true })
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'a port of at most 65535');
 const secret = z.union([z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })], {
   error: 'a secret stands in a file or a variable: { file: path } or { env: NAME }',
 });
@@ -102,24 +106,45 @@ export async function loadCoordinatorConfig(
   if (document.errors.length > 0) {
     return err(document.errors.map((e) => problem('', e.message, 'Mend the YAML.', lines.linePos(e.pos[0]).line)));
   }
+  /** Line of the key at a path; of what is missing, of the nearest thing around it. */
+  const lineOf = (at: readonly (string | number)[]): number | undefined => {
+    for (let depth = at.length; depth > 0; depth--) {
+      const around = depth === 1 ? document.contents : document.getIn(at.slice(0, depth - 1), true);
+      const pair = isMap(around)
+        ? around.items.find(({ key }) => isScalar(key) && key.value === at[depth - 1])
+        : undefined;
+      const start = isScalar(pair?.key) ? pair.key.range?.[0] : undefined;
+      if (start !== undefined) return lines.linePos(start).line;
+    }
+    return undefined;
+  };
   const value: unknown = document.toJS({ maxAliasCount: 100 });
   // A union says only "invalid input"; the shape that the writer meant gives the better words.
   const broker = (value as { broker?: { url?: unknown } } | null)?.broker;
-  const schema = coordinatorFileSchema.extend({ broker: broker?.url === undefined ? embedded : external });
+  const brokerSchema = broker?.url === undefined ? embedded : external;
+  const schema = coordinatorFileSchema.extend({ broker: brokerSchema });
+  const knownKeys = ([first]: readonly (string | number)[]): string[] => {
+    const of = { api: coordinatorFileSchema.shape.api, broker: brokerSchema }[String(first)];
+    return Object.keys((of ?? coordinatorFileSchema).shape);
+  };
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
     return err(
-      parsed.error.issues.map((issue) => {
-        const node = document.getIn(issue.path as (string | number)[], true) as
-          | { range?: [number, number, number] }
-          | undefined;
-        const line = node?.range === undefined ? undefined : lines.linePos(node.range[0]).line;
-        return problem(
-          issue.path.join('.'),
-          issue.message,
-          'See the example at the head of coordinator/config.ts.',
-          line,
-        );
+      parsed.error.issues.flatMap((issue) => {
+        const at = issue.path as (string | number)[];
+        if (issue.code === 'unrecognized_keys') {
+          const known = knownKeys(at);
+          return issue.keys.map((key) => {
+            const near = nearest(key, known);
+            const remedy = near === undefined ? `Known here: ${known.join(', ')}.` : `Did you mean "${near}"?`;
+            return problem([...at, key].join('.'), `unknown key "${key}"`, remedy, lineOf([...at, key]));
+          });
+        }
+        const found = document.getIn(at);
+        const shown = isScalarValue(found) ? `, found ${JSON.stringify(found)}` : '';
+        const message =
+          found === undefined ? `"${String(at.at(-1) ?? '')}" is missing` : `expected ${issue.message}${shown}`;
+        return [problem(at.join('.'), message, example(at), lineOf(at))];
       }),
     );
   }
@@ -177,3 +202,15 @@ const hostAndPort = (text: string): { host: string; port: number } => {
   const at = text.lastIndexOf(':');
   return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
 };
+
+const isScalarValue = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value);
+
+/** What a part of the file looks like when it is right. */
+const example = ([first]: readonly (string | number)[]): string =>
+  ({
+    site: 'Like this: site: demo',
+    data: 'Like this: data: data',
+    api: 'Like this: api: { listen: 127.0.0.1:8080, token: { file: api.token } }',
+    broker:
+      'Like this: broker: { listen: 127.0.0.1:1883, users: ../broker/broker-users.json, password: { file: broker.password } }',
+  })[String(first)] ?? 'millwright site init writes one.';

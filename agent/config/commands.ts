@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { didYouMean } from '../base/nearest.ts';
 import { explainSite } from './explain.ts';
-import { didYouMean } from './nearest.ts';
 import { formatProblems, hasErrors } from './problem.ts';
 import { checkSite } from './site-file.ts';
 import type { SiteLayout } from './site-init.ts';

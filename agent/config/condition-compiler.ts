@@ -1,8 +1,8 @@
 import type { ASTNode } from '@marcbachmann/cel-js';
 import { Environment } from '@marcbachmann/cel-js';
 import type { AgentIndex, CheckIndex, DutyIndex, ModelIndex, SignalIndex } from '../base/ids.ts';
+import { nearest } from '../base/nearest.ts';
 import type { ArithmeticOp, CompareOp, Expression } from '../core/health/condition.ts';
-import { nearest } from './nearest.ts';
 import type { ProblemCode } from './problem.ts';
 import { conversion, unitOf } from './quantity.ts';
 

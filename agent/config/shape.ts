@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nearest } from './nearest.ts';
+import { nearest } from '../base/nearest.ts';
 import type { Problem } from './problem.ts';
 import type { Path, SourceDocument } from './site-document.ts';
 

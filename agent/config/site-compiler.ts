@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { AgentIndex, CheckIndex, ConditionIndex, DutyIndex, SignalIndex } from '../base/ids.ts';
 import { agentId, entryId } from '../base/ids.ts';
 import type { Location, OnlyIn } from '../base/location.ts';
+import { didYouMean } from '../base/nearest.ts';
 import type { Result } from '../base/result.ts';
 import type { DutySpec, DutyWork } from '../core/duties/duty.ts';
 import { dutyDefaults } from '../core/duties/options.ts';
@@ -26,7 +27,6 @@ import {
   parseScale,
   parseTimes,
 } from './grammar.ts';
-import { didYouMean } from './nearest.ts';
 import { convert, formatDuration, parseDuration, unitOf } from './quantity.ts';
 import type { Path } from './site-document.ts';
 import type { BodyKind, Entry, SiteModel, ThingModel } from './site-model.ts';

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
+import { didYouMean, nearest } from '../base/nearest.ts';
 import type { Findings, Origin } from './findings.ts';
-import { didYouMean, nearest } from './nearest.ts';
 import { keysAt, schemasAt } from './shape.ts';
 import type { Path } from './site-document.ts';
 import type {

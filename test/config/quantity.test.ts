@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { nearest } from '../../agent/base/nearest.ts';
 import {
   parseBudget,
   parseDwell,
@@ -8,7 +9,6 @@ import {
   parseScale,
   parseTimes,
 } from '../../agent/config/grammar.ts';
-import { nearest } from '../../agent/config/nearest.ts';
 import {
   convert,
   formatDuration,
