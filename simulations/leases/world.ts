@@ -322,7 +322,7 @@ export class LeaseWorld {
   }
 
   monotonic(box: LeaseBox): number {
-    const asleep = this.now < box.suspendedUntil ? this.now - box.suspendedAt : 0;
+    const asleep = box.suspendedUntil === 0 ? 0 : Math.min(this.now, box.suspendedUntil) - box.suspendedAt;
     return (this.now - asleep - box.suspendedMs) * box.rate;
   }
 
@@ -355,7 +355,7 @@ export class LeaseWorld {
   }
 
   isAsleep(box: LeaseBox): boolean {
-    return this.now < box.suspendedUntil;
+    return box.suspendedUntil !== 0;
   }
 
   /** When a process on this box runs next: now, or at the end of its standstill. */

@@ -234,6 +234,8 @@ export class Proposer {
       if (lease === undefined || !isCounter(largest)) continue;
       lease.known = Math.max(lease.known, largest);
       lease.taken(link.position, Number.NEGATIVE_INFINITY);
+      // A candidate that waits for this very voter asks again at once.
+      if (lease.counter > 0 && !lease.held) link.nextSend = now;
       if (!lease.wanted || lease.counter > 0) continue;
       lease.wakeAt = instant(Math.min(lease.wakeAt, now + lease.delayMs + this.#pauseMs(lease)));
     }
