@@ -339,7 +339,11 @@ export class AgentCore {
           this.#effects.push({ kind: 'send', to: output.to, message: output.message });
           break;
         case 'incarnation-raised':
-          this.#effects.push({ kind: 'save-incarnation', incarnation: output.incarnation });
+          this.#effects.push({
+            kind: 'save-incarnation',
+            bootCounter: output.bootCounter,
+            incarnation: output.incarnation,
+          });
           break;
         case 'message-rejected':
           this.#effects.push({

@@ -20,7 +20,8 @@ export type LocalAlarm = AlarmRow;
 export type Effect =
   // persist
   | { readonly kind: 'persist'; readonly token: number; readonly entries: readonly JournalEntry[] }
-  | { readonly kind: 'save-incarnation'; readonly incarnation: number }
+  /** Our own numbers rose; the next life must count from above them. */
+  | { readonly kind: 'save-incarnation'; readonly bootCounter: number; readonly incarnation: number }
   | { readonly kind: 'save-checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'set-local-alarm'; readonly alarm: LocalAlarm }
   | { readonly kind: 'report'; readonly report: Report }

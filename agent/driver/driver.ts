@@ -119,7 +119,7 @@ export class Driver {
       case 'persist':
         return ports.journal.append(effect.token, effect.entries);
       case 'save-incarnation':
-        return ports.journal.saveIncarnation(effect.incarnation);
+        return ports.journal.saveIncarnation(effect.bootCounter, effect.incarnation);
       case 'save-checkpoint':
         return ports.journal.saveCheckpoint(effect.checkpoint);
       case 'set-local-alarm':

@@ -47,7 +47,8 @@ export interface MeshPort {
 export interface JournalPort {
   /** Durable, all or nothing; then `persisted` or `persist-failed` with this token. */
   append(token: number, entries: readonly JournalEntry[]): void;
-  saveIncarnation(incarnation: number): void;
+  /** Neither number ever falls. */
+  saveIncarnation(bootCounter: number, incarnation: number): void;
   saveCheckpoint(checkpoint: Checkpoint): void;
   setLocalAlarm(alarm: LocalAlarm): void;
 }

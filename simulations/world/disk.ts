@@ -14,6 +14,8 @@ export class SimulatedDisk {
   full = false;
   readonly #checkpoints = new Map<number, Checkpoint>();
   readonly #alarms = new Map<string, LocalAlarm>();
+  /** Counts lives, and what peers recalled of them. */
+  bootCounter = 0;
   #incarnation = 0;
 
   restore(): Restored {
@@ -25,7 +27,8 @@ export class SimulatedDisk {
     };
   }
 
-  saveIncarnation(incarnation: number): void {
+  saveIncarnation(bootCounter: number, incarnation: number): void {
+    this.bootCounter = Math.max(this.bootCounter, bootCounter);
     this.#incarnation = Math.max(this.#incarnation, incarnation);
   }
 
@@ -69,9 +72,9 @@ export function simulatedJournal(
         edge.durable?.(entries);
         edge.deliver({ kind: 'persisted', token });
       }),
-    saveIncarnation: (incarnation) => {
+    saveIncarnation: (bootCounter, incarnation) => {
       edge.incarnationSaved?.(incarnation);
-      disk.saveIncarnation(incarnation);
+      disk.saveIncarnation(bootCounter, incarnation);
     },
     saveCheckpoint: (checkpoint) => disk.saveCheckpoint(checkpoint),
     setLocalAlarm: (alarm) => disk.setLocalAlarm(alarm),

@@ -192,7 +192,7 @@ export class World {
     if (box.up) return;
     box.up = true;
     box.life++;
-    box.bootCounter++;
+    box.bootCounter = ++box.disk.bootCounter;
     box.pausedUntil = 0;
     this.trace.world(21, agent, box.bootCounter, this.#now);
     this.#began[agent] = this.#now;

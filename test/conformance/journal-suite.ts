@@ -140,8 +140,8 @@ export function journalSuite(name: string, make: () => JournalHarness): void {
 
     test('incarnation never falls', () => {
       const { port } = harness.open();
-      port.saveIncarnation(5);
-      port.saveIncarnation(3);
+      port.saveIncarnation(1, 5);
+      port.saveIncarnation(1, 3);
       harness.crash();
       expect(harness.open().restore().incarnation).toBe(5);
     });

@@ -68,3 +68,20 @@ test('peers remember a higher count of our lives (a lost disk) → digests and c
   // Below what they remember, both would be taken for the past and ignored for as long as this life lasts.
   expect(counters).toEqual({ digest: new Set([10]), claim: new Set([10]) });
 });
+
+test('somebody runs our incarnation up to its largest number and holds us dead → we still refute, as a later life', () => {
+  const { core } = life(3);
+  const largest = 0x7fff_ffff;
+  const effects = core.step(instant(1_010), {
+    kind: 'message-received',
+    from: 1,
+    message: {
+      kind: 'gossip',
+      updates: [{ member: 0, state: 'dead', bootCounter: 3, incarnation: largest, origin: 1 }],
+    },
+  });
+  const answers = effects.flatMap((effect) =>
+    effect.kind === 'send' && effect.to === 1 && effect.message.kind === 'gossip' ? effect.message.updates : [],
+  );
+  expect(answers).toContainEqual({ member: 0, state: 'alive', bootCounter: 4, incarnation: 0, origin: 0 });
+});

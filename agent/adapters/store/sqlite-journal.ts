@@ -151,7 +151,9 @@ class SqliteStore implements Store {
     this.#deliver = options.deliver;
     this.#log = options.log;
     this.#append = db.prepare('INSERT INTO journal (run, kind, boot, at, wall, entry) VALUES (?, ?, ?, ?, ?, ?)');
-    this.#saveIncarnation = db.prepare('UPDATE life SET incarnation = max(incarnation, ?)');
+    this.#saveIncarnation = db.prepare(
+      'UPDATE life SET boot_counter = max(boot_counter, ?), incarnation = max(incarnation, ?)',
+    );
     // A late checkpoint of a former holder never overwrites its successor's.
     this.#saveCheckpoint = db.prepare(
       `INSERT INTO checkpoint (duty, term, sequence, taken_at, data) VALUES (?, ?, ?, ?, ?)
@@ -234,8 +236,8 @@ class SqliteStore implements Store {
     this.#quietly('pruning', () => this.#prune());
   }
 
-  saveIncarnation(incarnation: number): void {
-    this.#quietly('incarnation', () => this.#saveIncarnation.run(incarnation));
+  saveIncarnation(bootCounter: number, incarnation: number): void {
+    this.#quietly('incarnation', () => this.#saveIncarnation.run(bootCounter, incarnation));
   }
 
   saveCheckpoint({ duty, term, sequence, takenAt, data }: Checkpoint): void {

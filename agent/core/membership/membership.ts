@@ -452,13 +452,19 @@ export class Membership {
     }
     if (!this.#mayBump(now)) return;
     // A boot counter above our own means that our store was lost or cloned; we go on as its successor.
-    const jumpsBoot = update.bootCounter > this.#boots[this.#self]!;
+    // And a spent range of incarnations (nobody honest gets there) leaves only the boot to rise above it.
+    const isSpent = update.incarnation >= maxCounter;
+    const jumpsBoot = update.bootCounter > this.#boots[this.#self]! || isSpent;
     if (jumpsBoot) this.#boots[this.#self] = Math.min(maxCounter, update.bootCounter + 1);
-    this.#incarnations[this.#self] = Math.min(maxCounter, update.incarnation + 1);
+    this.#incarnations[this.#self] = isSpent ? 0 : update.incarnation + 1;
     this.#selfUpdate = this.#stated(this.#self, this.#self);
     this.#selfOnly = [this.#selfUpdate];
     if (update.state !== 'alive') this.#health.raise();
-    out.push({ kind: 'incarnation-raised', incarnation: this.#incarnations[this.#self]! });
+    out.push({
+      kind: 'incarnation-raised',
+      bootCounter: this.#boots[this.#self]!,
+      incarnation: this.#incarnations[this.#self]!,
+    });
     this.#queue.enqueue(this.#selfUpdate);
     if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
     this.#send(now, from, { kind: 'gossip', updates: this.#selfOnly }, out);
@@ -600,7 +606,7 @@ export type MembershipOutput =
       readonly why: string;
     }
   /** Must be durable before the sends that follow it in the same step. */
-  | { readonly kind: 'incarnation-raised'; readonly incarnation: number }
+  | { readonly kind: 'incarnation-raised'; readonly bootCounter: number; readonly incarnation: number }
   /** A peer's mistake or a forgery: counted and shown, never acted upon. */
   | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string };
 

@@ -38,7 +38,7 @@ journalSuite('sqlite', (): JournalHarness => {
         // `fill` puts another connection behind the same port.
         port: {
           append: (token, entries) => current().append(token, entries),
-          saveIncarnation: (incarnation) => current().saveIncarnation(incarnation),
+          saveIncarnation: (bootCounter, incarnation) => current().saveIncarnation(bootCounter, incarnation),
           saveCheckpoint: (checkpoint) => current().saveCheckpoint(checkpoint),
           setLocalAlarm: (alarm) => current().setLocalAlarm(alarm),
         },
@@ -164,6 +164,13 @@ test('unreadable rows → skipped and counted, the rest is restored', () => {
   const again = open();
   expect(again.restore().journal).toHaveLength(2);
   expect(again.state().skipped).toBe(5);
+});
+
+test('peers recalled more lives than we counted → the next life counts from above them', () => {
+  const store = open();
+  const own = store.nextBootCounter();
+  store.saveIncarnation(own + 40, 2);
+  expect(open().nextBootCounter()).toBe(own + 41);
 });
 
 test('retention: the oldest ended runs go whole, open ones and the proof of time stay', () => {
