@@ -320,7 +320,6 @@ export type SignalShape = z.infer<typeof signalSchema>;
 export type CheckShape = z.infer<typeof checkSchema>;
 export type ModelShape = z.infer<typeof modelSchema>;
 export type DutyShape = z.infer<typeof dutySchema>;
-export type StepShape = z.infer<typeof stepSchema>;
 export type WorkflowShape = z.infer<typeof workflowSchema>;
 export type AlarmShape = z.infer<typeof alarmSchema>;
 export type ConnectShape = z.infer<typeof connectSchema>;

@@ -1,7 +1,6 @@
 import type { Libp2p, Libp2pOptions } from 'libp2p';
 
 /** libp2p's own interface types, named here once; all of them hang on the package `libp2p`. */
-export type PeerId = Libp2p['peerId'];
 export type Connection = ReturnType<Libp2p['getConnections']>[number];
 export type Stream = Awaited<ReturnType<Connection['newStream']>>;
 export type PrivateKey = NonNullable<Libp2pOptions['privateKey']>;

@@ -64,8 +64,6 @@ export interface ReportLinkState {
 
 export interface ReportLink {
   state(): ReportLinkState;
-  /** A retained summary of one duty, sent when the link is up; the newest per duty is kept (at most 256). */
-  publishSummary(duty: string, summary: object): void;
   /** Says goodbye (retained presence `offline`) when connected; bounded to two seconds. */
   stop(): Promise<void>;
 }
@@ -95,7 +93,6 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
   let commandsRefused = 0;
   let commandTold = -60_000;
   const dropped: Record<string, number> = {};
-  const summaries = new Map<string, string>();
   let retryTimer: NodeJS.Timeout | undefined;
   let wakeTimer: NodeJS.Timeout | undefined;
   let wakeAt = never;
@@ -319,7 +316,6 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
         }
         publish(topics.presence, presence('online'), 1, true);
         publish(topics.info, JSON.stringify({ v: 1, boot, ...options.info?.() }), 1, true);
-        for (const [duty, summary] of summaries) publish(topics.summary(duty), summary, 0, true);
         sayHealth();
         run((now, out) => policy.linkUp(now, out));
         backoff.reset();
@@ -369,12 +365,6 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
       dropped: { ...dropped, ...nonZero(policy.ignored) },
       commandsRefused,
     }),
-    publishSummary(duty, summary) {
-      const text = JSON.stringify(summary);
-      if (!summaries.has(duty) && summaries.size >= 256) return;
-      summaries.set(duty, text);
-      if (client?.connected === true) publish(topics.summary(duty), text, 0, true);
-    },
     async stop() {
       if (stopped) return;
       stopped = true;
