@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -271,6 +271,7 @@ export class DemoSite {
       await Promise.all(running.map((child) => child.exited));
     }
     await this.relay.stop();
+    this.#ports.release();
     if (this.options.keep) {
       this.options.say(`kept: ${this.folder}`);
       this.#janitor.kill('SIGKILL');
@@ -487,6 +488,8 @@ interface Ports {
   readonly relay: number;
   readonly coordinatorApi: number;
   readonly agents: Readonly<Record<string, { readonly mesh: number; readonly api: number }>>;
+  /** Gives the block back. */
+  release(): void;
 }
 
 interface Layout {
@@ -498,33 +501,46 @@ interface Layout {
 }
 
 /**
- * Free loopback ports, all held at once while they are looked for, so that no two are the same. They lie below the
- * range that the kernel gives to outgoing connections: a restarted agent must find its port still free.
+ * A block of loopback ports that is free, and ours for as long as we live: its first port stays open as a guard, and a
+ * second demo that starts meanwhile finds it taken and looks further. The blocks lie below the range that the kernel
+ * gives to outgoing connections: a restarted agent must find its port still free.
  */
 async function freePorts(): Promise<Ports> {
   const names = [...boxNames, spareName];
   const wanted = 5 + 2 * names.length;
-  const held: { port: number; close(): Promise<void> }[] = [];
-  for (let tries = 0; held.length < wanted && tries < 500; tries++) {
-    const server = createServer();
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const ok = await new Promise<boolean>((done) => {
-      server.once('error', () => done(false));
-      server.listen(port, '127.0.0.1', () => done(true));
-    });
-    if (ok) held.push({ port, close: () => new Promise<void>((done) => server.close(() => done())) });
+  for (let tries = 0; tries < 200; tries++) {
+    const first = 20_000 + (wanted + 1) * Math.floor(Math.random() * Math.floor(12_000 / (wanted + 1)));
+    const guard = await listenAt(first);
+    if (guard === undefined) continue;
+    const ports = Array.from({ length: wanted }, (_, i) => first + 1 + i);
+    const held = await Promise.all(ports.map(listenAt));
+    await Promise.all(held.map((server) => server && new Promise((done) => server.close(done))));
+    if (held.includes(undefined)) {
+      guard.close();
+      continue;
+    }
+    guard.unref();
+    const [opcua = 0, modbus = 0, broker = 0, relay = 0, coordinatorApi = 0, ...rest] = ports;
+    return {
+      opcua,
+      modbus,
+      broker,
+      relay,
+      coordinatorApi,
+      agents: Object.fromEntries(names.map((name, i) => [name, { mesh: rest[2 * i] ?? 0, api: rest[2 * i + 1] ?? 0 }])),
+      release: () => void guard.close(),
+    };
   }
-  if (held.length < wanted) throw new Error('this machine has no free loopback ports between 20000 and 32000');
-  const [opcua, modbus, broker, relay, coordinatorApi, ...rest] = held.map((entry) => entry.port);
-  await Promise.all(held.map((entry) => entry.close()));
-  return {
-    opcua: opcua ?? 0,
-    modbus: modbus ?? 0,
-    broker: broker ?? 0,
-    relay: relay ?? 0,
-    coordinatorApi: coordinatorApi ?? 0,
-    agents: Object.fromEntries(names.map((name, i) => [name, { mesh: rest[2 * i] ?? 0, api: rest[2 * i + 1] ?? 0 }])),
-  };
+  throw new Error('this machine has no free loopback ports between 20000 and 32000');
+}
+
+/** Listens and turns everybody away; undefined when the port is taken. */
+function listenAt(port: number): Promise<Server | undefined> {
+  const server = createServer((socket) => socket.destroy());
+  return new Promise((done) => {
+    server.once('error', () => done(undefined));
+    server.listen(port, '127.0.0.1', () => done(server));
+  });
 }
 
 /** Whole lines of JSON; a last line that is still being written is left for the next look. */

@@ -73,7 +73,7 @@ type Play = (site: DemoSite, evidence: Record<string, unknown>) => Promise<void>
 const plays: Readonly<Record<StepName, Play>> = {
   members: async (site, evidence) => {
     const names = site.started();
-    const alive = await until('all members alive in each other’s eyes', 30_000, async () => {
+    const alive = await until('all members alive in each other’s eyes', 20_000, async () => {
       const statuses = await site.statuses(names);
       const counts = statuses.map((status) => [
         status.agent,

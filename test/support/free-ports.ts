@@ -8,7 +8,9 @@ export async function freePorts(count: number): Promise<number[]> {
   const held: { readonly port: number; readonly server: Server }[] = [];
   for (let tries = 0; held.length < count && tries < 200; tries++) {
     const server = createServer();
-    const port = 10_000 + Math.floor(Math.random() * 9_000);
+    // Each worker of vitest has a thousand of its own, so that two test files never choose the same.
+    const worker = Number(process.env['VITEST_POOL_ID'] ?? 0) % 9;
+    const port = 10_000 + 1_000 * worker + Math.floor(Math.random() * 1_000);
     const free = await new Promise<boolean>((done) => {
       server.once('error', () => done(false));
       server.listen(port, '127.0.0.1', () => done(true));

@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { eventually } from '../../support/eventually.ts';
+import { freePorts } from '../../support/free-ports.ts';
 import { needs } from '../../support/needs.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { evidenceOf, nothingStays, playToEnd } from './play.ts';
@@ -18,7 +19,7 @@ test('mosquitto: Debian’s broker with the files that site init wrote → the w
 }, async () => {
   const folder = await temporaryFolder();
   const keys = join(folder, 'keys');
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const layout = join(folder, 'layout.json');
   writeFileSync(
     layout,
@@ -66,19 +67,6 @@ test('mosquitto: Debian’s broker with the files that site init wrote → the w
   expect(broker.exitCode).toBeNull();
   await nothingStays(play, 10_000);
 });
-
-/** Free at this moment, and below the range that the kernel gives to outgoing connections. */
-async function freePort(): Promise<number> {
-  for (let port = 19_000 + (process.pid % 900); port < 20_000; port++) {
-    const server = createServer();
-    const free = await new Promise<boolean>((done) => {
-      server.once('error', () => done(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-    });
-    if (free) return port;
-  }
-  throw new Error('no free loopback port between 19000 and 20000');
-}
 
 const answers = (port: number): Promise<boolean> =>
   new Promise((done) => {
