@@ -35,6 +35,7 @@ export type CoordinatorLog = (level: 'info' | 'warn', event: string, detail: Rec
 const FLEET_EVERY_MS = 300;
 const PRUNE_EVERY_MS = 60_000;
 const RECENT_REFUSALS = 50;
+const REFUSALS_LOGGED_EVERY_MS = 1_000;
 
 /** Throws an error for people when a port is taken, the users cannot be read, or the store is of a newer release. */
 export async function startCoordinator(config: CoordinatorConfig, log: CoordinatorLog): Promise<Coordinator> {
@@ -131,11 +132,18 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       ingest.quarantine(owner, topic, payload, 'no such topic');
     };
 
+    let unlogged = 0;
+    let refusalLoggedAt = Number.NEGATIVE_INFINITY;
     const onRefused = (refusal: Refusal): void => {
       recent.unshift({ reason: refusal.reason, address: refusal.address, name: refusal.name, at: wall() });
       recent.length = Math.min(recent.length, RECENT_REFUSALS);
-      log('warn', 'broker-refused', { ...refusal });
       statusLater.ask();
+      // A scan of the network knocks a thousand times a second: it is counted above, the log gets its rhythm.
+      unlogged++;
+      if (wall() - refusalLoggedAt < REFUSALS_LOGGED_EVERY_MS && wall() >= refusalLoggedAt) return;
+      log('warn', 'broker-refused', { ...refusal, refused: unlogged });
+      refusalLoggedAt = wall();
+      unlogged = 0;
     };
 
     let url: string;
