@@ -160,7 +160,7 @@ const plays: Readonly<Record<StepName, Play>> = {
   },
 
   repair: async (site, evidence) => {
-    const duty = 'label-service/run';
+    const duty = 'order-service/run';
     const before = await site.holderOf(duty);
     const old = before.processes.find((entry) => entry.duty === duty);
     if (old?.pid === undefined) throw new Broken(`${before.agent} holds ${duty} and has no process for it`);
@@ -175,7 +175,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       return items.find(
         (event) =>
           event.type === 'check' &&
-          event.subject === 'label-service/up' &&
+          event.subject === 'order-service/up' &&
           event.ts >= killedAt - 50 &&
           event.detail['status'] === 'crit',
       );
@@ -185,7 +185,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       const now = await incidentsOf(site);
       return now.find(
         (entry) =>
-          entry.workflow === 'label-service/restart' && !incidentsBefore.some((known) => known.run === entry.run),
+          entry.workflow === 'order-service/restart' && !incidentsBefore.some((known) => known.run === entry.run),
       );
     });
     const status = await site.holderOf(duty);
@@ -311,15 +311,15 @@ const plays: Readonly<Record<StepName, Play>> = {
     await until('every agent knows that it is not heard', 15_000, async () =>
       (await site.statuses(site.started())).every((status) => status.coordinator !== 'connected'),
     );
-    // Repair without it.
-    const duty = 'order-service/run';
+    // Repair without it: of the service that has not moved, since the other one goes home half a minute after its box.
+    const duty = 'label-service/run';
     const holder = await site.holderOf(duty);
     const old = holder.processes.find((entry) => entry.duty === duty);
     if (old?.pid === undefined) throw new Broken(`${holder.agent} has no process for ${duty}`);
     process.kill(old.pid, 'SIGKILL');
     const healed = await until('the process is repaired without a coordinator', 20_000, async () => {
       const status = await site.status(holder.agent);
-      const run = status.runs.find((entry) => entry.workflow === 'order-service/restart' && entry.outcome === 'HEALED');
+      const run = status.runs.find((entry) => entry.workflow === 'label-service/restart' && entry.outcome === 'HEALED');
       const fresh = status.processes.find((entry) => entry.duty === duty);
       return run && fresh?.running === true && fresh.pid !== old.pid && { run: run.run, newPid: fresh.pid };
     });
@@ -336,7 +336,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       const now = await incidentsOf(site);
       return now.find(
         (entry) =>
-          entry.workflow === 'order-service/restart' && !beforeIncidents.some((known) => known.run === entry.run),
+          entry.workflow === 'label-service/restart' && !beforeIncidents.some((known) => known.run === entry.run),
       );
     });
     evidence['incidentLearned'] = pick(incident, [

@@ -29,7 +29,8 @@ export function follow(trace: Trace, roots: readonly number[], folder?: string):
     const ticks = startTicks(pid);
     if (ticks === undefined) continue;
     const command = (read(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').slice(0, 1_000);
-    trace.processes.set(pid, { ticks, command });
+    // One that is just ending has no command line any more.
+    if (command !== '' || !trace.processes.has(pid)) trace.processes.set(pid, { ticks, command });
   }
   const listening = listeners();
   for (const pid of found) {
