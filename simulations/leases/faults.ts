@@ -105,7 +105,8 @@ export class LeaseFaults {
       case 'eio':
         for (const node of box.life?.nodes ?? []) {
           node.failsNextWrite = node.voter !== undefined;
-          if (node.failsNextWrite) world.at(world.now + forMs, () => world.killAgent(box, 100));
+          if (node.failsNextWrite)
+            world.at(Math.min(world.now + forMs, options.faultPhaseMs - 1), () => world.killAgent(box, 100));
         }
         return;
       case 'voters-restart':

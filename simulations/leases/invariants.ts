@@ -23,8 +23,24 @@ export const leaseInvariants = [
   'held within T + 1 s of a healthy quorum',
   'epochs never go back',
   'one successor per epoch',
+  'a valid holder is not refused at the gate',
 ] as const;
 export type LeaseInvariant = (typeof leaseInvariants)[number];
+
+/**
+ * Those that name harm: two at once, a token that went back. The others name the way there, and are broken earlier;
+ * judged by harm alone, a mistake has to show that it matters.
+ */
+export const harms: ReadonlySet<LeaseInvariant> = new Set([
+  'at most one valid holder',
+  'tokens only rise',
+  'each token belongs to one session',
+  'no effect outside validity',
+  'no duty process outside validity',
+  'a permit stays taken while its step may run',
+  'one successor per epoch',
+  'a valid holder is not refused at the gate',
+]);
 
 interface Used {
   token: FencingToken;
@@ -72,6 +88,7 @@ export class LeaseJudge {
   }
 
   #violated(invariant: LeaseInvariant, text: string): void {
+    if (this.#world.onlyHarm && !harms.has(invariant)) return;
     this.violations.push({ invariant, atMs: this.#world.now, text });
   }
 
@@ -218,6 +235,16 @@ export class LeaseJudge {
         `${name}: an effect of agent ${life.box.index} landed while ${covering} of ${voters.length} voters kept the lease for it`,
       );
     }
+  }
+
+  refused(effect: Effect): void {
+    this.count(effect.isLate ? 'late effect refused at the gate' : 'effect refused at the gate');
+    // A process learns of a larger token a moment after its agent does.
+    if (effect.isLate || effect.isOfChild || !this.#isTimeSound || !this.#areDisksSound) return;
+    this.#violated(
+      'a valid holder is not refused at the gate',
+      `${effect.cell}/${effect.lease}: ${said(effect.token)} of agent ${effect.life.box.index} was refused`,
+    );
   }
 
   childRuns(child: Child, isLate: boolean): void {

@@ -1,5 +1,6 @@
 import type { AgentIndex } from '../../agent/base/ids.ts';
 import type { Instant } from '../../agent/base/time.ts';
+import type { LeaseMessage } from '../../agent/core/leases/ballot.ts';
 import type { EffectGate } from '../../agent/core/leases/effect-gate.ts';
 import type { Succession } from '../../agent/core/leases/epoch.ts';
 import type { Proposer } from '../../agent/core/leases/proposer.ts';
@@ -27,6 +28,13 @@ export interface Plant {
   /** One session, and one voter's book, for the duties of two cells. */
   readonly sharesSessions?: boolean;
   readonly memberDead?: (voter: Voter, agent: AgentIndex, now: Instant, out: VoterOutput[]) => void;
+  /** For scripted runs: when each copy of a message arrives, in milliseconds from now; undefined: as the wires will. */
+  readonly wire?: (
+    from: AgentIndex,
+    to: AgentIndex,
+    message: LeaseMessage,
+    now: number,
+  ) => readonly number[] | undefined;
   /** What must be there for the mistake to have a chance; both runs, with and without it, get the same. */
   readonly bias?: (options: LeaseWorldOptions) => LeaseWorldOptions;
 }

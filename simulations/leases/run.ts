@@ -4,9 +4,14 @@ import type { Plant } from './plant.ts';
 import { type LeaseRun, LeaseWorld } from './world.ts';
 
 /** One seed, which draws everything. With a plant, whatever the mistake needs to have a chance is there as well. */
-export function runLeaseSeed(seed: number, plant: Plant = {}, bias: Plant['bias'] = plant.bias): LeaseRun {
+export function runLeaseSeed(
+  seed: number,
+  plant: Plant = {},
+  bias: Plant['bias'] = plant.bias,
+  onlyHarm = false,
+): LeaseRun {
   const options = drawOptions(new Random(seed, 'lease-options'));
-  return new LeaseWorld(seed, bias ? bias(options) : options, plant).run();
+  return new LeaseWorld(seed, bias ? bias(options) : options, plant, onlyHarm).run();
 }
 
 export interface LeaseSoak {

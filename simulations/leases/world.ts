@@ -153,6 +153,7 @@ export interface LeaseRun {
  * Time is global and in milliseconds; each box reads it through its own clocks.
  */
 export class LeaseWorld {
+  readonly onlyHarm: boolean;
   readonly seed: number;
   readonly options: LeaseWorldOptions;
   readonly plant: Plant;
@@ -176,7 +177,9 @@ export class LeaseWorld {
   /** While a rolled-back store waits to be found out, somebody who remembers stays up and in reach. */
   recallProtectedUntil = 0;
 
-  constructor(seed: number, options: LeaseWorldOptions, plant: Plant) {
+  /** `onlyHarm`: judged by what hurts, not by the way there. */
+  constructor(seed: number, options: LeaseWorldOptions, plant: Plant, onlyHarm = false) {
+    this.onlyHarm = onlyHarm;
     this.seed = seed;
     this.options = options;
     this.plant = plant;
@@ -632,8 +635,13 @@ export class LeaseWorld {
 
   send(from: LeaseBox, to: number, cell: number, message: LeaseMessage): void {
     const { latencyMs, jitterMs, loss, duplication, delays, delayMs } = this.options;
-    if (to === from.index) {
+    if (to === from.index && !this.plant.wire) {
       this.#heap.push(this.now + 0.01, kind.message, to, from.index, cell, message);
+      return;
+    }
+    const scripted = this.plant.wire?.(from.index, to, message, this.now);
+    if (scripted !== undefined) {
+      for (const delayMs of scripted) this.#heap.push(this.now + delayMs, kind.message, to, from.index, cell, message);
       return;
     }
     const isHealed = this.now >= this.healedAt;
@@ -955,7 +963,7 @@ export class LeaseWorld {
     const verdict = this.gates[cell]!.judge(lease, token, session);
     if (verdict === 'raised' || verdict === 'accepted') this.judge.accepted(effect);
     else {
-      this.judge.count(effect.isLate ? 'late effect refused at the gate' : 'effect refused at the gate');
+      this.judge.refused(effect);
       const node = life.isAlive ? life.nodes[cell] : undefined;
       const floor = this.gates[cell]!.floor(lease);
       if (node && floor && this.#runsAt(life.box, true) === this.now) {
