@@ -14,7 +14,8 @@ export class LeaseFaults {
     this.#world = world;
     this.#random = random;
     const { faultPhaseMs, faultEveryMs } = world.options;
-    for (let at = random.between(200, 2500); at < faultPhaseMs; at += random.exponential(faultEveryMs)) {
+    const first = world.options.faults.length > 0 ? random.between(200, 2500) : faultPhaseMs;
+    for (let at = first; at < faultPhaseMs; at += random.exponential(faultEveryMs)) {
       world.at(at, () => this.strike(this.#kind(), undefined));
     }
     if (world.options.lowersLeaseAtMs < faultPhaseMs) {

@@ -176,6 +176,8 @@ export class LeaseWorld {
   #ended = false;
   /** While a rolled-back store waits to be found out, somebody who remembers stays up and in reach. */
   recallProtectedUntil = 0;
+  /** For scripted runs: how long a process lives on after it was told to die. */
+  reapedAfterMs: number | undefined;
 
   /** `onlyHarm`: judged by what hurts, not by the way there. */
   constructor(seed: number, options: LeaseWorldOptions, plant: Plant, onlyHarm = false) {
@@ -952,9 +954,9 @@ export class LeaseWorld {
   }
 
   /** An effect on its way: as long as an effect takes, or held up somewhere between check and write. */
-  emit(effect: Effect): void {
+  emit(effect: Effect, heldUpMs = this.chance.between(50, 4000)): void {
     const usual = this.#longestTravel() * (0.1 + 0.9 * this.chance.float());
-    const travel = effect.isLate ? this.chance.between(50, 4000) : usual;
+    const travel = effect.isLate ? heldUpMs : usual;
     this.#heap.push(this.now + travel, kind.effectLands, 0, 0, 0, effect);
   }
 
@@ -1065,12 +1067,17 @@ export class LeaseWorld {
   #order(child: Child): void {
     if (child.isOrdered || !child.isAlive) return;
     child.isOrdered = true;
-    const isStuck = this.now < this.healedAt && this.chance.chance(0.02);
+    const isStuck =
+      this.reapedAfterMs === undefined
+        ? this.now < this.healedAt && this.chance.chance(0.02)
+        : this.reapedAfterMs > killMs;
     child.isStuck = isStuck;
     // Seldom in state D: no signal ends it.
-    const takes = isStuck
-      ? this.chance.between(500, 8000)
-      : this.chance.between(0.1, Math.min(killMs, this.options.guardMs) * 0.4);
+    const takes =
+      this.reapedAfterMs ??
+      (isStuck
+        ? this.chance.between(500, 8000)
+        : this.chance.between(0.1, Math.min(killMs, this.options.guardMs) * 0.4));
     this.#heap.push(this.now + takes, kind.childReaped, 0, 0, 0, child);
   }
 
@@ -1198,6 +1205,11 @@ export class LeaseWorld {
       }
       parent = specs[0]!;
     }
+  }
+
+  /** The bundle reaches this box now. */
+  offer(box: LeaseBox, spec: EpochSpec): void {
+    this.#bundle(box, 0, spec);
   }
 
   #bundle(box: LeaseBox, cell: number, spec: EpochSpec): void {
