@@ -281,9 +281,22 @@ const plays: Readonly<Record<StepName, Play>> = {
 
   takeover: async (site, evidence) => {
     const died = await killAndWatch(site, 'pump-skid/poll', evidence);
-    // In this site the box that polls the pump also carries the order service: a kill that spares a child would show.
-    must((evidence['childrenOfKilled'] as number[]).length > 0, `${died.name} had no child that could outlive it`);
-    evidence['serviceCarriedOn'] = await until('the service that it carried runs elsewhere', 10_000, async () => {
+    // A kill that spares children shows only on a box that has some: when the poller had none, the box that runs the
+    // order service is killed as well.
+    let bereaved = died.name;
+    if ((evidence['childrenOfKilled'] as number[]).length === 0) {
+      await backToLife(site, died.name);
+      bereaved = (await site.holderOf('order-service/run')).agent;
+      const pid = site.box(bereaved).process?.pid ?? 0;
+      const children = descendants(pid);
+      process.kill(pid, 'SIGKILL');
+      await site.box(bereaved).process?.exited;
+      evidence['alsoKilled'] = { agent: bereaved, pid };
+      evidence['childrenOfKilled'] = children;
+      await until('its children died with it', 3_000, async () => children.every((child) => !isAlive(child)));
+    }
+    must((evidence['childrenOfKilled'] as number[]).length > 0, `${bereaved} had no child that could outlive it`);
+    evidence['serviceCarriedOn'] = await until('the service that it carried runs elsewhere', 15_000, async () => {
       const statuses = await site.statuses(site.started());
       const running = statuses.flatMap(({ agent, processes }) =>
         processes
@@ -292,11 +305,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       );
       return running.length === 1 && isAlive(running[0]?.pid ?? 0) && running[0];
     });
-    await site.startAgent(died.name);
-    await until(`${died.name} is alive again`, 20_000, async () => {
-      const statuses = await site.statuses(site.started());
-      return statuses.every((status) => status.members.find((m) => m.agent === died.name)?.state === 'alive');
-    });
+    await backToLife(site, bereaved);
     evidence['rejoined'] = died.name;
     site.timings['takeoverDetectMs'] = died.detectedMs;
     site.timings['takeoverRunningMs'] = died.runningMs;
@@ -354,12 +363,7 @@ const plays: Readonly<Record<StepName, Play>> = {
       return items.find((event) => event.subject === died.name && event.ts >= lostAt);
     });
     evidence['deathLearned'] = pick(death, ['agent', 'subject', 'ts', 'receivedAt', 'text']);
-    await site.startAgent(died.name);
-    await until(`${died.name} is alive again`, 20_000, async () =>
-      (await site.statuses(site.started())).every(
-        (status) => status.members.find((member) => member.agent === died.name)?.state === 'alive',
-      ),
-    );
+    await backToLife(site, died.name);
   },
 
   intruders: async (site, evidence) => {
@@ -419,9 +423,24 @@ interface Died {
   readonly runningMs: number;
 }
 
+/** Starts a killed agent again and waits until everybody sees it. */
+async function backToLife(site: DemoSite, name: string): Promise<void> {
+  await site.startAgent(name);
+  await until(`${name} is alive again`, 20_000, async () =>
+    (await site.statuses(site.started())).every(
+      (status) => status.members.find((member) => member.agent === name)?.state === 'alive',
+    ),
+  );
+}
+
 /** SIGKILLs the holder of a duty and watches what a user can see of the takeover. */
 async function killAndWatch(site: DemoSite, duty: string, evidence: Record<string, unknown>): Promise<Died> {
-  const victim = await site.holderOf(duty);
+  // Whoever has only just taken the duty has neither an effect log nor a replicated checkpoint yet.
+  const victim = await until(`somebody polls for ${duty} and has written it down`, 20_000, async () => {
+    const holder = await site.holderOf(duty);
+    const lines = site.effects(holder.agent).filter((line) => line['effect'] === 'polled' && line['duty'] === duty);
+    return lines.length >= 3 && holder;
+  });
   const box = site.box(victim.agent);
   const pid = box.process?.pid ?? 0;
   const children = descendants(pid);
