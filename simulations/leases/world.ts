@@ -40,6 +40,7 @@ const kind = {
   bundle: 15,
   member: 16,
   stepDone: 17,
+  gossip: 18,
 } as const;
 
 /** How long after the order a process is dead, at most; the supervisor gives the order this long before the deadline. */
@@ -311,6 +312,8 @@ export class LeaseWorld {
         return this.#bundle(this.boxes[a]!, b, payload as EpochSpec);
       case kind.member:
         return this.#members();
+      case kind.gossip:
+        return this.#gossip(payload as CellNode);
       case kind.stepDone:
         return this.#stepDone(payload as { life: Life; cell: number; lease: number; token: FencingToken });
     }
@@ -432,7 +435,19 @@ export class LeaseWorld {
     succession.start(this.elapsed(life), out);
     this.#onSuccession(node, out);
     if (this.now >= this.healedAt) this.#offerNext(node);
+    this.#heap.push(this.now + this.chance.between(0, 1000), kind.gossip, box.index, 0, 0, node);
     return node;
+  }
+
+  /** Digests name the epoch, so whoever was away hears of it from anybody, not only from voters. */
+  #gossip(node: CellNode): void {
+    const { life, cell } = node;
+    if (!life.isAlive || this.chain.length < 2) return;
+    this.#heap.push(this.#runsAt(life.box, true) + 1000, kind.gossip, life.box.index, 0, 0, node);
+    if (this.#runsAt(life.box, true) > this.now) return;
+    const to = this.#net.below(this.options.agents);
+    if (to === life.box.index) return;
+    this.send(life.box, to, cell, { kind: 'lease-epoch-wanted', cell, epoch: node.succession.active.epoch });
   }
 
   /** Announcements of bundles reach whoever can be reached, again and again. */

@@ -579,8 +579,8 @@ export class Voter {
     entries: VoterEntry[],
   ): void {
     const lingerMs = this.lingerOf(lease);
+    const isSame = this.holders[lease] === known;
     if (isNew) {
-      const isSame = this.holders[lease] === known;
       // A permit's earlier holder may still be at work past its own linger only if it was released; then it is not.
       this.prior[lease] = isSame ? this.granted[lease]! : 0;
       this.holders[lease] = known;
@@ -593,7 +593,9 @@ export class Voter {
       // It was lapsing, and a shorter time is on disk.
       entries.push({ kind: 'remaining', lease, remainingMs: this.options.leaseMs + lingerMs });
     }
-    this.expiresAt[lease] = now + this.options.leaseMs + lingerMs;
+    // A promise is never shortened, whatever T has become meanwhile.
+    const until = now + this.options.leaseMs + lingerMs;
+    this.expiresAt[lease] = isSame ? Math.max(until, this.expiresAt[lease]!) : until;
     if (lingerMs > 0) {
       this.remainingSaidAt[lease] = 0;
       this.settling = instant(Math.min(this.settling, now + this.options.leaseMs + lingerMs / 4));
