@@ -16,6 +16,7 @@ import type { Log } from './adapters/log.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
+import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
 import { openOutbox } from './adapters/store/sqlite-outbox.ts';
 import { type StatusApi, startStatusApi } from './api/status-api.ts';
@@ -86,7 +87,10 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
   };
 
   try {
-    // The disk first: who we are in this life, and what the last one left behind.
+    // The disk first: whose it is, who we are in this life, and what the last one left behind.
+    const lock = holdFolder(dataDir);
+    if (!lock.ok) throw new Error(lock.error);
+    stops.push(() => lock.value.release());
     const boot = bootId(randomBytes(16).toString('hex'));
     const clock = new SystemClock(() => driver.wake());
     stops.push(() => clock.stop());

@@ -146,6 +146,7 @@ export function agentHealth(around: Surroundings): object {
       .map((model) => plan.models[model.model]?.id ?? ''),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
+    store: storeState(around.store.state()),
     outbox: {
       pending: outbox.pending,
       bytes: outbox.pendingBytes,

@@ -44,6 +44,8 @@ export const healthSchema = z.object({
   anomalous: z.array(word).max(20_000).optional(),
   standing: z.int().min(0).optional(),
   localHealth: z.number().optional(),
+  /** Whether the journal on its disk takes what is written; in words when it does not. */
+  store: z.object({ ok: z.boolean(), text: z.string().max(1024) }).optional(),
   outbox: z
     .object({ pending: z.int(), bytes: z.number(), refused: z.int(), oldestPendingAt: z.number().optional() })
     .optional(),

@@ -31,6 +31,8 @@ export const agentViewSchema = z.object({
   anomalous: z.array(name),
   standing: z.int().nullable(),
   localHealth: z.number().nullable(),
+  /** Its journal's disk. */
+  store: z.object({ ok: z.boolean(), text: z.string() }).nullable(),
   outbox: z
     .object({ pending: z.int(), bytes: z.number(), refused: z.int(), oldestPendingAt: time.nullable() })
     .nullable(),

@@ -51,6 +51,7 @@ export class Views {
       anomalous: health?.anomalous ?? [],
       standing: health?.standing ?? null,
       localHealth: health?.localHealth ?? null,
+      store: health?.store ?? null,
       outbox:
         outbox === undefined
           ? null

@@ -345,6 +345,11 @@ export class Ingest {
         return;
       case 'alarm': {
         store.setAlarm(agent, e, body, now);
+        // A register that never raised says "off" when its duty arrives: truth for the fold, no news for people.
+        if (body.occurrence === '') {
+          changes.push({ kind: 'alarm', alarmId: body.alarmId });
+          return;
+        }
         const row = store.addEvent(
           agent,
           e,

@@ -148,7 +148,7 @@ function SeenBy({ agent }: { readonly agent: AgentView }) {
   );
 }
 
-function Outbox({ agent: { outbox } }: { readonly agent: AgentView }) {
+function Outbox({ agent: { outbox, store } }: { readonly agent: AgentView }) {
   const { t } = useTranslation();
   const now = useNow();
   if (outbox === null) return <span className="muted">–</span>;
@@ -163,6 +163,7 @@ function Outbox({ agent: { outbox } }: { readonly agent: AgentView }) {
         t('outboxPending', { n: pending, span: span(t, now - oldestPendingAt) })
       )}
       {refused > 0 && <span className="sub wrong">{t('outboxRefused', { n: refused })}</span>}
+      {store?.ok === false && <span className="sub wrong">{t('storeTrouble', { text: store.text })}</span>}
     </>
   );
 }

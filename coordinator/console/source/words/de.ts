@@ -141,6 +141,7 @@ export const de: Words = {
   outboxPending: '{{n}} warten, älteste {{span}}',
   outboxEmpty: 'leer',
   outboxRefused: '{{n}} abgelehnt',
+  storeTrouble: 'Platte: {{text}}',
   heard: 'Gehört',
   version: 'Version',
   noAgents: 'Noch hat kein Agent gesprochen.',

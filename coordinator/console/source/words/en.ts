@@ -139,6 +139,7 @@ export const en = {
   outboxPending: '{{n}} waiting, oldest {{span}}',
   outboxEmpty: 'empty',
   outboxRefused: '{{n}} refused',
+  storeTrouble: 'disk: {{text}}',
   heard: 'Heard',
   version: 'Version',
   noAgents: 'No agent has spoken yet.',

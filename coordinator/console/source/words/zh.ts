@@ -140,6 +140,7 @@ export const zh: Words = {
   outboxPending: '{{n}} 条等待，最早 {{span}}',
   outboxEmpty: '空',
   outboxRefused: '{{n}} 条被拒',
+  storeTrouble: '磁盘：{{text}}',
   heard: '最后消息',
   version: '版本',
   noAgents: '还没有代理发来消息。',
