@@ -60,7 +60,7 @@ export class LeaseJudge {
   readonly counters: Counters = new Map();
   readonly #world: LeaseWorld;
   readonly #used: (Used | undefined)[][];
-  readonly #accepted: (Used | undefined)[][];
+  readonly #accepted: ((Used & { since: number }) | undefined)[][];
   readonly #steps: ({ session: SessionId; endsAt: number } | undefined)[][];
   readonly #shadows: VoterShadow[][];
   readonly #epochs: number[][];
@@ -220,7 +220,7 @@ export class LeaseJudge {
     } else if (order === 0 && last!.session !== session) {
       this.#violated('each token belongs to one session', `${name}: the gate took ${said(token)} from two sessions`);
     }
-    this.#accepted[cell]![lease] = { token, session };
+    if (order !== 0) this.#accepted[cell]![lease] = { token, session, since: world.now };
     this.count(isLate ? 'late effect accepted' : 'effect accepted');
     if (isLate || !this.#isTimeSound) return;
     const node = life.nodes[cell]!;
@@ -239,8 +239,10 @@ export class LeaseJudge {
 
   refused(effect: Effect): void {
     this.count(effect.isLate ? 'late effect refused at the gate' : 'effect refused at the gate');
-    // A process learns of a larger token a moment after its agent does.
-    if (effect.isLate || effect.isOfChild || !this.#isTimeSound || !this.#areDisksSound) return;
+    if (effect.isLate || !this.#isTimeSound || !this.#areDisksSound) return;
+    // One on its way may be overtaken by the next, which already has the session's larger token.
+    const last = this.#accepted[effect.cell]![effect.lease];
+    if (last?.session === effect.session && effect.issuedAt! <= last.since) return;
     this.#violated(
       'a valid holder is not refused at the gate',
       `${effect.cell}/${effect.lease}: ${said(effect.token)} of agent ${effect.life.box.index} was refused`,
@@ -277,7 +279,10 @@ export class LeaseJudge {
     const shadow = this.#shadows[node.life.box.index]![node.cell]!;
     for (const entry of entries) {
       if (entry.kind === 'sealed') shadow.sealedIn = node.voter ? node.succession.active.epoch : shadow.sealedIn;
-      if (entry.kind === 'born') shadow.lostMemory = false;
+      if (entry.kind !== 'born') continue;
+      shadow.lostMemory = false;
+      // Reborn before anybody else sealed: it votes again, and its earlier seal is void.
+      if (entry.memory.sealedFor === undefined) shadow.sealedIn = 0;
     }
   }
 

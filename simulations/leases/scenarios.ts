@@ -337,6 +337,62 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     punishes: ['voter change without seal'],
   },
   {
+    name: 'a voter seals, loses its disk, is reborn among unsealed peers, and votes on',
+    options: { agents: 5, voters: 3, faultPhaseMs: 16_000 },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'next', [1, 3, 4]);
+      world.chain.push([next]);
+      const collector = world.boxes[3]!;
+      world.at(4500, () => {
+        cutOff(world, collector, [1, 2, 4]);
+        world.offer(collector, next);
+      });
+      world.at(5500, () => {
+        cutOff(world, collector, [0]);
+        world.boxes[0]!.disks[0]!.voter.damage = 'blank';
+        world.powerOff(world.boxes[0]!, 100);
+      });
+      world.at(9000, () => {
+        for (const other of [1, 4]) {
+          world.unblock(3, other);
+          world.unblock(other, 3);
+        }
+        // On one side those who know of the seals, on the other the reborn voter and one that never heard of any.
+        for (const box of [0, 2]) cutOff(world, world.boxes[box]!, [1, 3, 4]);
+      });
+    },
+    reaches: ['voter sealed', 'voter born', 'epoch changed', 'held after healing'],
+    punishes: ['seals of a lost memory count'],
+  },
+  {
+    name: 'a forgotten grant is still on its way to the peers whose memory is read',
+    options: { agents: 4, voters: 3, witness: true, faultPhaseMs: 14_000 },
+    // Agent 3 reaches voter 0 at once, voter 1 a second later, voter 2 never; voter 1 and agent 2 do not meet.
+    wire: (from, to, message, now) => {
+      if (now > 14_000 || now < 2000) return undefined;
+      if (from === 3 && isRequest(message)) return now > 3400 ? [] : to === 0 ? [0.5] : to === 1 ? [1000] : [];
+      if ((from === 1 || from === 2) && isRequest(message) && now < 4000) return [];
+      const isMemory = message.kind === 'voter-recall' || message.kind === 'voter-recalled';
+      if ((from === 1 || to === 1) && from !== to && from !== 3 && to !== 3 && (now > 3000 || !isMemory)) return [];
+      return undefined;
+    },
+    script: (world) => {
+      const strike = (): void => {
+        const voter = world.boxes[0]!.life?.nodes[0]?.voter;
+        if (voter?.promise(0)?.session.agent !== 3) return world.at(world.now + 0.25, strike);
+        world.judge.count('granted, then forgotten');
+        world.at(world.now + 3, () => {
+          world.boxes[0]!.disks[0]!.voter.damage = 'blank';
+          world.powerOff(world.boxes[0]!, 20);
+        });
+        world.at(world.now + 2200, () => world.killAgent(world.boxes[2]!, 50));
+      };
+      world.at(2000, strike);
+    },
+    reaches: ['granted, then forgotten', 'voter starts with a blank disk', 'acquired'],
+    punishes: ['unborn voter reads before its mute'],
+  },
+  {
     name: 'two rival successors',
     options: { agents: 5, voters: 5 },
     script: (world) => {

@@ -129,6 +129,7 @@ interface Effect {
   readonly session: SessionId;
   readonly isLate: boolean;
   readonly isOfChild: boolean;
+  issuedAt?: number;
 }
 
 export interface LeaseViolation {
@@ -777,7 +778,8 @@ export class LeaseWorld {
         this.judge.voterSays(node, output.message);
         this.send(life.box, output.to, cell, output.message);
       } else if (output.kind === 'persist') {
-        const write: Write = { node, part: 'voter', voter, token: output.token, entries: output.entries };
+        const { epoch } = node.succession.active;
+        const write: Write = { node, part: 'voter', voter, epoch, token: output.token, entries: output.entries };
         this.#heap.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
       } else this.judge.observed(output.what);
     }
@@ -804,7 +806,7 @@ export class LeaseWorld {
     if (write.part === 'voter') {
       // A write that was under way when the process died may have reached the disk or not.
       const isCurrent = life.isAlive && node.voter === write.voter;
-      if (!isCurrent && (disk.voter.base?.epoch !== node.succession.active.epoch || this.chance.chance(0.5))) return;
+      if (!isCurrent && (disk.active.epoch !== write.epoch || this.chance.chance(0.5))) return;
       if (!life.isAlive && box.life) return;
       const out: VoterOutput[] = [];
       if (isCurrent && node.failsNextWrite) {
@@ -970,6 +972,7 @@ export class LeaseWorld {
 
   /** An effect on its way: as long as an effect takes, or held up somewhere between check and write. */
   emit(effect: Effect, heldUpMs = this.chance.between(50, 4000)): void {
+    effect.issuedAt = this.now;
     const usual = this.#longestTravel() * (0.1 + 0.9 * this.chance.float());
     const travel = effect.isLate ? heldUpMs : usual;
     this.#heap.push(this.now + travel, kind.effectLands, 0, 0, 0, effect);
@@ -1272,6 +1275,7 @@ type Write =
       readonly node: CellNode;
       readonly part: 'voter';
       readonly voter: Voter | undefined;
+      readonly epoch: number;
       readonly token: number;
       readonly entries: readonly VoterEntry[];
     }

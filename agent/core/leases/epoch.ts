@@ -205,7 +205,7 @@ export class Succession {
         sealed.reborn.length === voters.length,
     );
     const isLiving = message.seals.every(({ voter, sealed }) =>
-      message.seals.every((other) => other.voter === voter || other.sealed.reborn[voter]! <= sealed.boot),
+      message.seals.every((other) => other.voter === voter || !this.isVoid(voter, sealed, other.sealed)),
     );
     return isEach && isLiving && positions.size === message.seals.length && positions.size >= this.quorum();
   }
@@ -220,8 +220,13 @@ export class Succession {
       if (sealed?.successor === successor && !revoked.includes(voters[voter]!)) seals.push({ voter, sealed });
     }
     return seals.filter(({ voter, sealed }) =>
-      seals.every((other) => other.voter === voter || other.sealed.reborn[voter]! <= sealed.boot),
+      seals.every((other) => other.voter === voter || !this.isVoid(voter, sealed, other.sealed)),
     );
+  }
+
+  /** `voter` sealed, lost its memory, and `other` has heard of its rebirth: it may vote again. */
+  protected isVoid(voter: number, sealed: Sealed, other: Sealed): boolean {
+    return other.reborn[voter]! > sealed.boot;
   }
 
   protected begin(now: Instant): void {

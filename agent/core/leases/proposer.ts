@@ -199,7 +199,7 @@ export class Proposer {
   answer(time: HolderTime, from: AgentIndex, message: LeaseAnswer, out: ProposerOutput[]): void {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
-    if (link === undefined || message.session !== this.session.id) return;
+    if (link === undefined || !this.isMine(message)) return;
     const slot = link.rids.indexOf(message.rid);
     if (slot < 0) return;
     link.life = message.life;
@@ -220,7 +220,7 @@ export class Proposer {
   needFull(time: HolderTime, from: AgentIndex, message: LeaseNeedFull, out: ProposerOutput[]): void {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
-    if (link === undefined || message.session !== this.session.id || !link.rids.includes(message.rid)) return;
+    if (link === undefined || !this.isMine(message) || !link.rids.includes(message.rid)) return;
     link.knownHash = -1;
     if (message.rid === link.lastRid) this.#send(now, link, out);
   }
@@ -294,13 +294,23 @@ export class Proposer {
     return lease.effects === 0 ? 0 : this.options.guardMs * (1 + 2 * this.options.drift);
   }
 
+  /** An answer on its way to an earlier life of this agent may bear a request id of this one's. */
+  protected isMine(message: LeaseAnswer | LeaseNeedFull): boolean {
+    return message.session === this.session.id;
+  }
+
+  /** Which clock says that an effect has had its time. */
+  protected waitClock({ monotonic }: HolderTime): Instant {
+    return monotonic;
+  }
+
   protected nextRid(): number {
     return ++this.#rid;
   }
 
   #note({ elapsed, monotonic }: HolderTime): Instant {
     this.#elapsed = elapsed;
-    this.#monotonic = monotonic;
+    this.#monotonic = this.waitClock({ elapsed, monotonic });
     return elapsed;
   }
 
@@ -444,6 +454,8 @@ export class Proposer {
     link.tries++;
     link.nextSend = after(now, link.tries <= quickTries ? options.retryMs : options.renewMs);
     const items = link.knownHash === this.#listHash ? undefined : this.#list;
+    // Until it answers, nobody knows which list it has.
+    if (items) link.knownHash = -1;
     const { leaseMs } = options;
     const message: LeaseRequest = {
       kind: 'lease-request',

@@ -432,7 +432,9 @@ export class Voter {
       return this.#countMalformed();
     const known = this.heard[position];
     const isNews = known === undefined || message.life.boot > known.boot;
-    if (isNews || (message.unborn && this.reborn[position]! < message.life.boot && known?.boot === message.life.boot)) {
+    const isSame = known?.boot === message.life.boot && known.nonce === message.life.nonce;
+    // Another life with the same boot counter is no news: what is remembered goes back as an objection.
+    if (isNews || (isSame && message.unborn && this.reborn[position]! < message.life.boot)) {
       this.heard[position] = message.life;
       if (message.unborn) this.reborn[position] = message.life.boot;
       this.persist([{ kind: 'heard', voter: position, life: message.life, reborn: message.unborn }], out);
@@ -470,11 +472,15 @@ export class Voter {
       this.longestMs = longestMs;
       this.muteUntil = after(this.muteFrom, this.muteAtStartMs());
     }
-    if (message.memory === undefined || message.round !== this.recallRound || this.recallSentAt < this.muteUntil)
-      return;
+    if (message.memory === undefined || message.round !== this.recallRound || !this.mayRead()) return;
     if (message.memory.maxCounters.length !== this.leases.length) return this.#countMalformed();
     this.memories[position] = message.memory;
     this.#tryBirth(out);
+  }
+
+  /** What was asked before the end of the mute may miss a token that was used on this voter's forgotten word. */
+  protected mayRead(): boolean {
+    return this.recallSentAt >= this.muteUntil;
   }
 
   protected becomesBorn(): boolean {
