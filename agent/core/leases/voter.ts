@@ -67,8 +67,8 @@ interface KnownSession extends Session {
  * Why an unborn voter is mute *before* it reads its peers' memory: a grant that it forgot may still be on its way to
  * the others, and only after T every token that was ever used on its word is known to them.
  *
- * `now` is the monotonic clock. One that stops in suspend only makes grants longer. Sources: rules 1, 4, 5, 10, 11 of
- * the lease design; Gray and Cheriton 1989 for leases, Kleppmann 2016 for fencing.
+ * `now` is the monotonic clock. One that stops in suspend only makes grants longer. The rules are numbered in README.md;
+ * Gray and Cheriton 1989 for leases, Kleppmann 2016 for fencing.
  */
 export class Voter {
   protected readonly cell: number;

@@ -396,6 +396,22 @@ describe('voter: memory', () => {
     expect(bench.voter.state).toBe('unborn');
   });
 
+  it('another life of a peer with a boot counter that is known already → objected to, not remembered', () => {
+    const bench = new Bench(three).start(0);
+    const hear = (now: number, boot: number, nonce: number, unborn: boolean): VoterRecalled => {
+      bench.do(now, (voter, at, out) =>
+        voter.recall(at, 1, { kind: 'voter-recall', cell: 0, epoch: 1, life: { boot, nonce }, unborn, round: 1 }, out),
+      );
+      return bench.sent.at(-1)!.message as VoterRecalled;
+    };
+    expect(hear(1, 3, 11, false).remembered).toEqual({ boot: 3, nonce: 11 });
+    expect(hear(2, 3, 99, true).remembered).toEqual({ boot: 3, nonce: 11 });
+    expect(hear(3, 2, 50, true).remembered).toEqual({ boot: 3, nonce: 11 });
+    expect(bench.record?.reborn).toEqual([0, 0, 0]);
+    expect(hear(4, 4, 99, true).remembered).toEqual({ boot: 4, nonce: 99 });
+    expect(bench.record?.reborn).toEqual([0, 4, 0]);
+  });
+
   it('blank → mute first, then the memory of q others, then durable, then it votes', () => {
     const bench = new Bench([0, 1, 2]);
     bench.record = undefined;
