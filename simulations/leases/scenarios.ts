@@ -18,7 +18,8 @@ export interface LeaseScenario {
   readonly punishes: readonly string[];
 }
 
-const calm: LeaseWorldOptions = {
+/** Nothing happens by chance. */
+export const calm: LeaseWorldOptions = {
   agents: 5,
   voters: 5,
   witness: false,
@@ -62,7 +63,7 @@ export function runLeaseScenario(scenario: LeaseScenario, plant: Plant = {}): Le
   return world.run();
 }
 
-const holderOf = (world: LeaseWorld, lease = 0): LeaseBox | undefined =>
+export const holderOf = (world: LeaseWorld, lease = 0): LeaseBox | undefined =>
   world.boxes.find((box) => {
     const state = box.life?.nodes[0]?.proposer.lease(lease);
     return box.life && state?.held && state.ending === 'no' && world.elapsedSeen(box.life) < state.validUntil;

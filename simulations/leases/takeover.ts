@@ -1,0 +1,66 @@
+import { Random } from '../../agent/base/random.ts';
+import { calm, holderOf } from './scenarios.ts';
+import { LeaseWorld } from './world.ts';
+
+export interface Takeover {
+  readonly episodes: number;
+  /** Episodes in which nobody took over within 15 s. */
+  readonly missed: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/**
+ * From the loss of the holder to the moment when somebody else may act, in global time. `box`: power lost, nobody says
+ * so. `agent`: killed, and its supervisor certifies the death.
+ */
+export function measureTakeover(
+  how: 'box' | 'agent',
+  options: { readonly episodes: number; readonly voters?: number; readonly loss?: number; readonly leaseMs?: number },
+): Takeover {
+  const found: number[] = [];
+  for (let seed = 1; seed <= options.episodes; seed++) {
+    const random = new Random(seed, 'takeover');
+    const voters = options.voters ?? 5;
+    const agents = voters + 2;
+    const world = new LeaseWorld(
+      seed,
+      {
+        ...calm,
+        agents,
+        voters,
+        leaseMs: options.leaseMs ?? calm.leaseMs,
+        driftRate: Array.from({ length: agents }, () => random.between(-0.001, 0.001)),
+        latencyMs: 0.5,
+        jitterMs: 0.3,
+        diskMs: 4,
+        loss: options.loss ?? 0,
+        faultPhaseMs: 25_000,
+      },
+      {},
+    );
+    const strikeAt = random.between(6000, 8000);
+    world.at(strikeAt, () => {
+      const holder = holderOf(world);
+      if (!holder) return;
+      if (how === 'box') world.powerOff(holder, 60_000);
+      else world.killAgent(holder, 5000);
+      const look = (): void => {
+        if (holderOf(world)) found.push(world.now - strikeAt);
+        else if (world.now < strikeAt + 15_000) world.at(world.now + 1, look);
+      };
+      look();
+    });
+    world.run();
+  }
+  found.sort((a, b) => a - b);
+  const at = (share: number) => found[Math.min(found.length - 1, Math.floor(found.length * share))] ?? Number.NaN;
+  return {
+    episodes: options.episodes,
+    missed: options.episodes - found.length,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    maxMs: at(1),
+  };
+}
