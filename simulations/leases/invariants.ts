@@ -52,6 +52,8 @@ interface VoterShadow {
   muteUntil: number;
   sealedIn: number;
   lostMemory: boolean;
+  /** T of the epoch before: what its holders may still count on. */
+  formerLeaseMs: number;
 }
 
 /** Watches one world. Everything is judged in global time and by books of its own, not by what agents believe. */
@@ -74,7 +76,7 @@ export class LeaseJudge {
     this.#accepted = Array.from({ length: cells }, () => []);
     this.#steps = Array.from({ length: cells }, () => []);
     this.#shadows = Array.from({ length: agents }, () =>
-      Array.from({ length: cells }, () => ({ muteUntil: 0, sealedIn: 0, lostMemory: false })),
+      Array.from({ length: cells }, () => ({ muteUntil: 0, sealedIn: 0, lostMemory: false, formerLeaseMs: 0 })),
     );
     this.#epochs = Array.from({ length: agents }, () => new Array<number>(cells).fill(1));
   }
@@ -262,13 +264,10 @@ export class LeaseJudge {
 
   voterStarted(node: CellNode): void {
     const { box } = node.life;
-    const longest = Math.max(
-      ...this.#world.chain.flat().map(({ leaseMs }) => (node.succession.active.epoch === 1 ? 0 : leaseMs)),
-      0,
-    );
-    const { epoch, leaseMs } = node.succession.active;
-    const former = epoch > 1 ? Math.min(longest, leaseMs) : leaseMs;
-    this.#shadows[box.index]![node.cell]!.muteUntil = this.#world.now + (former * (1 + 2 * rho)) / box.rate - 1e-6;
+    const { leaseMs } = node.succession.active;
+    const shadow = this.#shadows[box.index]![node.cell]!;
+    const longest = Math.max(leaseMs, shadow.formerLeaseMs);
+    shadow.muteUntil = this.#world.now + (longest * (1 + 2 * rho)) / box.rate - 1e-6;
   }
 
   lostMemory(node: CellNode): void {
@@ -320,6 +319,7 @@ export class LeaseJudge {
     epochs[node.cell] = spec.epoch;
     const shadow = this.#shadows[box.index]![node.cell]!;
     shadow.lostMemory = false;
+    shadow.formerLeaseMs = box.disks[node.cell]!.active.leaseMs;
     const key = `${node.cell}/${spec.epoch}`;
     const known = this.#successors.get(key);
     if (known !== undefined && known !== spec.hash)

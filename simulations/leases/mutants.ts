@@ -352,10 +352,6 @@ class ActivatesAtOnce extends Succession {
     return 0;
   }
 
-  protected override begin(now: Instant): void {
-    super.begin(now);
-  }
-
   override accept(now: Instant, spec: Parameters<Succession['accept']>[1], out: Parameters<Succession['accept']>[2]) {
     const acceptance = super.accept(now, spec, out);
     if (acceptance === 'accepted') {

@@ -111,7 +111,7 @@ export class Succession {
     return 'accepted';
   }
 
-  sealed(_now: Instant, from: AgentIndex, message: Sealed, out: SuccessionOutput[]): void {
+  sealed(now: Instant, from: AgentIndex, message: Sealed, out: SuccessionOutput[]): void {
     const position = this.#active.voters.indexOf(from);
     if (message.cell !== this.cell || message.epoch !== this.#active.epoch || position < 0) return;
     if (message.reborn.length !== this.#active.voters.length) return;
@@ -122,7 +122,7 @@ export class Succession {
     if (successor === undefined) return;
     const seals = this.#countedSeals(successor);
     if (seals.length < this.quorum()) return;
-    this.certificate(_now, { kind: 'lease-epoch', cell: this.cell, epoch: this.#active.epoch, successor, seals }, out);
+    this.certificate(now, { kind: 'lease-epoch', cell: this.cell, epoch: this.#active.epoch, successor, seals }, out);
   }
 
   /** q seals, collected here or elsewhere. */
@@ -229,14 +229,10 @@ export class Succession {
     return other.reborn[voter]! > sealed.boot;
   }
 
-  protected begin(now: Instant): void {
-    this.#sealAt = now;
-    this.#everyMs = this.#retryMs;
-  }
-
   #begin(now: Instant, out: SuccessionOutput[]): void {
     if (this.#pending.length > 0) return;
-    this.begin(now);
+    this.#sealAt = now;
+    this.#everyMs = this.#retryMs;
     this.tick(now, out);
   }
 
