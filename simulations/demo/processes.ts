@@ -126,7 +126,7 @@ export function spawnNode(options: SpawnOptions, onStart: (pid: number) => void)
 /** Only what a process needs: no inherited NODE_OPTIONS, no npm variables, no secrets of the caller. */
 export function baseEnv(): Record<string, string> {
   const kept: Record<string, string> = {};
-  for (const name of ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'MILLWRIGHT_LOG']) {
+  for (const name of ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'MILLWRIGHT_LOG', 'NODE_COMPILE_CACHE']) {
     const value = process.env[name];
     if (value !== undefined) kept[name] = value;
   }

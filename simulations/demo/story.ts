@@ -460,14 +460,23 @@ async function killAndWatch(site: DemoSite, duty: string, evidence: Record<strin
     50,
   );
   detectedMs = Math.round(performance.now() - started);
+  // For a moment two may take it; the one that goes on is the successor.
+  let steadySince = performance.now();
+  let candidate = '';
   const successor = await until(
-    'the duty runs on another agent',
-    15_000,
+    'the duty runs on one other agent, the same for a second',
+    20_000,
     async () => {
       const statuses = await site.statuses(survivors);
-      return statuses.find((status) => status.duties.some((entry) => entry.duty === duty && entry.mine));
+      const takers = statuses.filter((status) => status.duties.some((entry) => entry.duty === duty && entry.mine));
+      const only = takers.length === 1 ? takers[0] : undefined;
+      if (only?.agent !== candidate) {
+        candidate = only?.agent ?? '';
+        steadySince = performance.now();
+      }
+      return only !== undefined && performance.now() - steadySince > 1_000 && only;
     },
-    50,
+    100,
   );
   await box.process?.exited;
   evidence['childrenOfKilled'] = children;
@@ -480,9 +489,14 @@ async function killAndWatch(site: DemoSite, duty: string, evidence: Record<strin
       .effects(name)
       .filter((line) => line['effect'] === 'polled' && line['duty'] === duty)
       .map((line) => ({ from: at(line['from']), to: at(line['to']), samples: Number(line['samples']) }));
-  const first = await until('the successor’s effect log shows what it reads', 20_000, async () =>
+  await until('the successor’s effect log shows what it reads', 20_000, async () =>
     intervals(successor.agent).find((interval) => interval.to > killedAt && interval.samples > 0),
   );
+  const first = survivors
+    .flatMap((name) => intervals(name))
+    .filter((interval) => interval.to > killedAt && interval.samples > 0)
+    .sort((a, b) => a.from - b.from)[0];
+  if (first === undefined) throw new Broken('no survivor’s effect log shows the duty');
   const last = intervals(victim.agent).at(-1);
   if (last === undefined) throw new Broken('the killed agent left no effect log');
   const outageMs = first.from - killedAt;

@@ -174,9 +174,10 @@ test('a site file full of mistakes → all of them with their lines, exit code 2
 });
 
 /** Connects, writes a kilobyte of noise, and waits to be thrown out or for a second. */
+/** More than any door waits for before it knows who knocks: no draw can look like a packet that is still coming. */
 function throwBytes(port: number): Promise<void> {
   return new Promise((done) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(randomBytes(1_024)));
+    const socket = connect(port, '127.0.0.1', () => socket.write(randomBytes(8_192)));
     const timer = setTimeout(() => socket.destroy(), 1_000);
     socket.on('error', () => {});
     socket.once('close', () => {

@@ -203,13 +203,17 @@ describe('model scorer', () => {
   it('stop in the middle → no score is delivered afterwards', async () => {
     const { scorer, scores } = await scorerOf([spec]);
     await scorer.start();
-    for (const sample of delivered(pumpRows({ rows: 100, seed: 3 }), 20)) scorer.onSample(sample);
-    await eventually(() => scores().length > 0);
+    for (const sample of delivered(pumpRows({ rows: 250, seed: 3 }), 20)) scorer.onSample(sample);
+    // Looks at every turn of the loop: the whole backlog takes only some milliseconds.
+    for (let turns = 0; scores().length === 0 && turns < 1e6; turns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     await scorer.stop();
     const count = scores().length;
     for (const sample of delivered(pumpRows({ rows: 100, seed: 3 }), 20, 1_583_756_176_000)) scorer.onSample(sample);
     await new Promise((resolve) => setImmediate(resolve));
     expect(scores().length).toBe(count);
-    expect(count).toBeLessThan(89);
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThan(239);
   });
 });

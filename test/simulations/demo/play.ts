@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { eventually } from '../../support/eventually.ts';
 import { emptyTrace, follow, remains } from '../../support/process-tree.ts';
@@ -140,3 +140,16 @@ export const nothingStays = (play: Play, deadlineMs: number): Promise<unknown> =
     },
     { deadlineMs, everyMs: 200, what: 'no process, port or folder of the demo' },
   );
+
+/** Plays the story with one step's mechanism broken: it must end non-zero, and name this step and no other. */
+export async function mustFail(step: string, why: RegExp): Promise<void> {
+  const { play, ended, verdict } = await playToEnd(['--only', step, '--sabotage', step]);
+  expect(verdict.failure, play.complaints()).toBeUndefined();
+  expect(verdict.story.map((entry) => [entry.step, entry.ok])).toEqual([
+    ...(step === 'members' ? [] : [['members', true]]),
+    [step, false],
+  ]);
+  expect(verdict.story.at(-1)?.why).toMatch(why);
+  expect(verdict).toMatchObject({ ok: false });
+  expect(ended).toEqual({ code: 1, signal: null });
+}

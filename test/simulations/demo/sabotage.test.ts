@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
-import { playToEnd } from './play.ts';
+import { mustFail, playToEnd } from './play.ts';
 import { valveRecording } from './pump-recording.ts';
 
 /** What the step must say when its mechanism is broken: the reason, not merely that something went wrong. */
@@ -10,28 +10,13 @@ const broken: readonly (readonly [step: string, why: RegExp])[] = [
   ['members', /all members alive in each other’s eyes: not within/],
   ['repair', /the incident ended|an incident with a verified heal at the coordinator: not within/],
   ['local-alarm', /the alarm stands on the box that polls the press: not within/],
-  ['takeover', /the duty runs on another agent: not within/],
-  ['coordinator-lost', /the coordinator learns of the repair: not within/],
-  ['intruders', /a stranger that is not on the list got in/],
 ];
 
 describe('a sabotaged mechanism', () => {
   test.for(broken)(
     'of step %s → the story ends non-zero and names this step and no other',
-    {
-      timeout: 140_000,
-    },
-    async ([step, why]) => {
-      const { play, ended, verdict } = await playToEnd(['--only', step, '--sabotage', step]);
-      expect(verdict.failure, play.complaints()).toBeUndefined();
-      expect(verdict.story.map((entry) => [entry.step, entry.ok])).toEqual([
-        ...(step === 'members' ? [] : [['members', true]]),
-        [step, false],
-      ]);
-      expect(verdict.story.at(-1)?.why).toMatch(why);
-      expect(verdict).toMatchObject({ ok: false });
-      expect(ended).toEqual({ code: 1, signal: null });
-    },
+    { timeout: 140_000 },
+    (it) => mustFail(...it),
   );
 
   test('of step replay: two inputs of the model exchanged → the alarm rises where it must not', {
