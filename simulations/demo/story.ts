@@ -218,7 +218,7 @@ const plays: Readonly<Record<StepName, Play>> = {
     await site.plant('POST', 'faults/press-bearing-wear', { on: true });
     const alarm = await until(
       'the alarm stands on the box that polls the press',
-      15_000,
+      10_000,
       async () => {
         const status = await site.holderOf('press/poll');
         const row = status.alarms.find((entry) => entry.alarmId === 'bearing-wear.press' && entry.state === 'on');
@@ -341,7 +341,7 @@ const plays: Readonly<Record<StepName, Play>> = {
     site.options.sabotage?.beforeCoordinatorRestart?.(site);
     await site.startCoordinator();
     evidence['newCoordinatorPid'] = site.coordinator.process?.pid;
-    const incident = await until('the coordinator learns of the repair', 30_000, async () => {
+    const incident = await until('the coordinator learns of the repair', 20_000, async () => {
       const now = await incidentsOf(site);
       return now.find(
         (entry) =>
@@ -465,7 +465,7 @@ async function killAndWatch(site: DemoSite, duty: string, evidence: Record<strin
   let candidate = '';
   const successor = await until(
     'the duty runs on one other agent, the same for a second',
-    20_000,
+    15_000,
     async () => {
       const statuses = await site.statuses(survivors);
       const takers = statuses.filter((status) => status.duties.some((entry) => entry.duty === duty && entry.mine));
