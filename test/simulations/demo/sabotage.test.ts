@@ -32,7 +32,7 @@ describe('a sabotaged mechanism', () => {
       '--replay',
       file,
       '--speed',
-      '100',
+      '50',
     ]);
     expect(verdict.failure, play.complaints()).toBeUndefined();
     expect(verdict.story.map((entry) => [entry.step, entry.ok])).toEqual([
