@@ -20,6 +20,7 @@ export type DutyIndex = number;
 export type WorkflowIndex = number;
 export type AlarmIndex = number;
 export type ConditionIndex = number;
+export type CellIndex = number;
 
 export const agentId = (text: string): AgentId => text as AgentId;
 export const entryId = (text: string): EntryId => text as EntryId;

@@ -80,6 +80,8 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     thing: thing.index,
     cell: cellOf(thing) ?? 'cell',
     labels: thing.labels,
+    role: 'agent',
+    capacity: undefined,
   }));
   for (const thing of model.things) if (thing.kind === 'asset') cellOf(thing);
   checkNeeds();
@@ -153,6 +155,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     site: model.site,
     version: shape.version ?? 1,
     agents,
+    cells: [],
     things,
     signals,
     checks,
@@ -409,6 +412,8 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
       thing: thing.index,
       work,
       eligible: who.eligible,
+      exclusive: false,
+      critical: false,
       refusedBecause: who.refused,
       weight: new Map(),
     });

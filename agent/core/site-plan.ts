@@ -5,6 +5,7 @@ import type { CheckSpec } from './health/check.ts';
 import type { ConditionSpec } from './health/condition.ts';
 import type { ModelSpec } from './health/model.ts';
 import type { SignalSpec } from './health/signal.ts';
+import type { CellPlan } from './leases/cell-plan.ts';
 import type { MembershipOptions } from './membership/options.ts';
 import type { WorkflowSpec } from './remediation/workflow.ts';
 import type { AlarmSpec } from './reporting/alarm.ts';
@@ -20,6 +21,7 @@ export interface SitePlan {
   /** sha256 over the canonical plan, hex. */
   readonly hash: string;
   readonly agents: readonly AgentSpec[];
+  readonly cells: readonly CellPlan[];
   readonly things: readonly ThingSpec[];
   readonly signals: readonly SignalSpec[];
   readonly checks: readonly CheckSpec[];
@@ -38,6 +40,10 @@ export interface AgentSpec {
   readonly thing: ThingIndex;
   readonly cell: string;
   readonly labels: ReadonlyMap<string, string>;
+  /** A witness votes and never carries a duty. */
+  readonly role: 'agent' | 'witness';
+  /** Duties that it may carry at most, absolute; undefined: no limit. */
+  readonly capacity: number | undefined;
 }
 
 export interface ThingSpec {

@@ -42,6 +42,8 @@ export function sitePlan(parts: {
       thing: undefined,
       work: { kind: 'watch', thing: 0 },
       eligible,
+      exclusive: false,
+      critical: false,
       refusedBecause: new Map(),
       weight: new Map(eligible.map((agent) => [agent, random.chance(0.8) ? 1 : 2])),
     };
@@ -56,6 +58,8 @@ export function sitePlan(parts: {
       thing: index,
       cell: `cell-${Math.floor(index / cellSize)}`,
       labels: new Map(),
+      role: 'agent' as const,
+      capacity: undefined,
     })),
     things: Array.from({ length: agents }, (_, index) => ({
       index,
@@ -65,6 +69,7 @@ export function sitePlan(parts: {
       state: undefined,
       lockout: undefined,
     })),
+    cells: [],
     signals: [],
     checks: Array.from({ length: repairs }, (_, box) => fanCheck(box)),
     models: [],

@@ -19,6 +19,10 @@ export interface DutySpec {
   readonly id: EntryId;
   readonly thing: ThingIndex | undefined;
   readonly work: DutyWork;
+  /** Never twice at once: it runs under a lease of its cell. False: available, at least one per part of the site. */
+  readonly exclusive: boolean;
+  /** Moves even in a storm, when a large part of its cell has vanished at once. */
+  readonly critical: boolean;
   /** Agents that may carry it (labels, `via`, cell), and why the others may not, for `explain`. */
   readonly eligible: readonly AgentIndex[];
   readonly refusedBecause: ReadonlyMap<AgentIndex, string>;

@@ -27,6 +27,8 @@ runner.start(
     thing: undefined,
     work: { kind: 'process', argv, env: new Map() },
     eligible: [0],
+    exclusive: false,
+    critical: false,
     refusedBecause: new Map(),
     weight: new Map(),
   },

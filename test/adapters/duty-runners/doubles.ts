@@ -30,6 +30,8 @@ export function dutyOf(work: DutyWork, index = 0, id = 'labels/service'): DutySp
     thing: undefined,
     work,
     eligible: [0],
+    exclusive: false,
+    critical: false,
     refusedBecause: new Map(),
     weight: new Map([[0, 1]]),
   };

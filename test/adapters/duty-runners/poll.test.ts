@@ -33,6 +33,8 @@ const duty: DutySpec = {
   thing: 0,
   work: { kind: 'poll', source: 0 },
   eligible: [0, 1],
+  exclusive: false,
+  critical: false,
   refusedBecause: new Map(),
   weight: new Map(),
 };

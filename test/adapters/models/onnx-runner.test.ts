@@ -58,6 +58,7 @@ const planWith = (models: readonly ModelSpec[], fed: readonly SignalSpec[] = sig
   version: 1,
   hash: '',
   agents: [],
+  cells: [],
   things: [],
   signals: fed,
   checks: [],

@@ -15,6 +15,8 @@ export function duty(index: number, eligible: readonly number[], more: Partial<D
     thing: undefined,
     work: { kind: 'watch', thing: 0 },
     eligible,
+    exclusive: false,
+    critical: false,
     refusedBecause: new Map(),
     weight: new Map(),
     ...more,
