@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 import { DemoSite } from './demo-site.ts';
 import { sabotagedSteps, sabotageOf } from './sabotage.ts';
 import { watchStarter } from './starter-watch.ts';
-import { playStep, type StepName, type StepResult, stepTitles, storySteps } from './story.ts';
+import { type StepName, stepTitles, storySteps } from './steps.ts';
+import { playStep, type StepResult } from './story.ts';
 import { showLive } from './view.ts';
 
 const usage = `npm start -- [options]

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DemoSite } from './demo-site.ts';
-import type { StepName } from './story.ts';
+import type { StepName } from './steps.ts';
 
 /**
  * Breaks the mechanism behind one step, from outside: by what the site file says, what lies on disk, who holds which

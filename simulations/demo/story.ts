@@ -6,27 +6,7 @@ import type { AgentStatus } from '../../agent/wire/status.ts';
 import { until } from './client.ts';
 import type { DemoSite } from './demo-site.ts';
 import { baseEnv, descendants, isAlive } from './processes.ts';
-
-export type StepName = 'members' | 'replay' | 'repair' | 'local-alarm' | 'takeover' | 'coordinator-lost' | 'intruders';
-
-export const storySteps: readonly StepName[] = [
-  'members',
-  'repair',
-  'local-alarm',
-  'takeover',
-  'coordinator-lost',
-  'intruders',
-];
-
-export const stepTitles: Readonly<Record<StepName, string>> = {
-  members: 'Five members see each other, seven duties have one holder each',
-  replay: 'The recorded pump plays; its alarm rises within the labelled stretch and not before',
-  repair: 'A supervised process is killed; the remediation alone restarts it, and proves it',
-  'local-alarm': 'The bearing wears while the broker is out of reach; the alarm stands on the box',
-  takeover: 'The agent that polls the pump is killed; another goes on from its checkpoint',
-  'coordinator-lost': 'The coordinator is killed; repair and takeover go on, and it learns of them later',
-  intruders: 'Strangers are refused, counted and shown; an enrolled box gets in',
-};
+import { type StepName, stepTitles } from './steps.ts';
 
 /** What a user could see: process ids, API bodies, MQTT messages, effect logs. */
 export type Evidence = Readonly<Record<string, unknown>>;

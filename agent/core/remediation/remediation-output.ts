@@ -1,5 +1,6 @@
 import type { AlarmIndex } from '../../base/ids.ts';
-import type { Instant, WallTime } from '../../base/time.ts';
+import type { IncidentReport } from '../../base/incident.ts';
+import type { Instant } from '../../base/time.ts';
 import type { JournalDraft, RunId } from './journal-entry.ts';
 import type { StepAction } from './workflow.ts';
 
@@ -41,7 +42,7 @@ export type RemediationOutput =
         readonly detail: Detail;
       };
     }
-  | { readonly kind: 'incident'; readonly body: Incident }
+  | { readonly kind: 'incident'; readonly body: IncidentReport }
   | { readonly kind: 'raise-alarm'; readonly alarm: AlarmIndex; readonly why: string }
   | { readonly kind: 'clear-alarm'; readonly alarm: AlarmIndex }
   | {
@@ -55,31 +56,6 @@ export type RemediationOutput =
         readonly detail: Detail;
       };
     };
-
-/** A run that has ended, with the figures of its whole incident. */
-export interface Incident {
-  readonly type: 'incident';
-  readonly incident: string;
-  readonly run: string;
-  readonly workflow: string;
-  readonly thing: string;
-  readonly symptom: string;
-  readonly outcome: string;
-  readonly reason: string;
-  readonly firstBadAt: WallTime;
-  readonly conditionAt: WallTime;
-  readonly healedAt: WallTime | undefined;
-  readonly mttdMs: number | undefined;
-  readonly mttaMs: number | undefined;
-  readonly mttrMs: number | undefined;
-  readonly relapse: boolean;
-  readonly steps: readonly {
-    readonly name: string;
-    readonly outcome: string;
-    readonly detail: string;
-    readonly at: WallTime;
-  }[];
-}
 
 /** Says something to people; for the log of events, nothing is decided by it. */
 export function sayEvent(

@@ -1,4 +1,7 @@
+import type { IncidentReport } from '../../base/incident.ts';
 import type { WallTime } from '../../base/time.ts';
+
+export type { IncidentReport };
 
 /**
  * Everything said upward. It enters the durable outbox before it is sent; `class` decides who may be evicted for
@@ -49,31 +52,6 @@ export interface RunReport {
   readonly thing: string;
   readonly entry: string;
   readonly detail: Readonly<Record<string, string | number | boolean>>;
-}
-
-/** The end of a run: the incident with its figures (remediation rule 29), milliseconds. */
-export interface IncidentReport {
-  readonly type: 'incident';
-  readonly incident: string;
-  readonly run: string;
-  readonly workflow: string;
-  readonly thing: string;
-  readonly symptom: string;
-  readonly outcome: string;
-  readonly reason: string;
-  readonly firstBadAt: WallTime;
-  readonly conditionAt: WallTime;
-  readonly healedAt: WallTime | undefined;
-  readonly mttdMs: number | undefined;
-  readonly mttaMs: number | undefined;
-  readonly mttrMs: number | undefined;
-  readonly relapse: boolean;
-  readonly steps: readonly {
-    readonly name: string;
-    readonly outcome: string;
-    readonly detail: string;
-    readonly at: WallTime;
-  }[];
 }
 
 /** All else: member died, duty moved, intruder refused. `name` is a stable word, `text` is for people. */
