@@ -15,11 +15,33 @@ const millwright = new Command('millwright')
 millwright
   .command('agent')
   .description('run the agent of this box')
-  .requiredOption('-c, --config <file>', 'agent.yaml')
+  .option('-c, --config <file>', 'agent.yaml; or, without one, everything that it would say:')
+  .option('--site <bundle>', 'signed site bundle')
+  .option('--key <file>', 'private key of this agent')
+  .option('--name <name>', 'its name in the site')
+  .option('--listen <ip[:port]>', 'where it listens')
+  .option('--peers <list>', 'ip[:port] of others, by comma')
+  .option('--broker <url>', 'mqtt://host:1883, or none', 'none')
+  .option('--data <folder>', 'its store')
+  .option('--preset <name>', 'how fast members are probed: lan, fast, wifi or quiet; the site file says it otherwise')
+  .option('--psk <file>', 'mesh key; mesh.psk beside the bundle or the key unless said')
+  .option('--site-key <file>', 'public key that signs bundles; site.pub beside the bundle unless said')
+  .option('--models <folder>', 'folder of models; models beside the bundle unless said')
+  .option('--api <host:port>', 'local API, or none', 'none')
   .option('--end-with-stdin', 'end when standard input closes (for starters that may be killed)')
-  .action(async (options: { config: string; endWithStdin?: boolean }) => {
+  .action(async ({ config, endWithStdin, ...flags }: Record<string, string> & { endWithStdin?: boolean }) => {
     const { runAgent } = await import('./agent/main.ts');
-    await runAgent(options);
+    if (config !== undefined) return await runAgent({ config, endWithStdin });
+    const { site, key, name, listen, data } = flags;
+    const lacking = ['site', 'key', 'name', 'listen', 'data'].filter((flag) => flags[flag] === undefined);
+    if (!site || !key || !name || !listen || !data) {
+      process.stderr.write(
+        `an agent needs --config FILE, or without one ${lacking.map((flag) => `--${flag}`).join(', ')}\n`,
+      );
+      process.exitCode = 2;
+      return;
+    }
+    await runAgent({ config: { ...flags, site, key, name, listen, data }, endWithStdin });
   });
 
 millwright
@@ -66,12 +88,14 @@ site
     process.exitCode = schemaCommand();
   });
 site
-  .command('init <file>')
-  .description('make all keys and credentials for a site')
+  .command('init [file]')
+  .description('make all keys, credentials and the signed bundle of a site')
   .requiredOption('-o, --out <folder>', 'where to put them')
+  .option('--agents <n>', 'without a site file: a site of box-1 … box-N, to try things', Number)
   .option('--force', 'replace what is there')
   .option('--layout <file>', 'JSON: addresses of agents and coordinator')
-  .action(async (file: string, options: { out: string; force?: boolean; layout?: string }) => {
+  .option('--json', 'machine-readable')
+  .action(async (file: string | undefined, options) => {
     const { initCommand } = await import('./agent/config/commands.ts');
     process.exitCode = await initCommand(file, options);
   });

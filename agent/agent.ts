@@ -22,8 +22,10 @@ import { openOutbox } from './adapters/store/sqlite-outbox.ts';
 import { type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
+import type { WallTime } from './base/time.ts';
 import { AgentCore } from './core/agent-core.ts';
 import type { Input } from './core/input.ts';
+import type { Observation } from './core/observation.ts';
 import type { ReportBody } from './core/reporting/report.ts';
 import type { Site } from './driver/bindings.ts';
 import { Driver } from './driver/driver.ts';
@@ -48,6 +50,8 @@ export interface AgentSetup {
   /** Undefined: this box shows itself to nobody but through the mesh and the broker. */
   readonly api: { readonly host: string; readonly port: number; readonly token: string } | undefined;
   readonly log: Log;
+  /** Hears what the core noticed, with the wall clock of that moment. */
+  readonly observed?: ((wall: WallTime, observation: Observation) => void) | undefined;
 }
 
 export interface RunningAgent {
@@ -198,7 +202,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       duties,
       actions,
       hooks,
-      observer: { observe: (_now, observation) => log.debug(observation, observation.kind) },
+      observer: {
+        observe: (_now, observation) => {
+          log.debug(observation, observation.kind);
+          setup.observed?.(clock.wall(), observation);
+        },
+      },
     });
     stops.push(() => driver.stop());
 

@@ -1,15 +1,23 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { LineOutput } from './adapters/line-output.ts';
 import { createLog } from './adapters/log.ts';
 import { type AgentSetup, startAgent } from './agent.ts';
+import { agentId } from './base/ids.ts';
+import { didYouMean } from './base/nearest.ts';
 import { type AgentConfig, loadAgent, readSecret } from './config/agent-file.ts';
+import { type AgentFlagsWithoutFile, readFlags, siteFromBundle } from './config/agent-flags.ts';
 import { formatProblems, type Problem } from './config/problem.ts';
 import { loadSite } from './config/site-file.ts';
-import { type Roster, verifyRoster } from './wire/roster.ts';
+import type { MemberState } from './core/membership/member.ts';
+import { oneLineKey, type Roster, verifyRoster } from './wire/roster.ts';
+import { rosterOf, type SiteBundle } from './wire/site-bundle.ts';
 
 /** What the command line gives. */
 export interface AgentFlags {
-  /** Path of agent.yaml. */
-  readonly config: string;
+  /** Path of agent.yaml, or everything that one would say. */
+  readonly config: string | AgentFlagsWithoutFile;
   /** End when standard input closes: for starters that may be killed. */
   readonly endWithStdin?: boolean | undefined;
 }
@@ -20,10 +28,13 @@ const stopWithinMs = 8_000;
 /**
  * Runs the agent of this box until SIGTERM, SIGINT, or the end of its starter. Wrong configuration is told whole, with
  * exit code 2; a start that cannot succeed, with exit code 1. One line on standard output says that it is up:
- * `{"ready":true,"agent":…,"api":…,"boot":…,"pid":…}`.
+ * `{"ready":true,"agent":…,"api":…,"boot":…,"pid":…}`. An agent without a configuration file then says there what becomes of the others, one line per event,
+ * unbuffered: `{"event":"member-dead","member":"box-2","at":"2026-01-31T12:00:00.000Z"}`.
  */
 export async function runAgent(flags: AgentFlags): Promise<void> {
-  const setup = readSetup(flags.config);
+  const lines = new LineOutput(1);
+  lines.hold();
+  const setup = typeof flags.config === 'string' ? readSetup(flags.config) : setupFromFlags(flags.config, lines);
   if ('complaint' in setup) {
     process.stderr.write(`${setup.complaint}\n`);
     process.exitCode = 2;
@@ -64,9 +75,94 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     process.stdin.on('error', () => end('stdin closed'));
     process.stdin.resume();
   }
-  process.stdout.write(
-    `${JSON.stringify({ ready: true, agent: setup.name, api: agent.api, boot: agent.boot, pid: process.pid })}\n`,
-  );
+  lines.release({ ready: true, agent: setup.name, api: agent.api, boot: agent.boot, pid: process.pid });
+}
+
+const memberEvents: Readonly<Partial<Record<MemberState, string>>> = {
+  alive: 'member-alive',
+  suspect: 'member-suspected',
+  dead: 'member-dead',
+  left: 'member-left',
+};
+
+/** The same from flags: an agent starts wherever somebody wants to measure or try. */
+export function setupFromFlags(
+  flags: AgentFlagsWithoutFile,
+  lines: LineOutput,
+): AgentSetup | { readonly complaint: string } {
+  const read = readFlags(flags);
+  if (!read.ok) return { complaint: read.error.join('\n') };
+  const { listen, peers, pskPath, trust, broker, api, membership } = read.value;
+  const complaints: string[] = [];
+  const text = (path: string, flag: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      complaints.push(`${flag}: ${code === 'ENOENT' ? `there is no ${path}` : `${path} cannot be read: ${code}`}`);
+      return '';
+    }
+  };
+  const privateKeyPem = text(flags.key, '--key');
+  const psk = text(pskPath, '--psk');
+  const password = broker && (broker.password ?? text(join(dirname(flags.key), 'broker.password'), '--broker').trim());
+  try {
+    mkdirSync(flags.data, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    complaints.push(`--data: ${(error as Error).message}`);
+  }
+  const found = siteFromBundle({ dataDir: flags.data, file: flags.site, trust, modelRoot: flags.models });
+  if (!found.ok) complaints.push(`--site: ${found.error}`);
+  else {
+    const why = notThisAgent(found.value.bundle, flags.name, privateKeyPem);
+    if (why !== undefined) complaints.push(why);
+  }
+  if (complaints.length > 0 || !found.ok) return { complaint: complaints.join('\n') };
+  const { site, bundle, notices } = found.value;
+  const { plan } = site;
+  const log = createLog(flags.name);
+  for (const notice of notices) log[notice.level]({ bundle: bundle.hash.slice(0, 12) }, notice.text);
+  return {
+    name: agentId(flags.name),
+    version: readVersion(),
+    site: membership === undefined ? site : { ...site, plan: { ...plan, membership } },
+    dataDir: flags.data,
+    mesh: { privateKeyPem, psk, roster: rosterOf(bundle), listen, peers, mdns: false },
+    broker: broker && { ...broker, password: password ?? '' },
+    api: api && { ...api, token: ownToken(flags.data) },
+    log,
+    observed: (wall, observation) => {
+      if (observation.kind !== 'member-changed') return;
+      const event = memberEvents[observation.to];
+      const member = plan.agents[observation.member]?.id;
+      if (event !== undefined) lines.line({ event, member, at: new Date(wall).toISOString() });
+    },
+  };
+}
+
+/** Why this key does not make us this agent of the bundle; undefined when it does, or when there is no key to judge. */
+function notThisAgent(bundle: SiteBundle, name: string, privateKeyPem: string): string | undefined {
+  const entry = bundle.agents.find((agent) => agent.id === name);
+  if (entry === undefined) {
+    const names = bundle.agents.map((agent) => agent.id);
+    return `--name: site ${bundle.site} has no agent "${name}"${didYouMean(name, names) || `: it has ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`}`;
+  }
+  if (entry.revoked) return `--name: the key of ${name} is revoked: this box no longer belongs to site ${bundle.site}`;
+  if (privateKeyPem === '') return undefined;
+  try {
+    const open = createPublicKey(createPrivateKey(privateKeyPem)).export({ type: 'spki', format: 'pem' }) as string;
+    if (oneLineKey(open) === entry.key) return undefined;
+  } catch {
+    return '--key: the file is no private key in PEM form';
+  }
+  return `--key: it is not the key that the bundle in force (version ${bundle.version}) gives to ${name}: use its key, another --name, or another --data folder if the site was founded anew`;
+}
+
+/** The token of this box's API, made at its first start; readable by the owner of the data folder alone. */
+function ownToken(dataDir: string): string {
+  const path = join(dataDir, 'api.token');
+  if (!existsSync(path)) writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  return readFileSync(path, 'utf8').trim();
 }
 
 /** Reads agent.yaml and all that it names; every mistake at once, or everything that an agent needs. */

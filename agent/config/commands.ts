@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { didYouMean } from '../base/nearest.ts';
 import { explainSite } from './explain.ts';
@@ -81,22 +82,65 @@ async function readLayout(file: string | undefined): Promise<SiteLayout | undefi
 }
 
 export async function initCommand(
-  file: string,
-  options: { readonly out: string; readonly force?: boolean; readonly layout?: string },
+  file: string | undefined,
+  options: {
+    readonly out: string;
+    readonly agents?: number;
+    readonly force?: boolean;
+    readonly layout?: string;
+    readonly json?: boolean;
+  },
 ): Promise<number> {
-  const { formatInitError, initSite } = await import('./site-init.ts');
+  const { formatInitError, initSite, trialSite } = await import('./site-init.ts');
   const layout = await readLayout(options.layout);
   if (layout === undefined) return 1;
-  const made = initSite({ site: file, out: options.out, force: options.force ?? false, layout });
+  const count = options.agents;
+  if ((file === undefined) === (count === undefined)) {
+    process.stderr.write('say either a site file, or --agents N for a site to try things with\n');
+    return 2;
+  }
+  if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= 5000)) {
+    process.stderr.write('--agents: expected a whole number from 1 to 5000\n');
+    return 2;
+  }
+  const made = initSite({
+    site: file ?? { text: trialSite(count ?? 1) },
+    out: options.out,
+    force: options.force ?? false,
+    layout,
+  });
   if (!made.ok) {
     process.stderr.write(`${formatInitError(made.error)}\n`);
     return 1;
   }
   const { folder, agents } = made.value;
+  if (options.json === true) {
+    const report = {
+      out: folder.out,
+      bundle: folder.bundle,
+      siteKey: folder.sitePub,
+      psk: folder.psk,
+      agents: agents.map(({ name }) => ({ name, key: join(folder.agent(name), 'agent.key') })),
+    };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+    return 0;
+  }
+  const first = agents[0]?.name ?? '';
   process.stdout.write(
     `Made ${made.value.files.length} files below ${folder.out}, readable by you alone.\n` +
-      `  site.key signs who belongs: keep it off the boxes.\n` +
-      `  Each box gets its folder below agents/ and, two folders up, site.yaml, mesh.psk, roster.json, site.pub.\n` +
+      `  site.key signs who belongs, recovery.key a new beginning when that one was stolen: keep both off the boxes.\n`,
+  );
+  if (file === undefined) {
+    process.stdout.write(
+      `  Each agent needs site.bundle, site.pub, mesh.psk and its own key:\n` +
+        `  millwright agent --site ${folder.bundle} --key ${join(folder.agent(first), 'agent.key')} --name ${first} \\\n` +
+        `    --listen 127.0.0.1 --peers 127.0.0.2,127.0.0.3 --broker none --data DIR\n` +
+        `  and so on to ${agents.at(-1)?.name}.\n`,
+    );
+    return 0;
+  }
+  process.stdout.write(
+    `  Each box gets its folder below agents/ and, two folders up, site.yaml, mesh.psk, roster.json, site.pub.\n` +
       agents
         .map(
           (agent) =>

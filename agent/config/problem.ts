@@ -47,6 +47,7 @@ export type ProblemCode =
   | 'no-why'
   | 'nobody'
   | 'circle'
+  | 'voters'
   | 'response'
   | 'later';
 

@@ -15,6 +15,7 @@ import type { StepAction, StepSpec, WorkflowSpec } from '../core/remediation/wor
 import type { AlarmSpec } from '../core/reporting/alarm.ts';
 import type { AgentSpec, SitePlan, ThingSpec } from '../core/site-plan.ts';
 import type { Connection, Person, Probe, Secret, Site, Tag } from '../driver/bindings.ts';
+import { compileCells, defaultCell } from './cells.ts';
 import type { Found, Place, Reads, Scope, SignalFacts } from './condition-compiler.ts';
 import { compileCondition, fold } from './condition-compiler.ts';
 import type { Findings } from './findings.ts';
@@ -57,6 +58,14 @@ const probeKinds: Readonly<Record<string, { readonly unit?: string; readonly eve
 };
 const signalKinds = ['signal', 'stale', 'quality'] as const;
 
+/** What a signed bundle adds to the site file. */
+export interface BundleFacts {
+  /** Epochs of the cells; 1 unless said. */
+  readonly epochs?: ReadonlyMap<string, number>;
+  /** SHA-256 of model files, by folder. */
+  readonly models?: ReadonlyMap<string, string>;
+}
+
 const once: Dwell = { kind: 'count', n: 1 };
 const everywhere: Location = { on: 'every' };
 
@@ -65,7 +74,7 @@ const everywhere: Location = { on: 'every' };
  * `findings`; the site that is returned is to be used only when none of them is an error. Pure: the same file gives
  * the same indices and the same hash on every agent.
  */
-export function compileSite(model: SiteModel, findings: Findings, modelRoot: string): Site {
+export function compileSite(model: SiteModel, findings: Findings, modelRoot: string, bundle: BundleFacts = {}): Site {
   const { shape } = model;
   const agentThings = model.things.filter((thing) => thing.kind === 'agent');
   const agentIndex = new Map<string, AgentIndex>(agentThings.map((thing, index) => [thing.name, index]));
@@ -78,7 +87,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     index,
     id: agentId(thing.name),
     thing: thing.index,
-    cell: cellOf(thing) ?? 'cell',
+    cell: cellOf(thing) ?? defaultCell,
     labels: thing.labels,
     role: 'agent',
     capacity: undefined,
@@ -155,7 +164,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     site: model.site,
     version: shape.version ?? 1,
     agents,
-    cells: [],
+    cells: compileCells({ model, agents, leases: new Map(), epochs: bundle.epochs ?? new Map(), findings }),
     things,
     signals,
     checks,
@@ -1008,7 +1017,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
       thing: entry.thing.index,
       runsOn: duty === undefined ? home(entry.thing) : { on: 'holder', duty },
       file: entry.value.file,
-      sha256: entry.value.sha256,
+      sha256: entry.value.sha256 ?? bundle.models?.get(entry.value.file),
       inputs,
       raise: dwell(entry, 'raise', entry.value.raise),
       clear: dwell(entry, 'clear', entry.value.clear),

@@ -8,7 +8,7 @@ import { Findings } from './findings.ts';
 import type { Problem } from './problem.ts';
 import { hasErrors } from './problem.ts';
 import { checkShape } from './shape.ts';
-import { compileSite } from './site-compiler.ts';
+import { type BundleFacts, compileSite } from './site-compiler.ts';
 import type { Path } from './site-document.ts';
 import { maxBytes, readDocument } from './site-document.ts';
 import type { SiteModel } from './site-model.ts';
@@ -18,6 +18,8 @@ import { siteSchema } from './site-schema.ts';
 export interface SiteOptions {
   /** Folder that model files start from; `models` beside the site file unless said. */
   readonly modelRoot?: string;
+  /** What the signed bundle adds that carries the file. */
+  readonly bundle?: BundleFacts;
 }
 
 /** What a look at a site file gives: all problems at once, and the site when none of them is an error. */
@@ -49,7 +51,7 @@ export function parseSite(text: string, file: string, options: SiteOptions = {})
   findings.add(shape.problems);
   if (shape.value === undefined) return { site: undefined, model: undefined, problems: findings.problems() };
   const model = expandSite(shape.value, shape.removed, findings);
-  const site = compileSite(model, findings, options.modelRoot ?? resolve(dirname(file), 'models'));
+  const site = compileSite(model, findings, options.modelRoot ?? resolve(dirname(file), 'models'), options.bundle);
   const problems = findings.problems();
   return { site: hasErrors(problems) ? undefined : site, model, problems };
 }

@@ -1,7 +1,6 @@
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { peerIdFromString } from '@libp2p/peer-id';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { agentId } from '../base/ids.ts';
@@ -11,12 +10,14 @@ import type { BrokerUser } from '../wire/broker-users.ts';
 import { brokerUsersSchema, hashBrokerPassword } from '../wire/broker-users.ts';
 import type { RosterEntry } from '../wire/roster.ts';
 import { signRoster, verifyRoster } from '../wire/roster.ts';
+import { signBundle } from '../wire/site-bundle.ts';
 import { defaultPorts } from './agent-file.ts';
 import { mosquittoAcl, mosquittoConf, mosquittoPassword } from './broker-files.ts';
+import { bundleContent, publicKeyFrom } from './bundle-content.ts';
 import { parseHostPort } from './grammar.ts';
 import type { Problem } from './problem.ts';
 import { formatProblems } from './problem.ts';
-import { checkSite, setSiteParams } from './site-file.ts';
+import { checkSite, parseSite, setSiteParams } from './site-file.ts';
 import type { ThingModel } from './site-model.ts';
 
 /**
@@ -61,8 +62,8 @@ export const layoutSchema = z.strictObject({
 export type SiteLayout = z.infer<typeof layoutSchema>;
 
 export interface InitOptions {
-  /** Path of the site file. A copy with the layout's params goes to `out/site.yaml`. */
-  readonly site: string;
+  /** Path of the site file, or a text in hand. A copy with the layout's params goes to `out/site.yaml`. */
+  readonly site: string | { readonly text: string };
   readonly out: string;
   /** Replaces the keys and credentials that stand there: every box must then be set up anew. */
   readonly force?: boolean;
@@ -75,6 +76,11 @@ export interface SiteFolder {
   readonly siteFile: string;
   readonly siteKey: string;
   readonly sitePub: string;
+  /** Signs a new era when the signing key was stolen; belongs into a safe, not onto a disk. */
+  readonly recoveryKey: string;
+  readonly recoveryPub: string;
+  /** What agents start from: roster, cells, site file, signed. */
+  readonly bundle: string;
   readonly psk: string;
   readonly roster: string;
   readonly coordinator: string;
@@ -105,6 +111,9 @@ export function siteFolder(out: string): SiteFolder {
     siteFile: join(root, 'site.yaml'),
     siteKey: join(root, 'site.key'),
     sitePub: join(root, 'site.pub'),
+    recoveryKey: join(root, 'recovery.key'),
+    recoveryPub: join(root, 'recovery.pub'),
+    bundle: join(root, 'site.bundle'),
     psk: join(root, 'mesh.psk'),
     roster: join(root, 'roster.json'),
     coordinator: join(root, 'coordinator'),
@@ -125,13 +134,17 @@ export function siteFolder(out: string): SiteFolder {
 export function initSite(options: InitOptions): Result<InitReport, InitError> {
   const folder = siteFolder(options.out);
   const layout = options.layout ?? {};
-  const checked = checkSite(options.site);
+  const given = options.site;
+  const checked = typeof given === 'string' ? checkSite(given) : parseSite(given.text, folder.siteFile);
   if (checked.site === undefined || checked.model === undefined) {
-    return fail(`${options.site} has mistakes; no key was made`, checked.problems);
+    return fail(
+      `${typeof given === 'string' ? given : 'the site file'} has mistakes; no key was made`,
+      checked.problems,
+    );
   }
   const site = checked.site.plan.site;
   const params = Object.fromEntries(Object.entries(layout.params ?? {}).map(([key, value]) => [key, String(value)]));
-  const text = setSiteParams(readFileSync(options.site, 'utf8'), params);
+  const text = setSiteParams(typeof given === 'string' ? readFileSync(given, 'utf8') : given.text, params);
   if (!text.ok) return fail(text.error);
   const things = checked.model.things.filter((thing) => thing.kind === 'agent');
   for (const name of Object.keys(layout.agents ?? {})) {
@@ -141,6 +154,8 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
   const standing = [
     folder.siteKey,
     folder.sitePub,
+    folder.recoveryKey,
+    folder.bundle,
     folder.psk,
     folder.roster,
     folder.brokerUsers,
@@ -158,15 +173,18 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
   try {
     writer.folder(folder.out);
     const siteKey = ed25519();
+    const recoveryKey = ed25519();
     writer.file(folder.siteFile, text.value);
     // The copy is what runs, so the copy is checked too: params may have broken it.
     const copy = checkSite(folder.siteFile);
-    if (copy.site === undefined) {
+    if (copy.site === undefined || copy.model === undefined) {
       writer.undo();
       return fail('with the params of the layout the site file has mistakes; no key was made', copy.problems);
     }
     writer.file(folder.siteKey, siteKey.privatePem);
     writer.file(folder.sitePub, siteKey.publicPem);
+    writer.file(folder.recoveryKey, recoveryKey.privatePem);
+    writer.file(folder.recoveryPub, recoveryKey.publicPem);
     writer.file(folder.psk, `/key/swarm/psk/1.0.0/\n/base16/\n${randomBytes(32).toString('hex')}\n`);
 
     const entries: RosterEntry[] = [];
@@ -192,6 +210,21 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
     users.push({ name: 'coordinator', hash: hashBrokerPassword(password), role: 'coordinator' });
     passwords.push(mosquittoPassword('coordinator', password));
     writer.file(folder.roster, signRoster({ site, version: 1, agents: entries }, siteKey.privatePem));
+
+    const content = bundleContent({
+      site: layout.models === undefined ? copy.site : { ...copy.site, modelRoot: resolve(layout.models) },
+      model: copy.model,
+      siteFile: text.value,
+      keys: new Map(entries.map((entry) => [entry.id, entry.key])),
+      signingKey: siteKey.publicPem,
+      recoveryKey: recoveryKey.publicPem,
+      parent: undefined,
+    });
+    if (!content.ok) {
+      writer.undo();
+      return fail(content.error);
+    }
+    writer.file(folder.bundle, Buffer.from(signBundle(content.value, siteKey.privatePem)).toString('utf8'));
 
     writer.folder(dirname(folder.brokerUsers));
     const listen = parseHostPort(layout.coordinator?.broker ?? `127.0.0.1:${defaultPorts.broker}`);
@@ -220,6 +253,23 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
     writer.undo();
     return fail(`could not write below ${folder.out}: ${(error as Error).message}`);
   }
+}
+
+/**
+ * A site file to try things with: agents box-1 … box-N in one cell, the first three of them voters, nothing to watch
+ * yet. `agents` from 1 to 5000.
+ */
+export function trialSite(agents: number, name = 'trial'): string {
+  const boxes = Array.from({ length: agents }, (_, i) => `box-${i + 1}`);
+  return [
+    'millwright: 1',
+    `site: ${name}`,
+    'cells:',
+    `  cell: { voters: [${boxes.slice(0, agents < 3 ? 1 : 3).join(', ')}] }`,
+    'agents:',
+    ...boxes.map((box) => `  ${box}: {}`),
+    '',
+  ].join('\n');
 }
 
 export interface EnrolOptions {
@@ -376,25 +426,6 @@ function ed25519(): { privatePem: string; publicPem: string } {
     privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     publicPem: publicKey.export({ type: 'spki', format: 'pem' }) as string,
   };
-}
-
-/** `ed25519:<32 bytes base64>` or a libp2p peer id, as PEM; undefined when it is neither. */
-function publicKeyFrom(text: string): string | undefined {
-  try {
-    let raw: Uint8Array;
-    if (text.startsWith('ed25519:')) raw = Buffer.from(text.slice('ed25519:'.length), 'base64');
-    else {
-      const id = peerIdFromString(text);
-      if (id.type !== 'Ed25519') return undefined;
-      raw = id.publicKey.raw;
-    }
-    if (raw.length !== 32) return undefined;
-    // RFC 8410: SubjectPublicKeyInfo of Ed25519 is this constant and then 32 bytes.
-    const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), raw]);
-    return createPublicKey({ key: der, format: 'der', type: 'spki' }).export({ type: 'spki', format: 'pem' }) as string;
-  } catch {
-    return undefined;
-  }
 }
 
 /** 256 random bits as text that fits URLs, files and YAML without quotes. */

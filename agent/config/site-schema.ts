@@ -32,6 +32,9 @@ const onlyIn = z
   })
   .describe('Applies only in these plant states.');
 const secret = text.regex(/^(env|file):.+$/, { error: 'expected a reference to a secret: env:NAME or file:/path' });
+const publicKey = text.regex(/^(ed25519:[A-Za-z0-9+/]{43}=|12D3KooW[1-9A-HJ-NP-Za-km-z]{44})$/, {
+  error: 'expected ed25519: and 32 bytes in base64 (agent.pub), or a peer id (12D3KooW…)',
+});
 const about = text.optional().describe('For people.');
 
 export const signalSchema = z.strictObject({
@@ -216,8 +219,8 @@ const cellSchema = z.strictObject({
     .enum(['lan', 'wifi', 'quiet'], { error: 'expected lan, wifi or quiet' })
     .optional()
     .describe('How fast members are probed: lan 200 ms, wifi 500 ms, quiet 1 s.'),
-  voters: later('Voting (voters)'),
-  lease: later('A lease of the cell'),
+  voters: names.optional().describe('1, 3 or 5 agents; their majority decides who carries what is exclusive.'),
+  lease: duration.optional().describe('How long a grant holds without renewal: a lost box is taken over after it. 2s.'),
   permits: later('Permits of the cell'),
 });
 
@@ -232,12 +235,7 @@ const thing = {
 
 const agentSchema = z.strictObject({
   ...thing,
-  key: text
-    .regex(/^(ed25519:[A-Za-z0-9+/]{43}=|12D3KooW[1-9A-HJ-NP-Za-km-z]{44})$/, {
-      error: 'expected ed25519: and 32 bytes in base64 (agent.pub), or a peer id (12D3KooW…)',
-    })
-    .optional()
-    .describe("The agent's public key, when it was made on the box."),
+  key: publicKey.optional().describe("The agent's public key, when it was made on the box."),
   labels: z.record(z.string(), scalar).optional(),
   role: later('An agent with a role (witness)'),
   ...body,
@@ -295,7 +293,7 @@ export const siteSchema = z.strictObject({
         phone: later('Calling by phone'),
         email: later('Calling by e-mail'),
         webhook: later('Calling by webhook'),
-        key: later('A key of a person'),
+        key: publicKey.optional().describe('Public key that this person signs orders with.'),
       }),
     )
     .optional(),

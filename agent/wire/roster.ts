@@ -98,7 +98,8 @@ export function publicKeyOf(entry: RosterEntry): KeyObject {
 // RFC 8410: SubjectPublicKeyInfo of Ed25519 is this constant and then 32 bytes.
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
-function oneLineKey(text: string): string | undefined {
+/** An Ed25519 public key, PEM or one line, in its one-line form; undefined when it is something else. */
+export function oneLineKey(text: string): string | undefined {
   const body = text.replace(/-----[A-Z ]+-----/g, '').replace(/\s+/g, '');
   const der = Buffer.from(body, 'base64');
   if (der.length !== spkiPrefix.length + 32 || !der.subarray(0, spkiPrefix.length).equals(spkiPrefix)) return undefined;

@@ -1,0 +1,170 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import type { Result } from '../base/result.ts';
+import { err, ok } from '../base/result.ts';
+import type { MembershipOptions } from '../core/membership/options.ts';
+import { presets } from '../core/membership/options.ts';
+import type { Site } from '../driver/bindings.ts';
+import type { BundleTrust, SiteBundle } from '../wire/site-bundle.ts';
+import { defaultPorts } from './agent-file.ts';
+import { bundleFacts } from './bundle-content.ts';
+import { bundleInForce } from './bundle-store.ts';
+import { parseHostPort } from './grammar.ts';
+import { formatProblems } from './problem.ts';
+import { parseSite } from './site-file.ts';
+
+/** An agent without a configuration file: everything that one would say, on the command line. */
+export interface AgentFlagsWithoutFile {
+  /** Path of the signed bundle. */
+  readonly site: string;
+  /** Path of this agent's private key. */
+  readonly key: string;
+  readonly name: string;
+  /** `IP[:PORT]`, several by comma. */
+  readonly listen: string;
+  readonly peers?: string | undefined;
+  /** URL, or `none`. */
+  readonly broker?: string | undefined;
+  readonly data: string;
+  readonly preset?: string | undefined;
+  readonly psk?: string | undefined;
+  readonly siteKey?: string | undefined;
+  readonly models?: string | undefined;
+  /** `HOST:PORT`, or `none`. */
+  readonly api?: string | undefined;
+}
+
+/** The flags with every path found and every address read; nothing secret is opened yet. */
+export interface ReadFlags {
+  readonly listen: readonly string[];
+  readonly peers: readonly string[];
+  readonly pskPath: string;
+  readonly trust: BundleTrust;
+  readonly broker:
+    | { readonly url: string; readonly username: string; readonly password: string | undefined; readonly ca: undefined }
+    | undefined;
+  readonly api: { readonly host: string; readonly port: number } | undefined;
+  readonly membership: MembershipOptions | undefined;
+}
+
+/** Reads the flags, or says every mistake in them, a line each. */
+export function readFlags(flags: AgentFlagsWithoutFile): Result<ReadFlags, readonly string[]> {
+  const complaints: string[] = [];
+  const listen = addresses('--listen', flags.listen, complaints);
+  if (listen.length === 0) complaints.push('--listen: expected IP or IP:PORT');
+  const peers = addresses('--peers', flags.peers ?? '', complaints);
+  if (flags.preset !== undefined && !Object.hasOwn(presets, flags.preset)) {
+    complaints.push(`--preset: "${flags.preset}" is none of ${Object.keys(presets).join(', ')}`);
+  }
+  const pskPath = flags.psk ?? beside('mesh.psk', flags.site, flags.key);
+  if (pskPath === undefined) {
+    complaints.push('--psk: there is no mesh.psk beside the bundle or the key; say where it is');
+  }
+  const siteKey = flags.siteKey ?? beside('site.pub', flags.site);
+  const keys: string[] = [];
+  if (siteKey !== undefined) {
+    try {
+      keys.push(readFileSync(siteKey, 'utf8'));
+    } catch (error) {
+      complaints.push(`--site-key: ${siteKey} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    }
+    const recovery = join(dirname(siteKey), 'recovery.pub');
+    if (existsSync(recovery)) keys.push(readFileSync(recovery, 'utf8'));
+  }
+  let broker: ReadFlags['broker'];
+  if (flags.broker !== undefined && flags.broker !== 'none') {
+    try {
+      const url = new URL(flags.broker);
+      if (!['mqtt:', 'mqtts:'].includes(url.protocol) || url.hostname === '') throw new Error();
+      const password = url.password === '' ? undefined : decodeURIComponent(url.password);
+      broker = { url: `${url.protocol}//${url.host}`, username: flags.name, password, ca: undefined };
+    } catch {
+      complaints.push('--broker: expected mqtt://host:1883, mqtts://host:8883 or none');
+    }
+  }
+  let api: ReadFlags['api'];
+  if (flags.api !== undefined && flags.api !== 'none') {
+    const parsed = parseHostPort(flags.api);
+    if (parsed.ok) api = parsed.value;
+    else complaints.push(`--api: ${parsed.error}, or none`);
+  }
+  if (complaints.length > 0 || pskPath === undefined) return err(complaints);
+  return ok({
+    listen,
+    peers,
+    pskPath,
+    trust: { keys },
+    broker,
+    api,
+    membership: flags.preset === undefined ? undefined : presets[flags.preset as keyof typeof presets],
+  });
+}
+
+/** The bundle in force on this box and the site compiled from it, or why there is none. */
+export function siteFromBundle(parts: {
+  readonly dataDir: string;
+  readonly file: string;
+  readonly trust: BundleTrust;
+  readonly modelRoot?: string | undefined;
+}): Result<
+  {
+    readonly bundle: SiteBundle;
+    readonly site: Site;
+    readonly notices: readonly { readonly level: 'info' | 'warn'; readonly text: string }[];
+  },
+  string
+> {
+  const force = bundleInForce({
+    ...parts,
+    // A bundle whose site file this release cannot carry out is refused like one with a bad signature.
+    isUsable: (bundle) => {
+      const compiled = compile(bundle);
+      return compiled.ok ? undefined : compiled.error;
+    },
+  });
+  if (!force.ok) return force;
+  const site = compile(force.value.bundle);
+  return site.ok ? ok({ ...force.value, site: site.value }) : site;
+
+  function compile(bundle: SiteBundle): Result<Site, string> {
+    const modelRoot = parts.modelRoot ?? resolve(dirname(parts.file), 'models');
+    const { site: compiled, problems } = parseSite(bundle.siteFile, 'site.yaml', {
+      modelRoot,
+      bundle: bundleFacts(bundle),
+    });
+    return compiled === undefined ? err(`its site file has mistakes:\n${formatProblems(problems)}`) : ok(compiled);
+  }
+}
+
+/** `IP`, `IP:PORT`, `[v6]:PORT`, a bare v6, or a multiaddr; the mesh port where none is said. */
+function addresses(flag: string, text: string, complaints: string[]): string[] {
+  const found: string[] = [];
+  for (const one of text.split(',').map((part) => part.trim())) {
+    if (one === '') continue;
+    const full = one.startsWith('/') ? one : withPort(one);
+    if (full === undefined) complaints.push(`${flag}: "${one}" is no address: expected IP or IP:PORT`);
+    else found.push(full);
+  }
+  return found;
+}
+
+function withPort(text: string): string | undefined {
+  if (isIP(text) === 6) return `[${text}]:${defaultPorts.mesh}`;
+  if (/^\[[^\]]+\]$/.test(text)) return isIP(text.slice(1, -1)) === 6 ? `${text}:${defaultPorts.mesh}` : undefined;
+  if (/^[A-Za-z0-9.-]+$/.test(text)) return `${text}:${defaultPorts.mesh}`;
+  return parseHostPort(text).ok ? text : undefined;
+}
+
+/** A file beside one of these, or up to two folders above: where `site init` lays it. */
+function beside(file: string, ...others: readonly string[]): string | undefined {
+  for (const other of others) {
+    let folder = dirname(resolve(other));
+    for (let up = 0; up < 3; up++) {
+      const path = join(folder, file);
+      if (existsSync(path)) return path;
+      folder = dirname(folder);
+    }
+  }
+  return undefined;
+}
