@@ -121,7 +121,10 @@ export interface Seal {
   readonly successor: BundleHash;
 }
 
-/** One voter's word that it votes no more in this epoch. Signed at the edge, and verified there. */
+/**
+ * One voter's word that it votes no more in this epoch. It is passed on in certificates, by hands that did not write it,
+ * so its voter signs it; the signature (128 hex digits) is put on and verified at the edge, and only carried here.
+ */
 export interface Sealed {
   readonly kind: 'lease-sealed';
   readonly cell: number;
@@ -132,6 +135,7 @@ export interface Sealed {
   /** Per voter of the epoch, by position: the boot at which it was last reborn. Seals of lives before that are void. */
   readonly reborn: readonly number[];
   readonly lingering: readonly LingeringGrant[];
+  readonly signature?: string;
 }
 
 /** q seals for one hash: the epoch is over, and this is its successor. */

@@ -98,6 +98,18 @@ export class Lease {
     this.#takenUntil[voter] = until;
   }
 
+  /** What this voter said of the token in use, for people. */
+  answerOf(
+    voter: number,
+    now: Instant,
+    leaseMs: number,
+  ): { readonly answer: 'granted' | 'taken' | 'silent'; readonly agoMs: number | undefined } {
+    const sentAt = this.sentAt[voter] ?? past;
+    const agoMs = sentAt === past ? undefined : Math.max(0, now - sentAt);
+    if (agoMs !== undefined && agoMs < leaseMs) return { answer: 'granted', agoMs };
+    return { answer: (this.#takenUntil[voter] ?? past) > now ? 'taken' : 'silent', agoMs };
+  }
+
   /** How many voters keep it for somebody else now. */
   takenBy(now: Instant): number {
     let count = 0;

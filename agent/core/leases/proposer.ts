@@ -237,7 +237,9 @@ export class Proposer {
       // A candidate that waits for this very voter asks again at once.
       if (lease.counter > 0 && !lease.held) link.nextSend = now;
       if (!lease.wanted || lease.counter > 0) continue;
-      lease.wakeAt = instant(Math.min(lease.wakeAt, now + lease.delayMs + this.#pauseMs(lease)));
+      // Refusals of the time when it was held were no split votes: they must not slow down who comes next.
+      const pauseMs = Math.min(this.#pauseMs(lease), this.options.retryMs / 2);
+      lease.wakeAt = instant(Math.min(lease.wakeAt, now + lease.delayMs + pauseMs));
     }
     this.tick(time, out);
   }

@@ -247,7 +247,7 @@ export class Voter {
     if (!this.mayVote(now) || !this.isSameLease(message)) return;
     if (this.dead.has(session.id) || session.boot <= (this.deadUpTo.get(session.agent) ?? 0)) return;
     const known = this.#sessionOf(now, session);
-    if (known === undefined || !this.#isSoundConnection(known, connection, out)) return;
+    if (known === undefined || !this.#isSoundConnection(known, connection, message.rid, out)) return;
     if (!this.isNext(known, message.rid)) return;
     known.lastRid = Math.max(known.lastRid, message.rid);
     known.usedAt = now;
@@ -724,10 +724,11 @@ export class Voter {
 
   /**
    * A connection that speaks again after a later one spoke: two processes share one session's memory, as after the
-   * copy of a running machine. Such a session may only expire (rule 2).
+   * copy of a running machine. Such a session may only expire (rule 2). What was merely under way on the older one has
+   * an older request id as well, and one process never goes back to a connection that it left.
    */
-  #isSoundConnection(known: KnownSession, connection: number, out: VoterOutput[]): boolean {
-    if (connection < known.connection && !known.poisoned) {
+  #isSoundConnection(known: KnownSession, connection: number, rid: number, out: VoterOutput[]): boolean {
+    if (connection < known.connection && rid > known.lastRid && !known.poisoned) {
       known.poisoned = true;
       out.push({ kind: 'observe', what: 'poisoned' });
     }

@@ -216,6 +216,15 @@ describe('voter: the rule of granting', () => {
     expect(got(bench.ask(later + leaseMs + 3, b, [[0, 2]]))).toEqual([[0, 2]]);
   });
 
+  it('what was still under way on the connection before → is old, and poisons nothing', () => {
+    const bench = ready();
+    bench.ask(later, a, [[0, 1]], { connection: 1, rid: 1 });
+    expect(got(bench.ask(later + 1, a, [[0, 1]], { connection: 2, rid: 3 }))).toEqual([[0, 1]]);
+    expect(bench.ask(later + 2, a, [[0, 1]], { connection: 1, rid: 2 })).toBeUndefined();
+    expect(bench.observed).not.toContain('poisoned');
+    expect(got(bench.ask(later + 3, a, [[0, 1]], { connection: 2, rid: 4 }))).toEqual([[0, 1]]);
+  });
+
   it('other epoch, other T, not eligible, too far ahead, an old request → ignored', () => {
     const bench = ready();
     expect(bench.ask(later, a, [[0, 1]], { epoch: 2 })).toBeUndefined();

@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import type { CellPlan } from '../../../agent/core/leases/cell-plan.ts';
+import { leaseDefaults } from '../../../agent/core/leases/options.ts';
+import { cellPlan, dutyLease, LeaseCrew } from './lease-crew.ts';
+
+const pump = 'duty:pump/poll';
+const three: CellPlan = cellPlan({ leases: [dutyLease('pump/poll', [0, 1, 2])] });
+const { leaseMs } = leaseDefaults;
+
+const held =
+  (crew: LeaseCrew, lease = pump) =>
+  () =>
+    crew.holders(lease).length === 1;
+
+function startedCrew(plan: CellPlan = three, size = 3): LeaseCrew {
+  const crew = new LeaseCrew(size, [plan]).startAll();
+  for (const { index } of crew.mates) crew.want(index, pump, 40 * index);
+  return crew;
+}
+
+function holderOf(crew: LeaseCrew, lease = pump): number {
+  crew.runUntil(held(crew, lease));
+  return crew.holders(lease)[0]!;
+}
+
+describe('leases of a cell', () => {
+  it('a new site → voters are mute first, then one candidate holds, and goes on holding', () => {
+    const crew = startedCrew();
+    expect(crew.run(leaseMs).holders(pump)).toEqual([]);
+    const holder = holderOf(crew);
+    crew.run(10_000, () => expect(crew.holders(pump)).toEqual([holder]));
+    expect(crew.history).toEqual([expect.stringContaining(`${holder} acquired duty:pump/poll`)]);
+  });
+
+  it('the holder dies → another one holds after about T, under a larger token', () => {
+    const crew = startedCrew();
+    const dead = holderOf(crew);
+    crew.run(3_000);
+    const before = crew.mates[dead]!.held.get(pump)!.token;
+    crew.kill(dead);
+    const tookMs = crew.runUntil(held(crew));
+    expect(tookMs).toBeGreaterThan(leaseMs - 500 - 100);
+    expect(tookMs).toBeLessThan(leaseMs + 500);
+    const next = crew.mates[holderOf(crew)]!;
+    expect(next.index).not.toBe(dead);
+    expect(Number(next.held.get(pump)!.token)).toBeGreaterThan(Number(before));
+  });
+
+  it('a death certificate → the duty is free at once', () => {
+    const crew = startedCrew();
+    const dead = holderOf(crew);
+    crew.run(3_000);
+    crew.kill(dead);
+    crew.certify(crew.mates[dead]!);
+    expect(crew.runUntil(held(crew))).toBeLessThan(200);
+    expect(crew.holders(pump)).not.toEqual([dead]);
+  });
+
+  it('the holder stands still for 5 s → it is lost before anything else is judged, and never held twice', () => {
+    const crew = startedCrew();
+    const frozen = holderOf(crew);
+    crew.mates[frozen]!.frozenUntil = crew.now + 5_000;
+    crew.run(10_000, () => expect(crew.holders(pump).length).toBeLessThan(2));
+    expect(crew.holders(pump)).toHaveLength(1);
+    expect(crew.holders(pump)).not.toEqual([frozen]);
+    expect(crew.history).toContainEqual(expect.stringMatching(new RegExp(` ${frozen} lost duty:pump/poll$`)));
+  });
+
+  it('a voter restarts within T of granting → it is mute, and the others carry the lease on', () => {
+    const crew = startedCrew();
+    const holder = holderOf(crew);
+    const voter = (holder + 1) % 3;
+    crew.kill(voter);
+    crew.start(voter);
+    expect(crew.mates[voter]!.leases!.cells[0]!.voterState).toBe('starting');
+    crew.run(5_000, () => expect(crew.holders(pump)).toEqual([holder]));
+    expect(crew.mates[voter]!.observed).toContain('voting');
+    expect(crew.mates[voter]!.observed).not.toContain('unborn');
+  });
+
+  it('a voter that lost its store → is unborn by what its peers remember, reads them, and votes again', () => {
+    const crew = startedCrew();
+    crew.runUntil(held(crew));
+    crew.run(1_000);
+    crew.kill(2);
+    crew.mates[2]!.disk.entries.length = 0;
+    crew.start(2);
+    crew.run(10_000);
+    expect(crew.mates[2]!.observed).toEqual(expect.arrayContaining(['unborn', 'born']));
+    expect(crew.mates[2]!.leases!.cells[0]!.voterState).toBe('voting');
+  });
+
+  it('a store that was damaged and begun anew → founds nothing: the voter knows that it lost its memory', () => {
+    const crew = new LeaseCrew(3, [three]);
+    crew.mates[2]!.disk.isWhole = false;
+    crew.startAll().run(100);
+    expect(crew.mates[2]!.observed).toContain('unborn');
+    expect(crew.mates[0]!.observed).not.toContain('unborn');
+  });
+
+  it('a full disk → the voter is silent and says so; a majority of the others still grants', () => {
+    const crew = startedCrew();
+    crew.runUntil(held(crew));
+    crew.mates[2]!.disk.isFull = true;
+    crew.kill(0);
+    crew.start(0);
+    crew.want(0, pump);
+    crew.run(10_000);
+    expect(crew.mates[2]!.observed).toContain('failed');
+    expect(crew.holders(pump)).toHaveLength(1);
+  });
+
+  it('one voter of three in reach → nobody holds, and nobody ever thinks so', () => {
+    const crew = startedCrew();
+    crew.runUntil(held(crew));
+    crew.kill(1);
+    crew.kill(2);
+    crew.run(leaseMs);
+    crew.run(10_000, () => expect(crew.holders(pump)).toEqual([]));
+  });
+
+  it('a witness → votes and is never a candidate', () => {
+    const crew = startedCrew(cellPlan({ leases: [dutyLease('pump/poll', [0, 1])] }));
+    crew.runUntil(held(crew));
+    const dead = holderOf(crew);
+    crew.kill(dead);
+    expect(holderOf(crew)).toBe(1 - dead);
+    expect(crew.history.filter((line) => line.includes(' 2 '))).toEqual([]);
+  });
+
+  it('one voter alone → holds by its own word, over a restart', () => {
+    const crew = startedCrew(cellPlan({ members: [0], voters: [0], leases: [dutyLease('pump/poll', [0])] }), 1);
+    crew.runUntil(held(crew));
+    crew.kill(0);
+    crew.start(0);
+    crew.want(0, pump);
+    crew.runUntil(held(crew));
+    expect(crew.history.at(-1)).toMatch(/acquired duty:pump\/poll [23]$/);
+  });
+
+  it('a renewed lease → costs each voter a few messages a second and no write', () => {
+    const crew = startedCrew();
+    crew.runUntil(held(crew));
+    crew.run(2_000);
+    const written = crew.mates.map(({ disk }) => disk.entries.length);
+    const before = crew.messages;
+    crew.run(10_000);
+    expect(crew.mates.map(({ disk }) => disk.entries.length)).toEqual(written);
+    expect((crew.messages - before) / 10).toBeLessThan(20);
+  });
+});
+
+describe('a cell goes to its next epoch', () => {
+  const next: CellPlan = cellPlan({
+    epoch: 2,
+    voters: [1, 2, 3],
+    members: [0, 1, 2, 3],
+    leases: [dutyLease('fan/poll', [0, 1, 2, 3], 1), dutyLease('pump/poll', [0, 1, 2, 3])],
+  });
+  const four = cellPlan({ members: [0, 1, 2, 3], leases: [dutyLease('pump/poll', [0, 1, 2, 3])] });
+
+  function restartWith(crew: LeaseCrew, index: number, plan: CellPlan): void {
+    crew.plan = [plan];
+    crew.kill(index);
+    crew.start(index);
+    crew.want(index, pump, 40 * index);
+    crew.want(index, 'duty:fan/poll', 40 * (3 - index));
+  }
+
+  it('restarted one by one with the new site file → the old epoch is spoken until q of its voters sealed', () => {
+    const crew = startedCrew(four, 4);
+    crew.runUntil(held(crew));
+    const never = () => {
+      expect(crew.holders(pump).length).toBeLessThan(2);
+      expect(crew.holders('duty:fan/poll').length).toBeLessThan(2);
+    };
+    for (const index of [3, 2, 1, 0]) {
+      restartWith(crew, index, next);
+      crew.run(3_000, never);
+    }
+    crew.run(20_000, never);
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([2, 2, 2, 2]);
+    expect(crew.holders(pump)).toHaveLength(1);
+    expect(crew.holders('duty:fan/poll')).toHaveLength(1);
+  });
+
+  it('who was away meanwhile → is shown the certificate, and follows', () => {
+    const crew = startedCrew(four, 4);
+    crew.runUntil(held(crew));
+    crew.kill(0);
+    for (const index of [1, 2, 3]) restartWith(crew, index, next);
+    crew.run(20_000);
+    restartWith(crew, 0, next);
+    crew.run(20_000, () => expect(crew.holders(pump).length).toBeLessThan(2));
+    expect(crew.mates[0]!.leases!.cells[0]!.epoch).toBe(2);
+  });
+
+  it('other leases under the same epoch → the spoken ones stay, and it is said', () => {
+    const crew = startedCrew(four, 4);
+    crew.runUntil(held(crew));
+    crew.plan = [cellPlan({ members: [0, 1, 2, 3], voters: [1, 2, 3], leases: four.leases })];
+    crew.kill(0);
+    crew.start(0);
+    crew.run(100);
+    expect(crew.mates[0]!.observed).toContain('conflict');
+    expect(crew.mates[0]!.leases!.cells[0]!.voters).toEqual([0, 1, 2]);
+  });
+
+  it('an epoch that skips one → is not begun', () => {
+    const crew = startedCrew(four, 4);
+    crew.runUntil(held(crew));
+    restartWith(crew, 0, { ...next, epoch: 3 });
+    crew.run(5_000);
+    expect(crew.mates[0]!.observed).toContain('epoch-mismatch');
+    expect(crew.mates[0]!.leases!.cells[0]!.epoch).toBe(1);
+  });
+});
