@@ -3,7 +3,9 @@ import { unreachable } from '../base/invariant.ts';
 import type { Location } from '../base/location.ts';
 import type { Random } from '../base/random.ts';
 import { after, type Instant, instant, never, type WallTime, wallTime } from '../base/time.ts';
-import { AvailableDuties, type DutyOutput } from './duties/available-duties.ts';
+import { AvailableDuties } from './duties/available-duties.ts';
+import { maxCheckpointBytes } from './duties/checkpoint.ts';
+import type { DutyOutput } from './duties/duty-output.ts';
 import type { Effect } from './effect.ts';
 import type { HealthDigest } from './health/digest.ts';
 import { Health, type HealthOutput } from './health/health.ts';
@@ -56,6 +58,8 @@ export class AgentCore {
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
   /** What this box cannot do right now (`duty-failed`), for the status view; bounded by the number of duties. */
   readonly #lastFailure = new Map<DutyIndex, string>();
+  /** When a duty's too large checkpoint was last told of; bounded likewise. */
+  readonly #refusalTold = new Map<DutyIndex, Instant>();
 
   constructor({ plan, identity, random, restored }: AgentCoreOptions) {
     this.plan = plan;
@@ -76,10 +80,11 @@ export class AgentCore {
       options: plan.dutyOptions,
       self: identity.self,
       bootCounter: () => this.membership.bootCounterOf(identity.self),
-      agentIds: plan.agents.map((agent) => agent.id),
+      agents: plan.agents,
       random: random.fork('duties'),
       memberState: (member) => this.membership.state(member),
       checkpoints: restored.checkpoints,
+      returns: restored.returns,
     });
     this.health = new Health({
       plan,
@@ -202,6 +207,7 @@ export class AgentCore {
           case 'claim':
           case 'checkpoint':
           case 'handover':
+          case 'handover-taken':
             return this.#duties(now, (out) => this.duties.message(now, from, message, out));
           default:
             return this.#membership(now, (out) => this.membership.message(now, from, message, out));
@@ -282,6 +288,8 @@ export class AgentCore {
           count: input.count,
         });
         return;
+      case 'drain-ordered':
+        return this.#duties(now, (out) => this.duties.drain(now, input.until, out));
       case 'leave-ordered':
         this.#duties(now, (out) => this.duties.leave(now, out));
         return this.#membership(now, (out) => this.membership.leave(now, out));
@@ -411,6 +419,15 @@ export class AgentCore {
         case 'term-raised':
           moved = true;
           break;
+        case 'checkpoint-refused':
+          this.#checkpointRefused(now, output.duty, output.bytes);
+          break;
+        case 'drain-began':
+        case 'drain-ended': {
+          const text = output.kind === 'drain-began' ? 'gives its duties away and takes none' : 'takes duties again';
+          this.#event(output.kind, this.#name(this.identity.self), 'notice', text, {});
+          break;
+        }
         default:
           unreachable(output);
       }
@@ -421,6 +438,15 @@ export class AgentCore {
       this.#remediation(now, (out) => this.remediation.locationsChanged(now, out));
       this.#alarms((out) => this.alarms.locationsChanged(now, out));
     }
+  }
+
+  /** It happens with every progress of such a duty: said once a minute. */
+  #checkpointRefused(now: Instant, duty: DutyIndex, bytes: number): void {
+    const told = this.#refusalTold.get(duty);
+    if (told !== undefined && now - told < 60_000) return;
+    this.#refusalTold.set(duty, now);
+    const text = `a checkpoint of ${bytes} bytes was refused, at most ${maxCheckpointBytes} are kept: a successor starts from the last one that fitted`;
+    this.#event('checkpoint-refused', this.#dutyName(duty), 'error', text, { bytes });
   }
 
   #fromHealth(now: Instant, outputs: readonly HealthOutput[]): void {

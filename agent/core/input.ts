@@ -1,5 +1,5 @@
 import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex, ModelIndex, WorkflowIndex } from '../base/ids.ts';
-import type { WallTime } from '../base/time.ts';
+import type { Instant, WallTime } from '../base/time.ts';
 import type { DutyMessage } from './duties/claim.ts';
 import type { Checkpoint } from './duties/duty.ts';
 import type { CheckObservation } from './health/check.ts';
@@ -19,6 +19,11 @@ export interface Restored {
   readonly checkpoints: readonly Checkpoint[];
   /** Standing local alarms of the last life. */
   readonly alarms: readonly RestoredAlarm[];
+  /**
+   * Lives of this store that began shortly before this one (20 minutes): 0 after a long calm one. Undefined in the first
+   * life. Who returns often is given work late.
+   */
+  readonly returns?: number | undefined;
 }
 
 export interface RestoredAlarm {
@@ -90,4 +95,6 @@ export type Input =
       readonly peer: string;
       readonly count: number;
     }
+  /** Give all duties away without a gap and take none until then; undefined takes the order back. */
+  | { readonly kind: 'drain-ordered'; readonly until: Instant | undefined }
   | { readonly kind: 'leave-ordered' };

@@ -2,6 +2,7 @@ import { bootId } from '../base/ids.ts';
 import { invariant, unreachable } from '../base/invariant.ts';
 import { ok, type Result } from '../base/result.ts';
 import { wallTime } from '../base/time.ts';
+import { maxUnable } from '../core/duties/claim.ts';
 import type { Checkpoint } from '../core/duties/duty.ts';
 import type { DirectMessage } from '../core/input.ts';
 import type { MemberUpdate } from '../core/membership/member.ts';
@@ -29,9 +30,10 @@ import {
  * nack         [4, seq, updates?]
  * gossip       [5, updates]
  * hello        [6, boot 16 bytes, bootCounter, incarnation, updates?]
- * claim        [7, bootCounter, seq, [[duty, term, [heard…]]…]]
+ * claim        [7, bootCounter, seq, [[duty, term, [heard…]]…], stance?, [unable…]?]
  * checkpoint   [8, duty, term, sequence, takenAt, data]
  * handover     [9, duty, term, sequence, takenAt, data]
+ * handover-taken [10, duty, term, sequence]
  * update        [member, state, bootCounter, incarnation, origin]
  * ```
  */
@@ -45,10 +47,14 @@ const type = {
   claim: 7,
   checkpoint: 8,
   handover: 9,
+  'handover-taken': 10,
 } as const satisfies Record<DirectMessage['kind'], number>;
 
 const states = ['alive', 'suspect', 'dead', 'left'] as const;
 const stateCode = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
+
+const stances = [undefined, 'full', 'draining'] as const;
+const stanceCode = { open: 0, full: 1, draining: 2 } as const;
 
 export const checkpointMaxBytes = 65_536;
 /** Updates per message that a receiver accepts. The detector sends 16 by default; the room is for later presets. */
@@ -110,13 +116,19 @@ export function encodedSize(message: DirectMessage): number {
         2 + 17 + sizeOfCount(message.bootCounter) + sizeOfCount(message.incarnation) + sizeOfUpdates(message.updates)
       );
     case 'claim': {
+      const { stance, unable = [] } = message;
       let size = 2 + sizeOfCount(message.bootCounter) + sizeOfCount(message.seq) + sizeOfCount(message.duties.length);
       for (const { duty, term, heard } of message.duties) {
         size += 1 + sizeOfCount(duty) + sizeOfCount(term) + sizeOfCount(heard.length);
         for (const agent of heard) size += sizeOfCount(agent);
       }
+      if (stance === undefined && unable.length === 0) return size;
+      size += 1 + sizeOfCount(unable.length);
+      for (const duty of unable) size += sizeOfCount(duty);
       return size;
     }
+    case 'handover-taken':
+      return 2 + sizeOfCount(message.duty) + sizeOfCount(message.term) + sizeOfCount(message.sequence);
     case 'checkpoint':
     case 'handover': {
       const { duty, term, sequence, takenAt, data } = message.checkpoint;
@@ -160,13 +172,14 @@ function toArray(message: DirectMessage): readonly unknown[] {
       invariant(boot.length === 16, 'a boot id is 32 hex digits');
       return withUpdates([type.hello, boot, message.bootCounter, message.incarnation], message.updates);
     }
-    case 'claim':
-      return [
-        type.claim,
-        message.bootCounter,
-        message.seq,
-        message.duties.map(({ duty, term, heard }) => [duty, term, heard]),
-      ];
+    case 'claim': {
+      const { stance, unable = [] } = message;
+      const duties = message.duties.map(({ duty, term, heard }) => [duty, term, heard]);
+      const plain = [type.claim, message.bootCounter, message.seq, duties];
+      return stance === undefined && unable.length === 0 ? plain : [...plain, stanceCode[stance ?? 'open'], unable];
+    }
+    case 'handover-taken':
+      return [type[message.kind], message.duty, message.term, message.sequence];
     case 'checkpoint':
     case 'handover': {
       const { duty, term, sequence, takenAt, data } = message.checkpoint;
@@ -231,6 +244,13 @@ function fromArray(
     }
     case 'claim':
       return readClaim(array, bounds);
+    case 'handover-taken': {
+      const [, duty, term, sequence] = array;
+      if (array.length !== 4 || !isIndex(duty, bounds.duties) || !isCount(term) || !isCount(sequence)) {
+        return malformed(kind);
+      }
+      return ok({ kind, duty, term, sequence });
+    }
     case 'checkpoint':
     case 'handover': {
       const [, duty, term, sequence, takenAt, data] = array;
@@ -249,8 +269,8 @@ function fromArray(
 }
 
 function readClaim(array: readonly unknown[], bounds: Bounds): Result<DirectMessage, WireError> {
-  const [, bootCounter, seq, list] = array;
-  if (array.length !== 4 || !isCount(bootCounter) || !isCount(seq)) return malformed('claim');
+  const [, bootCounter, seq, list, code = 0, unable] = array;
+  if ((array.length !== 4 && array.length !== 6) || !isCount(bootCounter) || !isCount(seq)) return malformed('claim');
   if (!Array.isArray(list) || list.length > bounds.duties) return malformed('claim');
   const duties: { duty: number; term: number; heard: readonly number[] }[] = [];
   const seen = new Set<number>();
@@ -263,7 +283,19 @@ function readClaim(array: readonly unknown[], bounds: Bounds): Result<DirectMess
     seen.add(duty);
     duties.push({ duty, term, heard });
   }
-  return ok({ kind: 'claim', bootCounter, seq, duties });
+  if (array.length === 4) return ok({ kind: 'claim', bootCounter, seq, duties });
+  if (!isIndex(code, stances.length) || !isIndexList(unable, bounds.duties)) return malformed('claim');
+  // What says nothing more has the short form only.
+  if (unable.length > maxUnable || (code === 0 && unable.length === 0)) return malformed('claim');
+  const stance = stances[code];
+  return ok({
+    kind: 'claim',
+    bootCounter,
+    seq,
+    duties,
+    ...(stance === undefined ? {} : { stance }),
+    ...(unable.length === 0 ? {} : { unable }),
+  });
 }
 
 // The optional last element; a longer array is no message of ours.

@@ -1,12 +1,19 @@
-import type { AgentId, AgentIndex, DutyIndex } from '../../base/ids.ts';
+import type { AgentIndex, DutyIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
-import { after, type Instant, never, type WallTime, wallTime } from '../../base/time.ts';
-import { CheckpointShelf, maxCheckpointBytes } from './checkpoint.ts';
-import type { DutyMessage } from './claim.ts';
-import type { Checkpoint, DutySpec } from './duty.ts';
+import { after, type Instant, never, type WallTime } from '../../base/time.ts';
+import { maxCheckpointBytes } from './checkpoint.ts';
+import { type DutyMessage, maxUnable, type Stance } from './claim.ts';
+import { type Claim, ClaimEar } from './claim-ear.ts';
+import type { AgentPlace, Checkpoint, DutySpec } from './duty.ts';
+import type { DutyOutput } from './duty-output.ts';
+import { type Hand, isFirmlyClaimed, isHeld, newHand } from './hand.ts';
 import { Replication } from './handover.ts';
+import { MoveBudget } from './move-budget.ts';
 import type { DutyOptions } from './options.ts';
-import { type Candidate, type Ranked, rank, type Standing, staticOrder } from './placement.ts';
+import { orderOf, type Ranked } from './placement.ts';
+import { type MemberStateWord, Presence } from './presence.ts';
+import { Progress } from './progress.ts';
+import { Standings } from './standings.ts';
 
 /**
  * Available duties: at least one runner in every part of the site that can talk to itself, one again after a partition
@@ -15,36 +22,50 @@ import { type Candidate, type Ranked, rank, type Standing, staticOrder } from '.
  * Runners claim their duties every period. Who hears no fresh claim starts after startDelay + rankDelay·rank: a rank
  * delays, it never forbids, so an unable favourite leaves no gap. A runner stops after two consecutive claims of a
  * runner that is better in the static order and says that it hears us: then both know. A holder that membership holds
- * dead loses its claims at once; a claim that no longer lists a duty gives it up.
+ * dead loses its claims at once; a claim that no longer lists a duty gives it up. An agent that drains says so: its
+ * claims count as an offer, whoever starts goes before it, and it stops as above, so the work never pauses.
  *
- * Not guaranteed: that work moves back soon. Who returned from the dead waits, moves of one's own accord are rare, and a
- * site that loses a third of its members moves nothing of its own accord for a while.
+ * Not guaranteed: that work moves back soon. Who returned from the dead waits, moves of one's own accord are rare, and
+ * what a cell runs that loses a third of its members at once stays for a while, unless it is critical. Nor that there
+ * is a runner where all who may carry it are at their capacity, or drain.
+ *
+ * The parts: `ClaimEar` what was heard, `Presence` who is here and whether that lasts, `Standings` who tries first,
+ * `MoveBudget` how often work moves for balance alone, `Progress` the checkpoints.
  */
 export class AvailableDuties {
   readonly #options: DutyOptions;
   readonly #self: AgentIndex;
   readonly #bootCounter: () => number;
-  readonly #agentIds: readonly AgentId[];
+  readonly #agents: readonly AgentPlace[];
   readonly #random: Random;
   readonly #memberState: (member: AgentIndex) => MemberStateWord;
+  readonly #alsoHeld: () => number;
+  readonly #returns: number | undefined;
   readonly #duties: readonly DutySpec[];
   /** The duties that concern us: in a small site all, for the views; in a large one those that we may carry. */
   readonly #hands: readonly Hand[];
-  readonly #byDuty: readonly (Hand | undefined)[];
-  readonly #shelf: CheckpointShelf;
-  readonly #senders = new Map<AgentIndex, { bootCounter: number; seq: number }>();
-  readonly #returns = new Map<AgentIndex, { flaps: number; gone: boolean; heldUntil: Instant }>();
+  readonly #byDuty: ReadonlyMap<DutyIndex, Hand>;
+  readonly #progress: Progress;
+  readonly #ear = new ClaimEar();
+  readonly #presence: Presence;
+  readonly #standings: Standings;
+  readonly #budget: MoveBudget;
 
   #seq = 0;
+  #held = 0;
   #lastNow: Instant = 0 as Instant;
   #startedAt: Instant = never;
-  /** When a member was last heard for the first time, or again. */
+  /** When a candidate was last heard for the first time, or again. */
   #lastArrival: Instant = never;
-  #left = false;
-  #nextClaim: Instant = never;
   #lastChange: Instant = Number.NEGATIVE_INFINITY as Instant;
+  /** A later life that found others at work. */
+  #isReturned = false;
+  #left = false;
+  #drainUntil: Instant | undefined;
+  #nextClaim: Instant = never;
   #nextMove: Instant = never;
-  readonly #vanished: Instant[] = [];
+  /** The last claim said more than duties; the next one must take it back. */
+  #saidMore = false;
   #deadline: Instant = never;
   #stale = true;
 
@@ -54,133 +75,156 @@ export class AvailableDuties {
     self: AgentIndex;
     /** Membership's count of our lives: it may jump during one, when peers turn out to remember more of them. */
     bootCounter: () => number;
-    agentIds: readonly AgentId[];
+    agents: readonly AgentPlace[];
     random: Random;
     memberState: (member: AgentIndex) => MemberStateWord;
     /** What this agent's store kept: its own and replicas. */
     checkpoints: readonly Checkpoint[];
+    /** Lives of this store that began shortly before this one; undefined: this is its first. */
+    returns?: number | undefined;
+    /** Exclusive duties that it carries beside these: they fill the same capacity. */
+    alsoHeld?: () => number;
   }) {
-    this.#options = parts.options;
-    this.#self = parts.self;
+    const { agents, self, options } = parts;
+    this.#options = options;
+    this.#self = self;
     this.#bootCounter = parts.bootCounter;
-    this.#agentIds = parts.agentIds;
+    this.#agents = agents;
     this.#random = parts.random;
     this.#memberState = parts.memberState;
-    this.#shelf = new CheckpointShelf(parts.duties.length, parts.checkpoints);
+    this.#alsoHeld = parts.alsoHeld ?? (() => 0);
+    this.#returns = parts.returns;
     this.#duties = parts.duties;
-    const isSmall = parts.agentIds.length <= smallSite;
-    this.#byDuty = parts.duties.map((spec) =>
-      isSmall || spec.eligible.includes(parts.self) ? this.#newHand(spec) : undefined,
-    );
-    this.#hands = this.#byDuty.filter((hand) => hand !== undefined);
+    this.#presence = new Presence(agents, self, options);
+    this.#standings = new Standings({
+      agents,
+      self,
+      options,
+      memberState: parts.memberState,
+      presence: this.#presence,
+      ear: this.#ear,
+      own: () => ({ stance: this.#stance(), isReturned: this.#isReturned }),
+    });
+    const isSmall = agents.length <= smallSite;
+    const concerns = parts.duties.filter((spec) => !spec.exclusive && (isSmall || spec.eligible.includes(self)));
+    const mine = new Set(concerns.map((spec) => spec.index));
+    this.#progress = new Progress(parts.checkpoints.filter(({ duty }) => mine.has(duty)));
+    this.#hands = concerns.map((spec) => this.#newHand(spec));
+    this.#byDuty = new Map(this.#hands.map((hand) => [hand.spec.index, hand]));
+    this.#budget = new MoveBudget(this.#hands.length, agents.length, options.moveShare, parts.random.fork('moves'));
   }
 
   #newHand(spec: DutySpec): Hand {
-    return {
-      spec,
-      order: staticOrder(spec, this.#agentIds),
-      isEligible: spec.eligible.includes(this.#self),
-      phase: 'idle',
-      term: this.#shelf.get(spec.index)?.term ?? 0,
-      sequence: 0,
-      runningSince: never,
-      claims: new Map(),
-      unclaimedSince: never,
-      notBefore: 0 as Instant,
-      failures: 0,
-      failure: undefined,
-      better: undefined,
-      betterClaims: 0,
-      holder: undefined,
-      replication: new Replication(this.#options.checkpointEveryMs),
-      saved: undefined,
-      unsaved: false,
-      wakeAt: never,
-    };
+    const order = orderOf(spec, this.#agents);
+    const term = this.#progress.get(spec.index)?.term ?? 0;
+    return newHand(spec, order, order.place.has(this.#self), term, this.#options.checkpointEveryMs);
   }
 
   mine(duty: DutyIndex): boolean {
-    return isHeld(this.#byDuty[duty]);
+    return isHeld(this.#byDuty.get(duty));
+  }
+
+  /** Available duties that this agent carries. */
+  get load(): number {
+    return this.#held;
   }
 
   /** Who runs it, as far as this agent hears. Of several, the one that will stay. */
   holder(duty: DutyIndex): AgentIndex | undefined {
-    return this.#byDuty[duty]?.holder;
+    return this.#byDuty.get(duty)?.holder;
   }
 
   /** Largest term heard of; rises with every takeover. */
   term(duty: DutyIndex): number {
-    return this.#byDuty[duty]?.term ?? 0;
+    return this.#byDuty.get(duty)?.term ?? 0;
   }
 
   checkpoint(duty: DutyIndex): Checkpoint | undefined {
-    return this.#shelf.get(duty);
+    return this.#progress.get(duty);
   }
 
-  /** Every agent of the site, those that may carry the duty first and in the order in which they would try. */
-  explain(duty: DutyIndex, now?: Instant): readonly Ranked[] {
+  /** By a person's order this agent gives its work away and takes none. Its exclusive duties read it too. */
+  get draining(): boolean {
+    return this.#drainUntil !== undefined;
+  }
+
+  /** `never`: until it is undone, or this life ends. */
+  get drainUntil(): Instant | undefined {
+    return this.#drainUntil;
+  }
+
+  /** Why this peer takes nothing more, as it says itself. */
+  stanceOf(agent: AgentIndex): Stance | undefined {
+    return this.#ear.stance(agent);
+  }
+
+  /**
+   * Every agent of the site, those that may carry the duty first and in the order in which they would try. A duty that
+   * is none of ours (exclusive, or of another part of a large site) is judged on demand; `holder` is then what the
+   * caller knows.
+   */
+  explain(duty: DutyIndex, now: Instant = this.#lastNow, holder?: AgentIndex): readonly Ranked[] {
     const spec = this.#duties[duty];
     if (!spec) return [];
-    const hand = this.#byDuty[duty] ?? this.#newHand(spec);
-    const ranked = this.#rank(now ?? this.#lastNow, hand);
-    const others = this.#agentIds.flatMap((_, agent) =>
-      hand.spec.eligible.includes(agent)
-        ? []
-        : [
-            {
-              agent,
-              score: 0,
-              rank: undefined,
-              eligible: false,
-              reason: hand.spec.refusedBecause.get(agent) ?? 'not eligible',
-            },
-          ],
-    );
-    return [...ranked, ...others];
+    let hand = this.#byDuty.get(duty);
+    if (hand === undefined) {
+      hand = this.#newHand(spec);
+      if (holder === this.#self) hand.phase = 'running';
+      else if (holder !== undefined) hand.claims.set(holder, { at: now, term: 0, isOffer: false });
+      hand.holder = holder;
+    }
+    return this.#standings.explain(now, hand);
+  }
+
+  /** What holds a duty where it is, beside the ranks; in words, may be nothing. */
+  remarks(duty: DutyIndex, now: Instant = this.#lastNow): readonly string[] {
+    const hand = this.#byDuty.get(duty);
+    const remarks: string[] = [];
+    if (hand?.lost !== undefined && hand.holder === undefined) {
+      const { id, cell } = this.#agents[hand.lost] ?? { id: `agent ${hand.lost}`, cell: '' };
+      const storm = this.#presence.takeoverAt(now, hand.lost, hand.spec.critical);
+      if (storm > now) {
+        const seconds = Math.ceil((storm - now) / 1000);
+        remarks.push(`a large part of ${cell} vanished at once: what ${id} ran stays for ${seconds} s more`);
+      }
+    }
+    if (!this.#budget.allows(now)) {
+      remarks.push(`as many duties as may (${this.#budget.perMinute}) moved for balance in the last minute`);
+    }
+    return remarks;
   }
 
   start(now: Instant, out: DutyOutput[]): void {
+    this.#lastNow = now;
     this.#startedAt = now;
     this.#lastArrival = now;
+    this.#nextMove = this.#budget.next(after(now, settleMs + this.#options.debounceMs));
     // A later life returns to work that others carry by now; it asks for it back no sooner than others would give it.
-    this.#nextMove = after(
-      now,
-      this.#bootCounter() > 1 ? this.#options.returnHoldMs : settleMs + this.#options.debounceMs,
-    );
+    if (this.#returns !== undefined) this.#presence.began(now, this.#returns);
     for (const hand of this.#hands) hand.unclaimedSince = now;
     this.#evaluateAll(now, out);
   }
 
   memberChanged(now: Instant, member: AgentIndex, to: MemberStateWord, out: DutyOutput[]): void {
     this.#lastNow = now;
-    this.#lastChange = now;
-    this.#stale = true;
     if (member === this.#self) return;
+    this.#presence.changed(now, member, to);
+    if (to === 'dead' || to === 'left') this.#ear.forget(member);
+    const concerned = this.#hands.filter((hand) => hand.order.place.has(member));
+    if (concerned.length === 0) return;
+    this.#lastChange = now;
     if (to === 'alive') this.#lastArrival = now;
-    const record = this.#returns.get(member) ?? { flaps: 0, gone: false, heldUntil: 0 as Instant };
-    if (to === 'dead' || to === 'left') {
-      record.gone = true;
-      this.#returns.set(member, record);
-      this.#senders.delete(member);
-      this.#vanished.push(now);
-      if (this.#vanished.length > this.#agentIds.length) this.#vanished.shift();
-      for (const hand of this.#hands) this.#voidClaim(now, hand, member);
-    } else if (to === 'alive' && record.gone) {
-      const { returnHoldMs, returnHoldMaxMs } = this.#options;
-      if (now - record.heldUntil > returnHoldMaxMs) record.flaps = 0;
-      record.gone = false;
-      record.heldUntil = after(now, Math.min(returnHoldMaxMs, returnHoldMs * 2 ** record.flaps));
-      record.flaps = Math.min(16, record.flaps + 1);
+    for (const hand of concerned) {
+      if (to === 'dead' || to === 'left') this.#voidClaim(now, hand, member, to === 'dead');
+      if (to !== 'alive') hand.replication.outOfReach(member);
+      if (to !== 'suspect' && isHeld(hand)) hand.replication.replicasChanged(this.#replicas(now, hand));
     }
-    for (const hand of this.#hands) {
-      if (isHeld(hand)) hand.replication.replicasChanged(this.#replicas(now, hand));
-    }
-    this.#evaluateAll(now, out);
+    for (const hand of concerned) this.#evaluate(now, hand, out);
   }
 
   message(now: Instant, from: AgentIndex, message: DutyMessage, out: DutyOutput[]): void {
     this.#lastNow = now;
-    if (this.#left || from === this.#self || from < 0 || from >= this.#agentIds.length) return;
+    if (this.#left || from === this.#self || from < 0 || from >= this.#agents.length) return;
     switch (message.kind) {
       case 'claim':
         this.#claimed(now, from, message, out);
@@ -188,25 +232,27 @@ export class AvailableDuties {
       case 'checkpoint':
       case 'handover': {
         const { checkpoint } = message;
-        const hand = this.#byDuty[checkpoint.duty];
+        const hand = this.#byDuty.get(checkpoint.duty);
         if (!hand || checkpoint.data.length > maxCheckpointBytes || !isTerm(checkpoint.term)) return;
-        if (!hand.spec.eligible.includes(from)) return;
-        if (!isHeld(hand)) hand.term = Math.max(hand.term, checkpoint.term);
-        if (this.#shelf.keep(checkpoint)) this.#saveReplica(now, hand, checkpoint, out);
+        if (!hand.order.place.has(from)) return;
+        this.#progress.received(now, hand, checkpoint, out);
         return;
       }
+      case 'handover-taken':
+        // Two may run it at once, so nothing waits for this word.
+        return;
     }
   }
 
   started(now: Instant, duty: DutyIndex, _out: DutyOutput[]): void {
-    const hand = this.#byDuty[duty];
+    const hand = this.#byDuty.get(duty);
     if (hand?.phase !== 'starting') return;
     hand.phase = 'running';
     hand.runningSince = now;
   }
 
   stopped(now: Instant, duty: DutyIndex, out: DutyOutput[]): void {
-    const hand = this.#byDuty[duty];
+    const hand = this.#byDuty.get(duty);
     if (!hand) return;
     if (hand.phase === 'stopping') {
       hand.phase = 'idle';
@@ -219,7 +265,7 @@ export class AvailableDuties {
   /** The runner cannot do it here: another agent should, and we stay away from it for a while that grows. */
   failed(now: Instant, duty: DutyIndex, reason: string, out: DutyOutput[]): void {
     this.#lastNow = now;
-    const hand = this.#byDuty[duty];
+    const hand = this.#byDuty.get(duty);
     if (!hand || hand.phase === 'idle') return;
     const wasHeld = isHeld(hand);
     if (now - hand.runningSince > forgiveAfterMs) hand.failures = 0;
@@ -231,21 +277,19 @@ export class AvailableDuties {
     hand.notBefore = after(now, pause * this.#random.between(0.75, 1.25));
     hand.unclaimedSince = now;
     if (wasHeld) {
+      this.#held--;
       out.push({ kind: 'duty-released', duty, why: `cannot run here: ${reason}` });
       this.#claim(now, out, hand);
+      if (this.#stance() === undefined) this.#evaluateAll(now, out);
     }
     this.#evaluate(now, hand, out);
   }
 
-  /** Progress of a duty that we hold. Saved here at once, replicated at its own pace. */
+  /** Progress of a duty that we hold: at most `maxCheckpointBytes`, else it is refused and said. */
   checkpointTaken(now: Instant, duty: DutyIndex, data: Uint8Array, wall: WallTime, out: DutyOutput[]): void {
-    const hand = this.#byDuty[duty];
-    if (!hand || !isHeld(hand) || data.length > maxCheckpointBytes) return;
-    hand.sequence++;
-    const checkpoint: Checkpoint = { duty, term: hand.term, sequence: hand.sequence, takenAt: wall, data };
-    if (!this.#shelf.keep(checkpoint)) return;
-    hand.replication.take(checkpoint);
-    out.push({ kind: 'save-checkpoint', checkpoint });
+    const hand = this.#byDuty.get(duty);
+    if (!hand || !isHeld(hand)) return;
+    this.#progress.taken(hand, data, wall, out);
     this.#replicate(now, hand, out);
     this.#stale = true;
   }
@@ -255,6 +299,7 @@ export class AvailableDuties {
     const lateMs = now - this.deadline();
     this.#lastNow = now;
     if (lateMs > this.#options.claimPeriodMs) this.#slept(lateMs + 2 * this.#options.claimPeriodMs);
+    if (this.#drainUntil !== undefined && this.#drainUntil <= now) this.drain(now, undefined, out);
     if (now >= this.#nextClaim) this.#claim(now, out);
     for (const hand of this.#hands) {
       if (isHeld(hand)) this.#replicate(now, hand, out);
@@ -266,7 +311,7 @@ export class AvailableDuties {
 
   deadline(): Instant {
     if (!this.#stale) return this.#deadline;
-    let at: number = Math.min(this.#nextClaim, this.#nextMove);
+    let at: number = Math.min(this.#nextClaim, this.#nextMove, this.#drainUntil ?? never);
     for (const hand of this.#hands) {
       if (hand.wakeAt < at) at = hand.wakeAt;
       if (isHeld(hand)) at = Math.min(at, hand.replication.deadline(this.#lastNow));
@@ -276,14 +321,38 @@ export class AvailableDuties {
     return this.#deadline;
   }
 
+  /**
+   * Make before break: this agent takes nothing new, and each duty that it carries stops here once it has been heard to
+   * run elsewhere. What nobody else may or can carry stays. `until` undefined takes the order back; a drain ends with
+   * this life in any case.
+   */
+  drain(now: Instant, until: Instant | undefined, out: DutyOutput[]): void {
+    this.#lastNow = now;
+    if (this.#left) return;
+    const wasDraining = this.draining;
+    this.#drainUntil = until !== undefined && until > now ? until : undefined;
+    this.#stale = true;
+    if (this.draining === wasDraining) return;
+    out.push({ kind: this.draining ? 'drain-began' : 'drain-ended' });
+    for (const hand of this.#hands) {
+      hand.better = undefined;
+      hand.betterClaims = 0;
+      // Whoever starts in a moment starts from our last word, not from a replica that is half a second old.
+      if (!this.draining || !isHeld(hand)) continue;
+      const successor = this.#replicas(now, hand)[0];
+      if (successor !== undefined) this.#progress.handOver(hand, successor, out);
+    }
+    this.#claim(now, out);
+    this.#evaluateAll(now, out);
+  }
+
   /** Gives everything back before the process ends. */
   leave(now: Instant, out: DutyOutput[]): void {
     this.#lastNow = now;
     if (this.#left) return;
     const given: Hand[] = [];
     for (const hand of this.#hands) {
-      const replica = hand.unsaved ? this.#shelf.get(hand.spec.index) : undefined;
-      if (replica !== undefined) out.push({ kind: 'save-checkpoint', checkpoint: replica });
+      this.#progress.flush(hand, out);
       if (!isHeld(hand)) continue;
       const successor = this.#replicas(now, hand)[0];
       this.#release(hand, 'this agent leaves', successor, out);
@@ -295,27 +364,55 @@ export class AvailableDuties {
     this.#stale = true;
   }
 
+  // The rules that a checker must be able to break: see simulations/mutants/claims.ts
+
+  /** Of two runners of a duty, does `a` go on? Who drains comes last; then the static order, never the bonus. */
+  protected goesBefore(hand: Hand, a: AgentIndex, b: AgentIndex): boolean {
+    const offersA = this.#offers(hand, a);
+    if (offersA !== this.#offers(hand, b)) return !offersA;
+    const { place } = hand.order;
+    return (place.get(a) ?? never) < (place.get(b) ?? never);
+  }
+
+  /** When an unclaimed duty is started here, if nobody claims it before. `own`: our place in the ranks, from 0. */
+  protected startAt(now: Instant, hand: Hand, ranked: readonly Ranked[], own: number): Instant {
+    const { startDelayMs, rankDelayMs, claimPeriodMs } = this.#options;
+    const brakeAt = hand.lost === undefined ? 0 : this.#presence.takeoverAt(now, hand.lost, hand.spec.critical);
+    const delayMs = startDelayMs + rankDelayMs * own;
+    const at = Math.max(after(hand.unclaimedSince, delayMs), hand.notBefore, brakeAt + rankDelayMs * own);
+    // Who has just come up has heard nobody, not even the one that carries this work. As long as one after another of its
+    // candidates is heard, it listens, and then for two claims more: work is spread well, nothing runs twice, and nobody
+    // loads a driver for a duty that it gives back a second later.
+    const unheard = ranked.some(({ agent }) => this.#memberState(agent) === 'unknown');
+    const listenMs = unheard ? settleMs : 2 * claimPeriodMs;
+    const heard = Math.min(after(this.#lastArrival, listenMs), after(this.#startedAt, gatherMaxMs));
+    return Math.max(at, heard + rankDelayMs * own) as Instant;
+  }
+
   // Claims
 
-  #claimed(now: Instant, from: AgentIndex, claim: Extract<DutyMessage, { kind: 'claim' }>, out: DutyOutput[]): void {
+  #claimed(now: Instant, from: AgentIndex, claim: Claim, out: DutyOutput[]): void {
     const state = this.#memberState(from);
     // A claim on its way when its sender died would hold the work for nothing. Who lives after all, says so to membership.
     if (state === 'dead' || state === 'left') return;
-    const last = this.#senders.get(from);
-    if (
-      last &&
-      (claim.bootCounter < last.bootCounter || (claim.bootCounter === last.bootCounter && claim.seq <= last.seq))
-    ) {
-      return;
-    }
-    this.#senders.set(from, { bootCounter: claim.bootCounter, seq: claim.seq });
+    const stance = this.#ear.stance(from);
+    if (!this.#ear.accepts(from, claim)) return;
+    this.#presence.heard(from);
+    const isOffer = claim.stance === 'draining';
     const listed = new Set<DutyIndex>();
     for (const { duty, term, heard } of claim.duties) {
-      const hand = this.#byDuty[duty];
-      if (!hand || !isTerm(term) || !hand.spec.eligible.includes(from)) continue;
+      const hand = this.#byDuty.get(duty);
+      if (!hand || !isTerm(term) || !hand.order.place.has(from)) continue;
       listed.add(duty);
+      if (!this.#isReturned && this.#returns !== undefined && now - this.#startedAt < gatherMaxMs)
+        this.#isReturned = true;
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
-      hand.claims.set(from, { at: now, term });
+      const before = hand.claims.get(from);
+      const wasFirm = isFirmlyClaimed(hand);
+      if (before === undefined && !isOffer && (wasFirm || (isHeld(hand) && !this.draining))) this.#budget.moved(now);
+      hand.claims.set(from, { at: now, term, isOffer });
+      hand.lost = undefined;
+      if (isOffer && before?.isOffer !== true && (wasFirm || before === undefined)) hand.unclaimedSince = now;
       if (isHeld(hand)) {
         this.#nextClaim = Math.min(this.#nextClaim, after(now, this.#options.contestedPeriodMs)) as Instant;
         this.#yieldTo(now, hand, from, heard.includes(this.#self), out);
@@ -324,15 +421,18 @@ export class AvailableDuties {
       this.#evaluate(now, hand, out);
     }
     for (const hand of this.#hands) {
-      if (listed.has(hand.spec.index) || !hand.claims.has(from)) continue;
-      this.#voidClaim(now, hand, from);
-      this.#evaluate(now, hand, out);
+      if (!listed.has(hand.spec.index) && hand.claims.has(from)) {
+        this.#voidClaim(now, hand, from, false);
+        this.#evaluate(now, hand, out);
+      } else if (stance !== claim.stance && isHeld(hand) && hand.order.place.has(from)) {
+        hand.replication.replicasChanged(this.#replicas(now, hand));
+      }
     }
   }
 
   /** Two consecutive claims of a better runner that hears us: it goes on, we stop. */
   #yieldTo(now: Instant, hand: Hand, from: AgentIndex, hearsUs: boolean, out: DutyOutput[]): void {
-    if (!isBetter(hand.order, from, this.#self)) return;
+    if (!this.goesBefore(hand, from, this.#self)) return;
     if (!hearsUs) {
       if (hand.better === from) hand.betterClaims = 0;
       return;
@@ -340,8 +440,11 @@ export class AvailableDuties {
     hand.betterClaims = hand.better === from ? hand.betterClaims + 1 : 1;
     hand.better = from;
     if (hand.betterClaims < 2) return;
-    this.#release(hand, `${this.#agentIds[from]} runs it and is placed before us`, from, out);
+    const name = this.#agents[from]?.id;
+    const why = this.draining ? `this agent drains and ${name} runs it` : `${name} runs it and is placed before us`;
+    this.#release(hand, why, from, out);
     this.#claim(now, out, hand);
+    if (this.#stance() === undefined) this.#evaluateAll(now, out);
   }
 
   /**
@@ -349,52 +452,24 @@ export class AvailableDuties {
    * two runners said (checkpoints, alarm registers), and the last word must be that of the one who goes on.
    */
   #outrank(hand: Hand, from: AgentIndex, term: number, out: DutyOutput[]): void {
-    if (!isHeld(hand) || term < hand.term || isBetter(hand.order, from, this.#self)) return;
+    if (!isHeld(hand) || term < hand.term || this.goesBefore(hand, from, this.#self)) return;
     hand.term = term + 1;
-    this.#keepTerm(hand, out);
+    this.#progress.keepTerm(hand, out);
+    this.#stale = true;
     out.push({ kind: 'term-raised', duty: hand.spec.index, term: hand.term });
   }
 
-  /**
-   * The term is durable with the work's last state under it, before the first progress: a site that loses all power
-   * must not count from one again while the coordinator remembers higher terms.
-   */
-  #keepTerm(hand: Hand, out: DutyOutput[]): void {
-    const duty = hand.spec.index;
-    const last = this.#shelf.get(duty);
-    hand.sequence = 0;
-    const checkpoint: Checkpoint = {
-      duty,
-      term: hand.term,
-      sequence: 0,
-      takenAt: last?.takenAt ?? wallTime(0),
-      data: last?.data ?? nothing,
-    };
-    if (!this.#shelf.keep(checkpoint)) return;
-    hand.replication.take(checkpoint);
-    hand.unsaved = false;
-    out.push({ kind: 'save-checkpoint', checkpoint });
-    this.#stale = true;
-  }
-
-  /**
-   * What a peer sends twice a second is in memory at once, and on our disk only so often: its holder's own disk has it
-   * all, and who takes over writes it down first. Else a box that carries nothing would flush its disk all day.
-   */
-  #saveReplica(now: Instant, hand: Hand, checkpoint: Checkpoint, out: DutyOutput[]): void {
-    const { saved } = hand;
-    if (saved !== undefined && saved.term === checkpoint.term && now - saved.at < saveReplicaMs) {
-      hand.unsaved = true;
-      return;
+  /** `isLost`: it fell silent or died with the work in its hands, and did not give it back. */
+  #voidClaim(now: Instant, hand: Hand, member: AgentIndex, isLost: boolean): void {
+    const claim = hand.claims.get(member);
+    if (claim === undefined) return;
+    hand.claims.delete(member);
+    if (isLost) {
+      this.#presence.missed(now, member);
+      if (hand.claims.size === 0) hand.lost = member;
     }
-    hand.saved = { at: now, term: checkpoint.term };
-    hand.unsaved = false;
-    out.push({ kind: 'save-checkpoint', checkpoint });
-  }
-
-  #voidClaim(now: Instant, hand: Hand, member: AgentIndex): void {
-    if (!hand.claims.delete(member)) return;
-    hand.unclaimedSince = now;
+    // An offer that ends leaves the time as it was: those who heard it are on their way already.
+    if (!claim.isOffer) hand.unclaimedSince = now;
     hand.wakeAt = now;
     if (hand.better === member) {
       hand.better = undefined;
@@ -421,19 +496,36 @@ export class AvailableDuties {
   /** Says what we run, now; `given` are duties just given up, whose candidates must hear it too. */
   #claim(now: Instant, out: DutyOutput[], ...given: readonly Hand[]): void {
     const held = this.#hands.filter(isHeld);
+    const stance = this.#stance();
+    const unable = this.#hands.filter((hand) => hand.isEligible && !isHeld(hand) && hand.notBefore > now);
+    const saysMore = stance !== undefined || unable.length > 0;
     const { claimPeriodMs, contestedPeriodMs } = this.#options;
-    const contested = held.some((hand) => hand.claims.size > 0);
-    this.#nextClaim = held.length > 0 ? after(now, contested ? contestedPeriodMs : claimPeriodMs) : never;
+    const contested = held.length > 0 && (this.draining || held.some((hand) => hand.claims.size > 0));
+    const periodMs = contested ? contestedPeriodMs : held.length > 0 ? claimPeriodMs : saysMore ? idlePeriodMs : never;
+    this.#nextClaim = after(now, periodMs);
     this.#stale = true;
-    if (held.length + given.length === 0) return;
+    const isSilent = held.length + given.length === 0 && !saysMore && !this.#saidMore;
+    if (isSilent) return;
     this.#seq++;
-    const duties = held.map((hand) => ({
-      duty: hand.spec.index,
-      term: hand.term,
-      heard: [...hand.claims].flatMap(([agent, claim]) => (claim.at + this.#freshFor(agent) > now ? [agent] : [])),
-    }));
-    const message: DutyMessage = { kind: 'claim', bootCounter: this.#bootCounter(), seq: this.#seq, duties };
-    for (const to of this.#audience([...held, ...given])) out.push({ kind: 'send', to, message });
+    const concerned = saysMore || this.#saidMore ? this.#hands.filter((hand) => hand.isEligible) : [...held, ...given];
+    this.#saidMore = saysMore;
+    const message: DutyMessage = {
+      kind: 'claim',
+      bootCounter: this.#bootCounter(),
+      seq: this.#seq,
+      duties: held.map((hand) => ({ duty: hand.spec.index, term: hand.term, heard: this.#hears(now, hand) })),
+      ...(stance === undefined ? {} : { stance }),
+      ...(unable.length === 0 ? {} : { unable: unable.slice(0, maxUnable).map((hand) => hand.spec.index) }),
+    };
+    for (const to of this.#audience(concerned)) out.push({ kind: 'send', to, message });
+    // A hold that ends changes who is next in rank without a word from anybody.
+    if (this.#seq % recheckEvery !== 0) return;
+    for (const hand of held) hand.replication.replicasChanged(this.#replicas(now, hand));
+  }
+
+  #hears(now: Instant, hand: Hand): readonly AgentIndex[] {
+    if (hand.claims.size === 0) return none;
+    return [...hand.claims].flatMap(([agent, claim]) => (claim.at + this.#freshFor(agent) > now ? [agent] : []));
   }
 
   /** Small sites tell everybody, for the views; in large ones only those hear it who could take over. */
@@ -442,9 +534,9 @@ export class AvailableDuties {
       const state = this.#memberState(member);
       return member !== this.#self && state !== 'dead' && state !== 'left';
     };
-    if (this.#agentIds.length <= smallSite) return this.#agentIds.map((_, member) => member).filter(reachable);
+    if (this.#agents.length <= smallSite) return this.#agents.map((_, member) => member).filter(reachable);
     const wanted = new Set<AgentIndex>();
-    for (const hand of hands) for (const member of hand.spec.eligible) if (reachable(member)) wanted.add(member);
+    for (const hand of hands) for (const { agent } of hand.order.candidates) if (reachable(agent)) wanted.add(agent);
     return [...wanted].sort((a, b) => a - b);
   }
 
@@ -460,42 +552,41 @@ export class AvailableDuties {
     for (const [agent, claim] of [...hand.claims]) {
       const expires = claim.at + this.#freshFor(agent);
       if (expires > now) wakeAt = Math.min(wakeAt, expires);
-      else this.#voidClaim(now, hand, agent);
+      else this.#voidClaim(now, hand, agent, true);
     }
     hand.wakeAt = wakeAt as Instant;
-    if (
-      !this.#left &&
-      hand.isEligible &&
-      hand.phase === 'idle' &&
-      hand.claims.size === 0 &&
-      this.#startedAt !== never
-    ) {
-      const startAt = this.#startAt(now, hand);
+    if (this.#mayTake(hand) && !isFirmlyClaimed(hand)) {
+      const ranked = this.#standings.rank(now, hand);
+      const own = ranked.findIndex((candidate) => candidate.agent === this.#self);
+      const startAt = this.startAt(now, hand, ranked, own);
       if (startAt <= now) this.#take(now, hand, this.#whyTake(hand), out);
       else hand.wakeAt = Math.min(hand.wakeAt, startAt) as Instant;
     }
     this.#noteHolder(hand, out);
   }
 
-  #startAt(now: Instant, hand: Hand): Instant {
-    const { startDelayMs, rankDelayMs } = this.#options;
-    const ranked = this.#rank(now, hand);
-    const own = ranked.findIndex((candidate) => candidate.agent === this.#self);
-    const at = Math.max(after(hand.unclaimedSince, startDelayMs + rankDelayMs * own), hand.notBefore);
-    // Who has just come up has heard nobody, not even the one that carries this work. As long as one after another of its
-    // candidates is heard, it listens, and then for two claims more: work is spread well, nothing runs twice, and nobody
-    // loads a driver for a duty that it gives back a second later.
-    const unheard = ranked.some(({ agent }) => this.#memberState(agent) === 'unknown');
-    const listenMs = unheard ? settleMs : 2 * this.#options.claimPeriodMs;
-    const heard = Math.min(after(this.#lastArrival, listenMs), after(this.#startedAt, gatherMaxMs));
-    return Math.max(at, heard + rankDelayMs * own) as Instant;
+  #mayTake(hand: Hand): boolean {
+    if (this.#left || !hand.isEligible || hand.phase !== 'idle' || this.#startedAt === never) return false;
+    return this.#stance() === undefined;
+  }
+
+  /** Why we take nothing more. */
+  #stance(): Stance | undefined {
+    if (this.draining) return 'draining';
+    const capacity = this.#agents[this.#self]?.capacity;
+    return capacity !== undefined && this.#held + this.#alsoHeld() >= capacity ? 'full' : undefined;
+  }
+
+  #offers(hand: Hand, agent: AgentIndex): boolean {
+    return agent === this.#self ? this.draining : hand.claims.get(agent)?.isOffer === true;
   }
 
   #whyTake(hand: Hand): string {
-    const { holder } = hand;
-    if (holder === undefined || holder === this.#self) return 'nobody claims it';
-    const name = this.#agentIds[holder];
-    const state = this.#memberState(holder);
+    const last = hand.holder ?? hand.lost;
+    if (last === undefined || last === this.#self) return 'nobody claims it';
+    const name = this.#agents[last]?.id;
+    if (hand.claims.get(last)?.isOffer) return `its holder ${name} drains`;
+    const state = this.#memberState(last);
     return state === 'dead' || state === 'left'
       ? `its holder ${name} is ${state}`
       : `its holder ${name} no longer claims it`;
@@ -503,14 +594,16 @@ export class AvailableDuties {
 
   #take(now: Instant, hand: Hand, why: string, out: DutyOutput[]): void {
     const duty = hand.spec.index;
-    const checkpoint = this.#shelf.get(duty);
+    const checkpoint = this.#progress.get(duty);
     hand.term = Math.max(hand.term, checkpoint?.term ?? 0) + 1;
     hand.phase = 'starting';
+    this.#held++;
     hand.runningSince = now;
+    hand.lost = undefined;
     hand.better = undefined;
     hand.betterClaims = 0;
     hand.replication = new Replication(this.#options.checkpointEveryMs);
-    this.#keepTerm(hand, out);
+    this.#progress.keepTerm(hand, out);
     const state = checkpoint !== undefined && checkpoint.data.length > 0 ? checkpoint : undefined;
     out.push({ kind: 'start-duty', duty, term: hand.term, checkpoint: state });
     out.push({ kind: 'duty-taken', duty, term: hand.term, why });
@@ -519,11 +612,9 @@ export class AvailableDuties {
 
   #release(hand: Hand, why: string, successor: AgentIndex | undefined, out: DutyOutput[]): void {
     const duty = hand.spec.index;
-    const checkpoint = this.#shelf.get(duty);
-    if (successor !== undefined && checkpoint) {
-      out.push({ kind: 'send', to: successor, message: { kind: 'handover', checkpoint } });
-    }
+    if (successor !== undefined) this.#progress.handOver(hand, successor, out);
     hand.phase = 'stopping';
+    this.#held--;
     hand.better = undefined;
     hand.betterClaims = 0;
     out.push({ kind: 'stop-duty', duty, reason: why });
@@ -533,10 +624,11 @@ export class AvailableDuties {
 
   #noteHolder(hand: Hand, out: DutyOutput[]): void {
     let holder: AgentIndex | undefined = isHeld(hand) ? this.#self : undefined;
-    for (const agent of hand.claims.keys()) {
-      if (holder === undefined || isBetter(hand.order, agent, holder)) holder = agent;
+    if (holder === undefined) {
+      for (const agent of hand.claims.keys()) {
+        if (holder === undefined || this.goesBefore(hand, agent, holder)) holder = agent;
+      }
     }
-    if (isHeld(hand)) holder = this.#self;
     if (holder === hand.holder) return;
     hand.holder = holder;
     out.push({ kind: 'holder-changed', duty: hand.spec.index, holder });
@@ -547,55 +639,42 @@ export class AvailableDuties {
    * the site has been calm. Its holder stops when it has heard us twice.
    */
   #considerMove(now: Instant, out: DutyOutput[]): void {
-    const { debounceMs } = this.#options;
-    this.#nextMove = after(now, Math.max(debounceMs, 1000));
-    while (this.#vanished.length > 0 && now - this.#vanished[0]! > massWatchMs + massPauseMs) this.#vanished.shift();
-    if (now - this.#lastChange < debounceMs || this.#vanished.length * 3 > this.#agentIds.length) return;
+    this.#nextMove = this.#budget.next(now);
+    // Its exclusive duties fill the same room, and nobody says here when one of them goes.
+    if (this.#saidMore && this.#stance() === undefined) this.#evaluateAll(now, out);
+    const hold = this.#presence.hold(now, this.#self);
+    if (hold !== undefined) {
+      this.#nextMove = this.#budget.next(hold.until);
+      return;
+    }
+    if (now - this.#lastChange < this.#options.debounceMs || !this.#budget.allows(now)) return;
+    if (this.#presence.stormUntil(this.#agents[this.#self]?.cell ?? '') > now) return;
     for (const hand of this.#hands) {
-      if (!hand.isEligible || hand.phase !== 'idle' || hand.failures > 0 || hand.claims.size !== 1) continue;
-      const holder = hand.holder;
-      if (holder === undefined || holder === this.#self) continue;
-      const first = this.#rank(now, hand)[0];
+      if (!this.#mayTake(hand) || hand.failures > 0 || hand.claims.size !== 1) continue;
+      const { holder } = hand;
+      if (holder === undefined || holder === this.#self || !this.#isClearlyBefore(hand, holder)) continue;
+      if (this.#presence.stormUntil(this.#agents[holder]?.cell ?? '') > now) continue;
+      const first = this.#standings.rank(now, hand)[0];
       if (first?.agent !== this.#self || first.rank !== 0) continue;
-      this.#take(now, hand, `placed clearly before ${this.#agentIds[holder]}`, out);
+      this.#budget.moved(now);
+      this.#take(now, hand, `placed clearly before ${this.#agents[holder]?.id}`, out);
       this.#noteHolder(hand, out);
-      this.#nextMove = after(now, moveEveryMs);
       return;
     }
   }
 
-  // Placement
-
-  #rank(now: Instant, hand: Hand): readonly Ranked[] {
-    return rank(hand.order, this.#options.holderBonus, (agent) => this.#standing(now, hand, agent));
-  }
-
-  #standing(now: Instant, hand: Hand, agent: AgentIndex): Standing {
-    const holder = hand.holder === agent && (agent === this.#self ? isHeld(hand) : hand.claims.has(agent));
-    if (agent === this.#self) {
-      const waits = hand.notBefore > now;
-      const reason = waits ? `could not run here: ${hand.failure}` : holder ? 'holds it' : 'this agent';
-      return { usable: true, held: waits, holder, reason };
-    }
-    const state = this.#memberState(agent);
-    if (state === 'dead' || state === 'left') return { usable: false, held: false, holder: false, reason: state };
-    const heldUntil = this.#returns.get(agent)?.heldUntil ?? 0;
-    if (heldUntil > now && !holder) {
-      const seconds = Math.ceil((heldUntil - now) / 1000);
-      return { usable: true, held: true, holder, reason: `returned lately, gets nothing for ${seconds} s` };
-    }
-    const reason = holder
-      ? `holds it, counts ${this.#options.holderBonus}-fold`
-      : state === 'unknown'
-        ? 'not heard yet'
-        : state;
-    return { usable: true, held: false, holder, reason };
+  /** Cheap, before all are ranked: without the bonus' worth of advance there is no move. */
+  #isClearlyBefore(hand: Hand, holder: AgentIndex): boolean {
+    const { candidates, place } = hand.order;
+    const own = candidates[place.get(this.#self) ?? -1];
+    const other = candidates[place.get(holder) ?? -1];
+    return own !== undefined && other !== undefined && own.score > other.score * this.#options.holderBonus;
   }
 
   /** The next in rank after us, who keep our checkpoints. */
   #replicas(now: Instant, hand: Hand): readonly AgentIndex[] {
     const replicas: AgentIndex[] = [];
-    for (const candidate of this.#rank(now, hand)) {
+    for (const candidate of this.#standings.rank(now, hand)) {
       if (replicas.length >= this.#options.replicas) break;
       if (candidate.agent !== this.#self && candidate.rank !== undefined) replicas.push(candidate.agent);
     }
@@ -603,86 +682,25 @@ export class AvailableDuties {
   }
 
   #replicate(now: Instant, hand: Hand, out: DutyOutput[]): void {
-    if (hand.replication.deadline(now) > now) return;
-    const replicas = this.#replicas(now, hand);
-    const checkpoint = hand.replication.flush(now, replicas);
-    if (!checkpoint) return;
-    for (const to of replicas) out.push({ kind: 'send', to, message: { kind: 'checkpoint', checkpoint } });
+    this.#progress.replicate(now, hand, () => this.#replicas(now, hand), out);
   }
 }
-
-export type DutyOutput =
-  | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: DutyMessage }
-  | {
-      readonly kind: 'start-duty';
-      readonly duty: DutyIndex;
-      readonly term: number;
-      readonly checkpoint: Checkpoint | undefined;
-    }
-  | { readonly kind: 'stop-duty'; readonly duty: DutyIndex; readonly reason: string }
-  | { readonly kind: 'save-checkpoint'; readonly checkpoint: Checkpoint }
-  | { readonly kind: 'duty-taken'; readonly duty: DutyIndex; readonly term: number; readonly why: string }
-  | { readonly kind: 'duty-released'; readonly duty: DutyIndex; readonly why: string }
-  /** We go on with it, under a higher term than before. */
-  | { readonly kind: 'term-raised'; readonly duty: DutyIndex; readonly term: number }
-  | { readonly kind: 'holder-changed'; readonly duty: DutyIndex; readonly holder: AgentIndex | undefined };
-
-/** A duty that never told how far it had come. */
-const nothing = new Uint8Array();
-
-/** Membership's words for a member; spelled here because the parts of the core do not import each other. */
-export type MemberStateWord = 'unknown' | 'alive' | 'suspect' | 'dead' | 'left';
-
-/** Everything that this agent knows of one duty. */
-interface Hand {
-  readonly spec: DutySpec;
-  readonly order: readonly Candidate[];
-  readonly isEligible: boolean;
-  phase: 'idle' | 'starting' | 'running' | 'stopping';
-  term: number;
-  sequence: number;
-  runningSince: Instant;
-  /** Last claim of each other runner; at most one per eligible agent. */
-  readonly claims: Map<AgentIndex, { readonly at: Instant; readonly term: number }>;
-  unclaimedSince: Instant;
-  notBefore: Instant;
-  failures: number;
-  failure: string | undefined;
-  better: AgentIndex | undefined;
-  betterClaims: number;
-  holder: AgentIndex | undefined;
-  replication: Replication;
-  /** When a replica last went to the disk, and of which term; whether a newer one is only in memory. */
-  saved: { readonly at: Instant; readonly term: number } | undefined;
-  unsaved: boolean;
-  wakeAt: Instant;
-}
-
-const isHeld = (hand: Hand | undefined): boolean => hand?.phase === 'starting' || hand?.phase === 'running';
 
 const isTerm = (term: number): boolean => Number.isInteger(term) && term >= 0 && term < 2 ** 48;
 
-function isBetter(order: readonly Candidate[], a: AgentIndex, b: AgentIndex): boolean {
-  for (const { agent } of order) {
-    if (agent === a) return a !== b;
-    if (agent === b) return false;
-  }
-  return false;
-}
+const none: readonly AgentIndex[] = [];
 
 /** How long a fresh agent listens, after the last arrival, for candidates whom it has not heard yet … */
 const settleMs = 3_000;
 /** … and how long at most: boxes that share a busy power-up come seconds apart, one that is gone comes never. */
 const gatherMaxMs = 10_000;
-/** A replica of a new term is written down at once, its progress this often. */
-const saveReplicaMs = 5_000;
 /** First pause after the runner failed here; doubles up to the maximum. */
 const firstPauseMs = 5_000;
 const maxPauseMs = 600_000;
 /** A runner that ran this long before it failed starts again with the first pause. */
 const forgiveAfterMs = 60_000;
-/** One move of one's own accord per minute and agent. */
-const moveEveryMs = 60_000;
-const massWatchMs = 10_000;
-const massPauseMs = 30_000;
+/** Who carries nothing and takes nothing says so this often. */
+const idlePeriodMs = 5_000;
+/** With every so many claims a holder looks anew who its replicas are. */
+const recheckEvery = 4;
 const smallSite = 16;

@@ -9,22 +9,22 @@ export const compareCheckpoints = (a: Checkpoint, b: Checkpoint): number => a.te
 
 /** The freshest checkpoint of each duty that this agent knows of: its own, and the replicas it keeps for others. */
 export class CheckpointShelf {
-  readonly #freshest: (Checkpoint | undefined)[];
+  /** By duty; only those that this agent may carry, so that it does not grow with the site. */
+  readonly #freshest = new Map<DutyIndex, Checkpoint>();
 
-  constructor(duties: number, restored: readonly Checkpoint[]) {
-    this.#freshest = new Array(duties).fill(undefined);
-    for (const checkpoint of restored) if (checkpoint.duty >= 0 && checkpoint.duty < duties) this.keep(checkpoint);
+  constructor(restored: readonly Checkpoint[]) {
+    for (const checkpoint of restored) this.keep(checkpoint);
   }
 
   get(duty: DutyIndex): Checkpoint | undefined {
-    return this.#freshest[duty];
+    return this.#freshest.get(duty);
   }
 
   /** True when it was fresher than what is there. */
   keep(checkpoint: Checkpoint): boolean {
-    const known = this.#freshest[checkpoint.duty];
+    const known = this.#freshest.get(checkpoint.duty);
     if (known && compareCheckpoints(checkpoint, known) <= 0) return false;
-    this.#freshest[checkpoint.duty] = checkpoint;
+    this.#freshest.set(checkpoint.duty, checkpoint);
     return true;
   }
 }

@@ -17,7 +17,24 @@ export type DutyMessage =
         /** Other runners whose fresh claims this runner hears. */
         readonly heard: readonly AgentIndex[];
       }[];
+      /** Why it takes nothing more; absent: it does. */
+      readonly stance?: Stance | undefined;
+      /** Duties that failed on it lately; at most `maxUnable`. Absent: none. */
+      readonly unable?: readonly DutyIndex[] | undefined;
     }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
-  /** A runner that stops in favour of a better one hands over its last checkpoint. */
-  | { readonly kind: 'handover'; readonly checkpoint: Checkpoint };
+  /** A runner that stops in favour of another hands over its last checkpoint … */
+  | { readonly kind: 'handover'; readonly checkpoint: Checkpoint }
+  /** … and is told that it arrived: an exclusive duty that drains is released only then. */
+  | {
+      readonly kind: 'handover-taken';
+      readonly duty: DutyIndex;
+      readonly term: number;
+      readonly sequence: number;
+    };
+
+/** `full`: at its capacity. `draining`: gives its work away and takes none, by a person's order. */
+export type Stance = 'full' | 'draining';
+
+/** A box where more than this fails has one trouble, not that many; the rest finds out by trying. */
+export const maxUnable = 256;

@@ -1,4 +1,4 @@
-import type { AgentIndex, DutyIndex, EntryId, ThingIndex, WorkflowIndex } from '../../base/ids.ts';
+import type { AgentId, AgentIndex, DutyIndex, EntryId, ThingIndex, WorkflowIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 
 /** What carrying a duty means. The core never looks inside; the duty runners of floor 5 do. */
@@ -28,6 +28,19 @@ export interface DutySpec {
   readonly refusedBecause: ReadonlyMap<AgentIndex, string>;
   /** Soft preference per eligible agent, > 0; 1 is neutral. Multiplies the rendezvous weight. */
   readonly weight: ReadonlyMap<AgentIndex, number>;
+}
+
+/** What placement knows of an agent from the site file. */
+export interface AgentPlace {
+  readonly id: AgentId;
+  readonly cell: string;
+  /** A witness votes and never carries a duty. */
+  readonly role: 'agent' | 'witness';
+  /**
+   * Duties that it carries at most, absolute; undefined: no limit. Never a share of the site's duties per living agent:
+   * such a cap moves with every death, and one lost agent then moves hundreds of duties that were well where they were.
+   */
+  readonly capacity: number | undefined;
 }
 
 /**

@@ -37,6 +37,11 @@ export class Replication {
     if (replicas.some((agent) => !this.#sentTo.includes(agent))) this.#sent = undefined;
   }
 
+  /** It went out of reach: what was sent to it last may be lost, and it gets it again. */
+  outOfReach(agent: AgentIndex): void {
+    if (this.#sentTo.includes(agent)) this.#sentTo = this.#sentTo.filter((other) => other !== agent);
+  }
+
   flush(now: Instant, replicas: readonly AgentIndex[]): Checkpoint | undefined {
     if (this.deadline(now) > now) return undefined;
     this.#sentAt = now;

@@ -1,6 +1,6 @@
 import { hashUnit } from '../../base/hash.ts';
 import type { AgentId, AgentIndex } from '../../base/ids.ts';
-import type { DutySpec } from './duty.ts';
+import type { AgentPlace, DutySpec } from './duty.ts';
 
 /**
  * Weighted rendezvous hashing (Thaler, Ravishankar 1998; weights by Schindelhauer, Schomaker 2005): every agent scores
@@ -19,27 +19,48 @@ export interface Candidate {
   readonly score: number;
 }
 
+/** The eligible agents of one duty, best first, and each one's place. */
+export interface StaticOrder {
+  readonly candidates: readonly Candidate[];
+  readonly place: ReadonlyMap<AgentIndex, number>;
+}
+
 /**
  * The eligible agents of a duty, best first, ties by id: the *static* order. It depends on the site file alone, so two
  * runners that hear each other agree on who stays. (With the holder's bonus in it each would think the other better.)
+ * A witness votes and carries nothing, whatever the duty says.
  */
-export function staticOrder(duty: DutySpec, agentIds: readonly AgentId[]): readonly Candidate[] {
-  const candidates = duty.eligible.map((agent) => ({
-    agent,
-    score: rendezvousScore(duty.id, agentIds[agent] ?? String(agent), duty.weight.get(agent) ?? 1),
-  }));
-  return candidates.sort((a, b) => b.score - a.score || compareIds(agentIds, a.agent, b.agent));
+export function staticOrder(duty: DutySpec, agents: readonly AgentPlace[]): readonly Candidate[] {
+  const candidates = duty.eligible
+    .filter((agent) => agents[agent]?.role !== 'witness')
+    .map((agent) => ({
+      agent,
+      score: rendezvousScore(duty.id, agents[agent]?.id ?? String(agent), duty.weight.get(agent) ?? 1),
+    }));
+  return candidates.sort((a, b) => b.score - a.score || compareIds(agents, a.agent, b.agent));
 }
 
-function compareIds(agentIds: readonly AgentId[], a: AgentIndex, b: AgentIndex): number {
-  const idA = agentIds[a] ?? '';
-  const idB = agentIds[b] ?? '';
+/** The order is a function of the plan: agents that share a plan in one process (the simulator's) share it too. */
+const orders = new WeakMap<DutySpec, { readonly agents: readonly AgentPlace[]; readonly order: StaticOrder }>();
+
+export function orderOf(duty: DutySpec, agents: readonly AgentPlace[]): StaticOrder {
+  const known = orders.get(duty);
+  if (known?.agents === agents) return known.order;
+  const candidates = staticOrder(duty, agents);
+  const order = { candidates, place: new Map(candidates.map(({ agent }, at) => [agent, at])) };
+  orders.set(duty, { agents, order });
+  return order;
+}
+
+function compareIds(agents: readonly { readonly id: AgentId }[], a: AgentIndex, b: AgentIndex): number {
+  const idA = agents[a]?.id ?? '';
+  const idB = agents[b]?.id ?? '';
   return idA < idB ? -1 : idA > idB ? 1 : a - b;
 }
 
 /** What is known of a candidate right now. */
 export interface Standing {
-  /** Dead and left agents have no rank. */
+  /** False has no rank: dead, left, drains, at its capacity. */
   readonly usable: boolean;
   /** Last resort: just returned, or could not run it lately. Ranks behind all others. */
   readonly held: boolean;

@@ -2,12 +2,12 @@ import { expect, test } from 'vitest';
 import { wallTime } from '../../../agent/base/time.ts';
 import { compareCheckpoints } from '../../../agent/core/duties/checkpoint.ts';
 import { staticOrder } from '../../../agent/core/duties/placement.ts';
-import { duty, names, SmallCrew } from './small-crew.ts';
+import { duty, places, SmallCrew } from './small-crew.ts';
 
 const five = [0, 1, 2, 3, 4];
 const seven = Array.from({ length: 7 }, (_, index) => duty(index, five));
 const order = (index: number, eligible: readonly number[] = five, size = 5) =>
-  staticOrder(duty(index, eligible), names(size)).map((c) => c.agent);
+  staticOrder(duty(index, eligible), places(size)).map((c) => c.agent);
 
 test('duties: five agents start together → each duty has one holder, the best placed, and all know it', () => {
   const crew = new SmallCrew(5, seven);
@@ -179,7 +179,7 @@ test('duties: a dead holder comes back → gets nothing for 30 s, then its duty 
   crew.run(5_000);
   expect(crew.runners(0)).toEqual([second]);
   const held = crew.agents[second!]!.explain(0).find((r) => r.agent === first)!;
-  expect(held.reason).toMatch(/returned lately, gets nothing for \d+ s/);
+  expect(held.reason).toMatch(/returned 4 s ago, waits 26 s more/);
   expect(held.rank).toBe(4);
 });
 
@@ -315,7 +315,7 @@ test('duties: explain → every agent with its rank or the reason why it has non
   expect(lines).toEqual([
     [first, 0, true, 'holds it, counts 1.5-fold'],
     [second, 1, true, 'this agent'],
-    [third, undefined, true, 'dead'],
+    [third, undefined, true, 'dead since 0 s'],
     [3, undefined, false, 'cell hall-2, the duty is in hall-1'],
   ]);
 });

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { rank, rendezvousScore, staticOrder } from '../../../agent/core/duties/placement.ts';
-import { duty, names } from './small-crew.ts';
+import { duty, places } from './small-crew.ts';
 
 const first = (eligible: readonly number[], index: number, size: number, weight = new Map<number, number>()) =>
-  staticOrder(duty(index, eligible, { weight }), names(size))[0]!.agent;
+  staticOrder(duty(index, eligible, { weight }), places(size))[0]!.agent;
 
 test('placement: an agent goes → only its own duties move', () => {
   fc.assert(
@@ -31,12 +31,12 @@ test('placement: one agent weighs three times as much → it gets three shares',
 });
 
 test('placement: the order of the eligible in the site file → makes no difference', () => {
-  expect(staticOrder(duty(1, [0, 1, 2, 3]), names(4))).toEqual(staticOrder(duty(1, [3, 1, 0, 2]), names(4)));
+  expect(staticOrder(duty(1, [0, 1, 2, 3]), places(4))).toEqual(staticOrder(duty(1, [3, 1, 0, 2]), places(4)));
 });
 
 test('placement: the score of a pair → stable across releases, since the site depends on it', () => {
   expect(rendezvousScore('press-1/poll', 'box-0', 1)).toBeCloseTo(rendezvousScore('press-1/poll', 'box-0', 2) / 2);
-  expect(staticOrder(duty(7, [0, 1, 2, 3, 4]), names(5)).map((c) => c.agent)).toMatchInlineSnapshot(`
+  expect(staticOrder(duty(7, [0, 1, 2, 3, 4]), places(5)).map((c) => c.agent)).toMatchInlineSnapshot(`
     [
       1,
       0,

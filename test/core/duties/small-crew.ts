@@ -1,12 +1,17 @@
 import { type AgentId, agentId, entryId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { type Instant, instant, wallTime } from '../../../agent/base/time.ts';
-import { AvailableDuties, type DutyOutput, type MemberStateWord } from '../../../agent/core/duties/available-duties.ts';
+import { AvailableDuties } from '../../../agent/core/duties/available-duties.ts';
 import type { DutyMessage } from '../../../agent/core/duties/claim.ts';
-import type { Checkpoint, DutySpec } from '../../../agent/core/duties/duty.ts';
+import type { AgentPlace, Checkpoint, DutySpec } from '../../../agent/core/duties/duty.ts';
+import type { DutyOutput } from '../../../agent/core/duties/duty-output.ts';
 import { type DutyOptions, dutyDefaults } from '../../../agent/core/duties/options.ts';
+import type { MemberStateWord } from '../../../agent/core/duties/presence.ts';
 
 export const names = (n: number): AgentId[] => Array.from({ length: n }, (_, i) => agentId(`box-${i}`));
+
+export const places = (n: number, more: (agent: number) => Partial<AgentPlace> = () => ({})): AgentPlace[] =>
+  names(n).map((id, agent) => ({ id, cell: 'hall-1', role: 'agent', capacity: undefined, ...more(agent) }));
 
 export function duty(index: number, eligible: readonly number[], more: Partial<DutySpec> = {}): DutySpec {
   return {
@@ -37,29 +42,46 @@ export class SmallCrew {
     checkpoint?: Checkpoint | undefined;
   }[] = [];
   readonly said: { at: number; from: number; to: number; message: DutyMessage }[] = [];
+  readonly told: { at: number; by: number; output: DutyOutput }[] = [];
   readonly saved: { by: number; checkpoint: Checkpoint }[] = [];
   loses: (from: number, to: number, message: DutyMessage) => boolean = () => false;
   /** True: a start of this duty on this agent fails. */
   unable: (agent: number, duty: number) => boolean = () => false;
   now: Instant = instant(0);
+  readonly #lives = new Map<number, number>();
   readonly #begin: (self: number, life: number) => AvailableDuties;
   #wire: { at: number; from: number; to: number; message: DutyMessage }[] = [];
   #later: { by: number; act: (out: DutyOutput[]) => void }[] = [];
 
-  constructor(size: number, duties: readonly DutySpec[], options: Partial<DutyOptions> = {}, bootCounter = 1) {
+  constructor(
+    size: number,
+    duties: readonly DutySpec[],
+    options: Partial<DutyOptions> = {},
+    more: {
+      readonly agents?: readonly AgentPlace[];
+      /** Lives that began shortly before the first one here. */
+      readonly returns?: number;
+      readonly seed?: number;
+      /** The shipped rules, or a mutant of them. */
+      readonly kind?: typeof AvailableDuties;
+    } = {},
+  ) {
+    const agents = more.agents ?? places(size);
+    const Kind = more.kind ?? AvailableDuties;
     this.views = Array.from({ length: size }, () => Array.from({ length: size }, () => 'alive' as MemberStateWord));
     this.#begin = (self, life) =>
-      new AvailableDuties({
+      new Kind({
         duties,
         options: { ...dutyDefaults, ...options },
         self,
         bootCounter: () => life,
-        agentIds: names(size),
-        random: new Random(1, `duties ${self}`),
+        agents,
+        random: new Random(more.seed ?? 1, `duties ${self} ${life}`),
         memberState: (member) => this.views[self]![member]!,
         checkpoints: [],
+        returns: life > 1 ? life - 2 : more.returns,
       });
-    this.agents = Array.from({ length: size }, (_, self) => this.#begin(self, bootCounter));
+    this.agents = Array.from({ length: size }, (_, self) => this.#begin(self, 1));
     for (let self = 0; self < size; self++) this.#do(self, (out) => this.agents[self]!.start(this.now, out));
   }
 
@@ -99,7 +121,9 @@ export class SmallCrew {
   /** A new life, with an empty disk. */
   revive(agent: number): void {
     this.down.delete(agent);
-    this.agents[agent] = this.#begin(agent, 2);
+    const life = (this.#lives.get(agent) ?? 1) + 1;
+    this.#lives.set(agent, life);
+    this.agents[agent] = this.#begin(agent, life);
     this.#do(agent, (out) => this.agents[agent]!.start(this.now, out));
   }
 
@@ -150,10 +174,8 @@ export class SmallCrew {
         case 'save-checkpoint':
           this.saved.push({ by: self, checkpoint: output.checkpoint });
           break;
-        case 'duty-taken':
-        case 'duty-released':
-        case 'holder-changed':
-          break;
+        default:
+          this.told.push({ at: this.now, by: self, output });
       }
     }
   }
