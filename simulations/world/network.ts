@@ -1,6 +1,7 @@
 import type { Random } from '../../agent/base/random.ts';
+import { BitMatrix } from './bits.ts';
 
-/** How messages fare on the way. Times in milliseconds, probabilities in 0 … 1. */
+/** How messages fare on the way. Times in milliseconds, probabilities in 0 … 1. What is left out does not happen. */
 export interface NetworkOptions {
   readonly latencyMs: number;
   /** Mean of an exponential tail on top of the latency. */
@@ -9,9 +10,22 @@ export interface NetworkOptions {
   readonly duplication: number;
   /** Share of messages that may be overtaken; the others keep the order of their stream. */
   readonly reordering: number;
-  /** Share of messages held up by `stallMs`, as a lost segment holds up TCP. */
+  /** Share of messages that hold up their stream by `stallMs`, as a lost segment holds up TCP. */
   readonly stalls: number;
   readonly stallMs: number;
+  /** Chance that the retransmission is lost, too; time-outs double, so 200 ms become 600 and then 1400. */
+  readonly retransmissionLoss?: number;
+  /**
+   * Losses that come in bursts (Gilbert 1960, Elliott 1963): each box's link is good for `goodMs` and bad for `badMs` on
+   * average, exponentially distributed, and loses `loss` of what it sends or receives while it is bad.
+   */
+  readonly burst?: { readonly goodMs: number; readonly badMs: number; readonly loss: number } | undefined;
+  /** A share of messages is late by a Pareto tail of shape 1.5 that begins at `ms` and is cut at `maxMs`. */
+  readonly tail?: { readonly share: number; readonly ms: number; readonly maxMs: number } | undefined;
+  /** Share of frames with flipped bits. */
+  readonly corruption?: number;
+  /** What a box can send per second; what its queue of `queueBytes` does not hold is lost. */
+  readonly uplink?: { readonly bytesPerSecond: number; readonly queueBytes: number } | undefined;
 }
 
 export const calmNetwork: NetworkOptions = {
@@ -31,58 +45,76 @@ export const calmNetwork: NetworkOptions = {
 export class Network {
   readonly size: number;
   options: NetworkOptions;
+  /** Added to whatever a box sends: it is slow to get it out. Zero where it is not. */
+  readonly lagMs: Float64Array;
   readonly #random: Random;
-  /** 1 where `from` cannot reach `to`. */
-  readonly #blocked: Uint8Array;
-  /** Arrival of the last message in order, per direction; large worlds do without and let jitter reorder. */
-  readonly #lastArrival: Float64Array | undefined;
+  /** Set where `from` cannot reach `to`. */
+  readonly #blocked: BitMatrix;
+  readonly #streams = new StreamOrder();
+  /** Gilbert–Elliott, per box: when its state next changes, and whether it is bad. */
+  readonly #burstUntil: Float64Array;
+  readonly #burstBad: Uint8Array;
+  readonly #uplinkFreeAt: Float64Array;
   blockedCount = 0;
 
   constructor(size: number, options: NetworkOptions, random: Random) {
     this.size = size;
     this.options = options;
     this.#random = random;
-    this.#blocked = new Uint8Array(size * size);
-    this.#lastArrival = size <= orderedUpTo ? new Float64Array(size * size) : undefined;
+    this.#blocked = new BitMatrix(size);
+    this.lagMs = new Float64Array(size);
+    this.#burstUntil = new Float64Array(size);
+    this.#burstBad = new Uint8Array(size);
+    this.#uplinkFreeAt = new Float64Array(size);
   }
 
   block(from: number, to: number): void {
-    if (this.#blocked[from * this.size + to] === 0) this.blockedCount++;
-    this.#blocked[from * this.size + to] = 1;
+    if (this.#blocked.set(from, to)) this.blockedCount++;
   }
 
   unblock(from: number, to: number): void {
-    if (this.#blocked[from * this.size + to] === 1) this.blockedCount--;
-    this.#blocked[from * this.size + to] = 0;
+    if (this.#blocked.clear(from, to)) this.blockedCount--;
   }
 
   isBlocked(from: number, to: number): boolean {
-    return this.#blocked[from * this.size + to] === 1;
+    return this.blockedCount > 0 && this.#blocked.has(from, to);
   }
 
   /** Both directions work. */
   isWhole(a: number, b: number): boolean {
-    return !this.isBlocked(a, b) && !this.isBlocked(b, a);
+    return this.blockedCount === 0 || (!this.#blocked.has(a, b) && !this.#blocked.has(b, a));
   }
 
   /** A fresh connection starts a fresh order. */
   reset(from: number, to: number): void {
-    if (this.#lastArrival) this.#lastArrival[from * this.size + to] = 0;
+    this.#streams.forget((from * this.size + to) * 2);
+    this.#streams.forget((from * this.size + to) * 2 + 1);
   }
 
-  /** When a message sent now arrives; negative when it never does. */
-  arrival(now: number, from: number, to: number): number {
-    const { latencyMs, jitterMs, loss, reordering, stalls, stallMs } = this.options;
-    if (this.isBlocked(from, to)) return -1;
-    if (loss > 0 && this.#random.float() < loss) return -1;
-    let at = now + latencyMs + (jitterMs > 0 ? this.#random.exponential(jitterMs) : 0);
-    if (stalls > 0 && this.#random.float() < stalls) at += stallMs;
-    if (this.#lastArrival && !(reordering > 0 && this.#random.float() < reordering)) {
-      const link = from * this.size + to;
-      if (at < this.#lastArrival[link]!) at = this.#lastArrival[link]!;
-      this.#lastArrival[link] = at;
+  /** When a message sent now arrives; negative when it never does. Bulk has a stream of its own. */
+  arrival(now: number, from: number, to: number, bytes = 0, bulk = false): number {
+    const { latencyMs, jitterMs, loss, reordering, stalls, burst, tail, uplink } = this.options;
+    const random = this.#random;
+    if (this.blockedCount > 0 && this.#blocked.has(from, to)) return -1;
+    if (loss > 0 && random.float() < loss) return -1;
+    if (burst !== undefined && (this.#isBad(now, from, burst) || this.#isBad(now, to, burst))) {
+      if (random.float() < burst.loss) return -1;
     }
-    return at;
+    let at = now + latencyMs + this.lagMs[from]!;
+    if (jitterMs > 0) at += random.exponential(jitterMs);
+    if (uplink !== undefined) {
+      const waits = Math.max(0, this.#uplinkFreeAt[from]! - now);
+      if ((waits / 1000) * uplink.bytesPerSecond + bytes > uplink.queueBytes) return -1;
+      const takes = (bytes / uplink.bytesPerSecond) * 1000;
+      this.#uplinkFreeAt[from] = now + waits + takes;
+      at += waits + takes;
+    }
+    if (tail !== undefined && random.float() < tail.share) {
+      at += Math.min(tail.maxMs, tail.ms / (1 - random.float()) ** (1 / 1.5));
+    }
+    if (stalls > 0 && random.float() < stalls) at += this.#stall();
+    if (reordering > 0 && random.float() < reordering) return at;
+    return this.#streams.inOrder((from * this.size + to) * 2 + (bulk ? 1 : 0), at, now);
   }
 
   /** True when this message arrives a second time, `arrival` later. */
@@ -90,6 +122,82 @@ export class Network {
     const { duplication } = this.options;
     return duplication > 0 && this.#random.float() < duplication;
   }
+
+  /** True when this frame arrives garbled. */
+  corrupts(): boolean {
+    const { corruption } = this.options;
+    return corruption !== undefined && corruption > 0 && this.#random.float() < corruption;
+  }
+
+  /** Flips a few bits of a copy, or cuts it short. */
+  garbled(bytes: Uint8Array): Uint8Array {
+    const random = this.#random;
+    const garbled = Uint8Array.from(random.chance(0.2) ? bytes.subarray(0, random.below(bytes.length)) : bytes);
+    const flips = 1 + random.below(4);
+    for (let i = 0; i < flips && garbled.length > 0; i++) {
+      const at = random.below(garbled.length);
+      garbled[at] = garbled[at]! ^ (1 << random.below(8));
+    }
+    return garbled;
+  }
+
+  #stall(): number {
+    const { stallMs, retransmissionLoss } = this.options;
+    let held = stallMs;
+    for (let wait = 2 * stallMs, tries = 0; tries < 2 && this.#random.chance(retransmissionLoss ?? 0); tries++) {
+      held += wait;
+      wait *= 2;
+    }
+    return held;
+  }
+
+  #isBad(now: number, box: number, burst: { goodMs: number; badMs: number }): boolean {
+    if (this.#burstUntil[box] === 0) this.#burstUntil[box] = now + this.#random.exponential(burst.goodMs);
+    while (this.#burstUntil[box]! <= now) {
+      this.#burstBad[box] = 1 - this.#burstBad[box]!;
+      const mean = this.#burstBad[box] === 1 ? burst.badMs : burst.goodMs;
+      this.#burstUntil[box] = this.#burstUntil[box]! + Math.max(0.01, this.#random.exponential(mean));
+    }
+    return this.#burstBad[box] === 1;
+  }
 }
 
-const orderedUpTo = 2048;
+/**
+ * When the last message in order arrives, for each stream with something in flight. What has arrived holds up nothing
+ * more, so its place is free again: a small table does for any number of streams. Should a hundred stalled streams meet
+ * in one corner of it, one of them forgets its order.
+ */
+class StreamOrder {
+  readonly #streams = new Int32Array(tableSize).fill(-1);
+  readonly #arrivals = new Float64Array(tableSize);
+
+  inOrder(stream: number, at: number, now: number): number {
+    const home = placeOf(stream);
+    let free = home;
+    for (let i = 0; i < probes; i++) {
+      const place = (home + i) & (tableSize - 1);
+      if (this.#streams[place] === stream) {
+        const last = this.#arrivals[place]!;
+        const arrival = at < last ? last : at;
+        this.#arrivals[place] = arrival;
+        return arrival;
+      }
+      if (this.#arrivals[free]! > now && this.#arrivals[place]! <= now) free = place;
+    }
+    this.#streams[free] = stream;
+    this.#arrivals[free] = at;
+    return at;
+  }
+
+  forget(stream: number): void {
+    const home = placeOf(stream);
+    for (let i = 0; i < probes; i++) {
+      const place = (home + i) & (tableSize - 1);
+      if (this.#streams[place] === stream) this.#arrivals[place] = 0;
+    }
+  }
+}
+
+const tableSize = 16_384;
+const probes = 8;
+const placeOf = (stream: number): number => Math.imul(stream, 0x9e37_79b1 | 0) >>> 18;

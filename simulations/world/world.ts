@@ -9,7 +9,7 @@ import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable } from '../../agent/driver/driver.ts';
 import type { Ports } from '../../agent/driver/ports.ts';
 import { SimulatedChannels } from './channel.ts';
-import { SimulatedDisk, simulatedJournal } from './disk.ts';
+import { type DiskImage, SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
 import { calmNetwork, Network, type NetworkOptions } from './network.ts';
 import { cellOf } from './plan.ts';
@@ -30,6 +30,8 @@ export interface WorldOptions {
   readonly dutyStartMs?: number;
   /** Chance that a start of a duty fails on an agent. */
   readonly dutyFailure?: number;
+  /** Places for second processes with the key of another box, see `startClone`. */
+  readonly clones?: number;
   readonly core?: (options: AgentCoreOptions) => Core;
   readonly watch?: WorldWatch;
 }
@@ -39,6 +41,8 @@ export interface WorldWatch {
   observed?(at: number, agent: number, observation: Observation): void;
   incarnationSaved?(at: number, agent: number, incarnation: number): void;
   dutyRunning?(at: number, agent: number, duty: number, running: boolean): void;
+  /** What a process with a cloned key sees; everything else here is about the boxes alone. */
+  cloneObserved?(at: number, agent: number, observation: Observation): void;
   /** These entries are durable now. */
   journalled?(at: number, agent: number, entries: readonly JournalEntry[]): void;
   actionIssued?(at: number, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void;
@@ -46,7 +50,10 @@ export interface WorldWatch {
 
 /** One box: what survives a crash (disk), and the process that lives on it, if one does. */
 export interface Box {
+  /** The agent whose key it has. */
   readonly index: number;
+  /** Its number as a place of the network; the same, but for clones. */
+  readonly place: number;
   up: boolean;
   /** Frozen until then: nothing is read, no timer runs; 0 when it is not. */
   pausedUntil: number;
@@ -85,22 +92,44 @@ export class World {
   readonly network: Network;
   readonly channels: SimulatedChannels;
   readonly boxes: readonly Box[];
+  /** Second processes with the key of a box, once `startClone` was called. */
+  readonly clones: readonly Box[];
   readonly trace = new TraceHash();
   readonly traffic: Traffic = { messages: 0, bytes: 0, lost: 0, membershipMessages: 0, membershipBytes: 0 };
-  /** Inputs, wake-ups and other happenings so far. */
+  /** What was taken from the heap so far: inputs, wake-ups and other happenings. */
   events = 0;
+  /** How machines take commands: this share times out, and is carried out all the same up to `lateMs` later. */
+  plc: { readonly timeouts: number; readonly lateMs: number } = { timeouts: 0, lateMs: 0 };
 
+  readonly #places: readonly Box[];
   readonly #heap = new EventHeap();
   readonly #random: Random;
   readonly #timing: Random;
   readonly #options: WorldOptions;
   readonly #watch: WorldWatch;
-  /** Per box: local = offset + (time − began)·rate. */
+  /** Monotonic clock of a process: offset + (time − began)·rate, and standing still before `began`. */
   readonly #began: Float64Array;
   readonly #offset: Float64Array;
   readonly #rate: Float64Array;
-  readonly #armedAt: Float64Array;
+  /** How long it stood still in this life. */
+  readonly #suspended: Float64Array;
+  /** How far the wall clock of a box is off. */
+  readonly #wallOff: Float64Array;
+  /** The wake-up that the process wants: on its own clock, and when that is. */
+  readonly #wanted: Float64Array;
+  readonly #due: Float64Array;
+  /** Earliest wake-up of the process in the heap. */
+  readonly #pending: Float64Array;
+  /** Frozen, or at work on one step: nothing is read, no timer runs. */
+  readonly #busyUntil: Float64Array;
+  /** What one step takes; 0 for a box of the usual speed. */
+  readonly #stepMs: Float64Array;
+  /** Inputs that this turn of a slow event loop still reads before timers are looked at again. */
+  readonly #reads: Int32Array;
   readonly #backlogs: (Input[] | undefined)[] = [];
+  readonly #plans: (SitePlan | undefined)[] = [];
+  readonly #planNumbers = new Map<string, number>();
+  #broker: 'connected' | 'lost' | undefined;
   #now = 0;
 
   constructor(options: WorldOptions) {
@@ -108,15 +137,17 @@ export class World {
     this.plan = options.plan;
     this.#watch = options.watch ?? {};
     const size = options.plan.agents.length;
+    const places = size + (options.clones ?? 0);
+    this.#planNumbers.set(options.plan.hash, 0);
     this.#random = new Random(options.seed, 'world');
     this.#timing = this.#random.fork('timing');
-    this.network = new Network(size, options.network ?? calmNetwork, this.#random.fork('network'));
+    this.network = new Network(places, options.network ?? calmNetwork, this.#random.fork('network'));
     this.channels = new SimulatedChannels({
       world: {
         now: () => this.#now,
-        deliverAt: (time, agent, input) => this.#deliverAt(time, agent, input),
-        at: (time, act) => this.at(time, act),
-        isUp: (agent) => this.boxes[agent]?.up ?? false,
+        deliverAt: (time, place, input) => this.#deliverAt(time, place, input),
+        later: (time, what, a, b, c, payload) => this.#heap.push(time, happening.channel + what, a, b, c, payload),
+        isUp: (place) => this.#places[place]?.up ?? false,
         sent: (from, to, bytes, kind) => this.#sent(from, to, bytes, kind),
         lost: (from, to) => {
           this.traffic.lost++;
@@ -133,23 +164,20 @@ export class World {
       },
       cells: options.plan.agents.map((_, agent) => cellOf(agent)),
     });
-    this.#began = new Float64Array(size);
-    this.#offset = new Float64Array(size);
-    this.#rate = new Float64Array(size).fill(1);
-    this.#armedAt = new Float64Array(size).fill(Number.POSITIVE_INFINITY);
-    this.boxes = Array.from({ length: size }, (_, index) => ({
-      index,
-      up: false,
-      pausedUntil: 0,
-      disturbedAt: Number.NEGATIVE_INFINITY,
-      life: 0,
-      bootCounter: 0,
-      core: undefined,
-      driver: undefined,
-      running: new Set<number>(),
-      brokenAt: undefined,
-      disk: new SimulatedDisk(),
-    }));
+    this.#began = new Float64Array(places);
+    this.#offset = new Float64Array(places);
+    this.#rate = new Float64Array(places).fill(1);
+    this.#suspended = new Float64Array(places);
+    this.#wallOff = new Float64Array(places);
+    this.#wanted = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
+    this.#due = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
+    this.#pending = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
+    this.#busyUntil = new Float64Array(places);
+    this.#stepMs = new Float64Array(places);
+    this.#reads = new Int32Array(places);
+    this.#places = Array.from({ length: places }, (_, place) => newBox(place < size ? place : 0, place));
+    this.boxes = this.#places.slice(0, size);
+    this.clones = [];
   }
 
   get now(): number {
@@ -173,11 +201,16 @@ export class World {
           (heap.payload as () => void)();
           break;
         case happening.wake:
-          this.#wake(heap.a, heap.b);
+          this.#woken(heap.a, heap.c);
           break;
         case happening.input:
-          this.#arrived(heap.a, heap.b, heap.payload as Input);
+          this.#arrived(heap.a, heap.c, heap.payload as Input);
           break;
+        case happening.ready:
+          this.#ready(heap.a, heap.c);
+          break;
+        default:
+          this.channels.happen(heap.kind - happening.channel, heap.a, heap.b, heap.c, heap.payload);
       }
       if (stop?.()) return;
     }
@@ -188,54 +221,79 @@ export class World {
 
   /** Starts a process: reads its disk, counts the boot, dials the others. */
   start(agent: number): void {
-    const box = this.boxes[agent]!;
+    this.#start(this.boxes[agent]!);
+  }
+
+  #start(box: Box): void {
+    const { index: agent, place } = box;
     if (box.up) return;
     box.up = true;
     box.life++;
     box.bootCounter = ++box.disk.bootCounter;
     box.pausedUntil = 0;
-    this.trace.world(21, agent, box.bootCounter, this.#now);
-    this.#began[agent] = this.#now;
-    this.#offset[agent] = this.#timing.between(0, 1e6);
+    this.trace.world(21, place, box.bootCounter, this.#now);
+    this.#began[place] = this.#now;
+    this.#offset[place] = this.#timing.between(0, 1e6);
+    this.#suspended[place] = 0;
     const drift = this.#options.clockDrift ?? 0;
-    if (box.life === 1) this.#rate[agent] = 1 + this.#timing.between(-drift, drift);
-    this.#armedAt[agent] = Number.POSITIVE_INFINITY;
-    this.#backlogs[agent] = undefined;
+    if (box.life === 1) this.#rate[place] = 1 + this.#timing.between(-drift, drift);
+    this.#wanted[place] = this.#due[place] = this.#pending[place] = Number.POSITIVE_INFINITY;
+    this.#busyUntil[place] = 0;
+    this.#reads[place] = 0;
+    this.#backlogs[place] = undefined;
 
-    const random = this.#random.fork(`agent ${agent} life ${box.life}`);
+    const random = this.#random.fork(`agent ${place} life ${box.life}`);
     const boot = bootId(hex128(random));
+    const plan = this.#plans[place] ?? this.plan;
+    this.channels.setPlan(place, this.#planNumber(plan));
     const core = (this.#options.core ?? ((parts) => new AgentCore(parts)))({
-      plan: this.plan,
+      plan,
       identity: { self: agent, boot, bootCounter: box.bootCounter },
       random: random.fork('core'),
       restored: box.disk.restore(),
     });
     const driver = new Driver(core, this.#ports(box), {
       tap: {
-        input: (now, input) => this.trace.input(agent, now, input),
-        effect: (now, effect) => this.trace.effect(agent, now, effect),
+        input: (now, input) => this.trace.input(place, now, input),
+        effect: (now, effect) => this.trace.effect(place, now, effect),
       },
     });
     box.core = core;
     box.driver = driver;
-    driver.deliver({ kind: 'started', wall: wallTime(this.#wall()) });
-    this.channels.started(agent);
+    this.#hand(place, { kind: 'started', wall: wallTime(this.wall(place)) });
+    this.channels.started(place);
+    if (this.#broker !== undefined) {
+      this.#deliverAt(this.#now + 50, place, { kind: 'coordinator-changed', state: this.#broker });
+    }
   }
 
   /** Ends the process at once, with all that it ran. `closes`: its connections are closed by a kernel that lives on. */
   crash(agent: number, closes: boolean): void {
-    const box = this.boxes[agent]!;
+    this.#end(this.boxes[agent]!, closes);
+  }
+
+  #end(box: Box, closes: boolean): void {
+    const { place } = box;
     if (!box.up) return;
-    this.trace.world(22, agent, closes ? 1 : 0, this.#now);
+    this.trace.world(22, place, closes ? 1 : 0, this.#now);
     box.up = false;
     box.disturbedAt = this.#now;
     box.driver?.stop();
     box.driver = undefined;
     box.core = undefined;
     box.pausedUntil = 0;
-    this.#backlogs[agent] = undefined;
+    this.#backlogs[place] = undefined;
     for (const duty of [...box.running]) this.#setRunning(box, duty, false);
-    this.channels.ended(agent, closes);
+    this.channels.ended(place, closes);
+    box.disk.processEnded(this.#timing, !closes);
+  }
+
+  /** Everybody named goes down at once, and comes up again between half of `downMs` and all of it later. */
+  reboot(agents: readonly number[], downMs: number, closes = false): void {
+    for (const agent of agents) {
+      this.crash(agent, closes);
+      this.at(this.#now + this.#timing.between(downMs / 2, downMs), () => this.start(agent));
+    }
   }
 
   /** Freezes the process, as SIGSTOP or a stalled disk does: sockets fill, timers come late. */
@@ -244,20 +302,89 @@ export class World {
     if (!box.up || box.pausedUntil > this.#now) return;
     this.trace.world(23, agent, Math.round(ms), this.#now);
     box.pausedUntil = this.#now + ms;
-    this.#backlogs[agent] = [];
-    const { life } = box;
-    this.at(box.pausedUntil, () => {
-      if (!box.up || box.life !== life) return;
-      box.pausedUntil = 0;
-      box.disturbedAt = this.#now;
-      const backlog = this.#backlogs[agent] ?? [];
-      this.#backlogs[agent] = undefined;
-      if (this.#armedAt[agent]! <= this.#now) {
-        this.#armedAt[agent] = Number.POSITIVE_INFINITY;
-        box.driver?.wake();
-      }
-      for (const input of backlog) this.#deliverAt(this.#now, agent, input);
+    this.#occupy(box, ms);
+  }
+
+  /**
+   * Freezes the box together with its monotonic clock, as suspending a virtual machine does: afterwards the process
+   * believes that no time has passed. Wall clock and uptime went on.
+   */
+  suspend(agent: number, ms: number): void {
+    const box = this.boxes[agent]!;
+    if (!box.up || box.pausedUntil > this.#now) return;
+    this.#anchor(agent);
+    this.#began[agent] = this.#now + ms;
+    this.#suspended[agent] = this.#suspended[agent]! + ms;
+    this.#rearm(agent);
+    this.pause(agent, ms);
+  }
+
+  /** From now on each step of this box takes `stepMs`, and what it says leaves as much later; 0: as fast as all. */
+  slow(agent: number, stepMs: number): void {
+    this.trace.world(28, agent, Math.round(stepMs * 1000), this.#now);
+    if (stepMs === 0 && this.#stepMs[agent] !== 0) this.boxes[agent]!.disturbedAt = this.#now;
+    this.#stepMs[agent] = stepMs;
+    this.network.lagMs[agent] = stepMs;
+  }
+
+  /** From now on the monotonic clock of this box runs at `rate` (1.001: a millisecond per second fast). */
+  drift(agent: number, rate: number): void {
+    this.trace.world(29, agent, Math.round((rate - 1) * 1e9), this.#now);
+    this.#anchor(agent);
+    this.#rate[agent] = rate;
+    this.#rearm(agent);
+  }
+
+  /** Sets the wall clock of a box forward, or back where negative; the process is told within the second, as by its driver. */
+  jumpWall(agent: number, ms: number): void {
+    this.trace.world(30, agent, Math.round(ms), this.#now);
+    this.#wallOff[agent] = this.#wallOff[agent]! + ms;
+    const told = this.#now + this.#timing.between(0, 1_000);
+    this.at(told, () => {
+      const wall = wallTime(this.wall(agent));
+      this.#deliverAt(this.#now, agent, { kind: 'clock-read', wall, trusted: true });
     });
+  }
+
+  /** Copies the disk of a box as it is, for a clone or to roll it back later. */
+  imageDisk(agent: number): DiskImage {
+    return this.boxes[agent]!.disk.image();
+  }
+
+  /**
+   * Starts a second process with the key of `agent` on another box, from an image of its disk: what happens when
+   * somebody clones a machine and switches both on. Returns its box; `endClone` switches it off. Needs a free place
+   * (`WorldOptions.clones`).
+   */
+  startClone(agent: number, image: DiskImage = this.imageDisk(agent)): Box {
+    const place = this.boxes.length + this.clones.length;
+    if (place >= this.#places.length) throw new RangeError('no place left for a clone: see WorldOptions.clones');
+    this.trace.world(31, agent, place, this.#now);
+    const box = { ...newBox(agent, place), disk: new SimulatedDisk(image) };
+    (this.#places as Box[])[place] = box;
+    (this.clones as Box[]).push(box);
+    this.channels.clone(place, agent);
+    this.#start(box);
+    return box;
+  }
+
+  endClone(clone: Box, closes: boolean): void {
+    this.#end(clone, closes);
+  }
+
+  /** From its next start on, this box runs another plan (a site file of another version) with the same agents. */
+  setPlan(agent: number, plan: SitePlan): void {
+    this.#plans[agent] = plan;
+  }
+
+  /** The broker goes or comes back, for these boxes or for all; those who start later hear of the last word for all. */
+  broker(state: 'connected' | 'lost', agents?: readonly number[]): void {
+    this.trace.world(32, state === 'lost' ? 1 : 0, agents?.length ?? -1, this.#now);
+    if (agents === undefined) this.#broker = state;
+    for (const agent of agents ?? this.boxes.map(({ index }) => index)) {
+      // Not all links break in the same millisecond.
+      this.#deliverAt(this.#now + this.#timing.exponential(20), agent, { kind: 'coordinator-changed', state });
+    }
   }
 
   /** Cuts two groups apart, or what the left says to the right alone; or heals both directions. */
@@ -275,6 +402,31 @@ export class World {
       }
     }
     for (const agent of [...left, ...right]) this.boxes[agent]!.disturbedAt = this.#now;
+  }
+
+  /**
+   * Cuts single pairs, so that reaching each other need not be transitive: A and B apart, and both in touch with C.
+   * `oneWay`: only the first no longer reaches the second.
+   */
+  cutPairs(pairs: readonly (readonly [number, number])[], on: boolean, oneWay = false): void {
+    for (const [a, b] of pairs) this.partition([a], [b], on, oneWay);
+  }
+
+  /** A partition that comes and goes: half of `periodMs` cut, half whole, until `untilMs`, when it is healed. */
+  flap(
+    left: readonly number[],
+    right: readonly number[],
+    options: { readonly periodMs: number; readonly untilMs: number; readonly oneWay?: boolean },
+  ): void {
+    const { periodMs, untilMs, oneWay } = options;
+    if (this.#now >= untilMs) return;
+    this.partition(left, right, true, oneWay);
+    this.at(Math.min(untilMs, this.#now + periodMs / 2), () => {
+      this.partition(left, right, false);
+      if (this.#now + periodMs / 2 < untilMs) {
+        this.at(this.#now + periodMs / 2, () => this.flap(left, right, options));
+      }
+    });
   }
 
   /** The fan of a box stalls; only its restart mends it. */
@@ -301,49 +453,129 @@ export class World {
 
   // Clocks
 
-  #local(agent: number): Instant {
-    return instant(this.#offset[agent]! + (this.#now - this.#began[agent]!) * this.#rate[agent]!);
+  /** The wall clock of a box, milliseconds since the epoch. */
+  wall(place: number): number {
+    return 1_700_000_000_000 + this.#now + this.#wallOff[place]!;
   }
 
-  #wall(): number {
-    return 1_700_000_000_000 + this.#now;
+  /** Like the monotonic clock of its process, and going on while the box is suspended. */
+  uptime(place: number): number {
+    return this.#local(place) + this.#suspended[place]!;
   }
 
-  #arm(agent: number, at: Instant): void {
-    const due = this.#began[agent]! + (at - this.#offset[agent]!) / this.#rate[agent]!;
+  #local(place: number): Instant {
+    const passed = this.#now - this.#began[place]!;
+    return instant(this.#offset[place]! + (passed > 0 ? passed * this.#rate[place]! : 0));
+  }
+
+  /** Counts a clock from this very moment on, so that it may run otherwise from here. */
+  #anchor(place: number): void {
+    this.#offset[place] = this.#local(place);
+    this.#began[place] = this.#now;
+  }
+
+  #arm(place: number, at: Instant): void {
+    this.#wanted[place] = at;
+    const due = this.#began[place]! + (at - this.#offset[place]!) / this.#rate[place]!;
     // Event loops fire a little late, never early.
-    const time = Math.max(this.#now, due) + this.#timing.float() * 0.5;
-    // An earlier wake-up is pending already; it will re-arm.
-    if (this.#armedAt[agent]! <= time) return;
-    this.#armedAt[agent] = time;
-    this.#heap.push(time, happening.wake, agent, this.boxes[agent]!.life, 0, undefined);
+    const time = (due > this.#now ? due : this.#now) + this.#timing.float() * 0.5;
+    this.#due[place] = time;
+    // An earlier wake-up is in the heap already; it will find that it came too early.
+    if (this.#pending[place]! <= time) return;
+    this.#pending[place] = time;
+    this.#heap.push(time, happening.wake, place, 0, this.#places[place]!.life, undefined);
   }
 
-  #wake(agent: number, life: number): void {
-    const box = this.boxes[agent]!;
-    if (!box.up || box.life !== life || this.#armedAt[agent] !== this.#now) return;
-    if (box.pausedUntil > this.#now) return;
-    this.#armedAt[agent] = Number.POSITIVE_INFINITY;
+  #rearm(place: number): void {
+    if (this.#wanted[place] !== Number.POSITIVE_INFINITY) this.#arm(place, instant(this.#wanted[place]!));
+  }
+
+  #woken(place: number, life: number): void {
+    const box = this.#places[place]!;
+    if (!box.up || box.life !== life || this.#pending[place] !== this.#now) return;
+    this.#pending[place] = Number.POSITIVE_INFINITY;
+    // Who is busy looks at its timers when it is done.
+    if (this.#busyUntil[place]! > this.#now) return;
+    if (this.#due[place]! <= this.#now) this.#wake(box);
+    else this.#pend(box);
+  }
+
+  /** A wake-up is in the heap for what is due. */
+  #pend({ place, life }: Box): void {
+    const due = this.#due[place]!;
+    if (due === Number.POSITIVE_INFINITY || this.#pending[place]! <= due) return;
+    this.#pending[place] = due;
+    this.#heap.push(due, happening.wake, place, 0, life, undefined);
+  }
+
+  #wake(box: Box): void {
+    const { place } = box;
+    this.#wanted[place] = this.#due[place] = Number.POSITIVE_INFINITY;
     box.driver?.wake();
+    if (this.#stepMs[place]! > 0) this.#occupy(box, this.#stepMs[place]!);
   }
 
   // Inputs
 
-  #deliverAt(time: number, agent: number, input: Input): void {
-    const box = this.boxes[agent];
-    if (!box?.up) return;
-    this.#heap.push(time, happening.input, agent, box.life, 0, input);
+  #deliverAt(time: number, place: number, input: Input): void {
+    const box = this.#places[place];
+    if (box === undefined || !box.up) return;
+    this.#heap.push(time, happening.input, place, 0, box.life, input);
   }
 
-  #arrived(agent: number, life: number, input: Input): void {
-    const box = this.boxes[agent]!;
+  #arrived(place: number, life: number, input: Input): void {
+    const box = this.#places[place]!;
     if (!box.up || box.life !== life) return;
-    if (box.pausedUntil > this.#now) {
-      const backlog = this.#backlogs[agent]!;
+    if (this.#busyUntil[place]! > this.#now) {
+      let backlog = this.#backlogs[place];
+      if (backlog === undefined) this.#backlogs[place] = backlog = [];
       if (backlog.length < maxBacklog) backlog.push(input);
       return;
     }
+    this.#hand(place, input);
+  }
+
+  #hand(place: number, input: Input): void {
+    const box = this.#places[place]!;
     box.driver?.deliver(input);
+    if (this.#stepMs[place]! > 0) this.#occupy(box, this.#stepMs[place]!);
+  }
+
+  #occupy(box: Box, ms: number): void {
+    const until = this.#now + ms;
+    if (!box.up || until <= this.#busyUntil[box.place]!) return;
+    this.#busyUntil[box.place] = until;
+    this.#heap.push(until, happening.ready, box.place, 0, box.life, undefined);
+  }
+
+  /** The process may go on: first its overdue timer, then, at the next turn, what waited in its socket buffers. */
+  #ready(place: number, life: number): void {
+    const box = this.#places[place]!;
+    if (!box.up || box.life !== life || this.#busyUntil[place]! > this.#now) return;
+    if (box.pausedUntil > 0) {
+      box.pausedUntil = 0;
+      box.disturbedAt = this.#now;
+    }
+    const backlog = this.#backlogs[place] ?? [];
+    if (this.#stepMs[place]! > 0) {
+      const first = this.#reads[place]! > 0 ? backlog.shift() : undefined;
+      if (first !== undefined) {
+        this.#reads[place]!--;
+        return this.#hand(place, first);
+      }
+      this.#reads[place] = backlog.length;
+      if (this.#due[place]! <= this.#now) return this.#wake(box);
+      const next = backlog.shift();
+      if (next !== undefined) {
+        this.#reads[place]!--;
+        return this.#hand(place, next);
+      }
+    } else {
+      this.#backlogs[place] = undefined;
+      if (this.#due[place]! <= this.#now) this.#wake(box);
+      for (const input of backlog) this.#deliverAt(this.#now, place, input);
+    }
+    this.#pend(box);
   }
 
   #sent(_from: number, _to: number, bytes: number, kind: DirectMessage['kind'] | 'digest'): void {
@@ -358,29 +590,33 @@ export class World {
   // Ports
 
   #ports(box: Box): Ports {
-    const agent = box.index;
-    const { life, disk } = box;
+    const { life, disk, place, index: agent } = box;
+    const isClone = place !== agent;
     const alive = () => box.up && box.life === life;
     const later = (ms: number, act: () => void) =>
       this.at(this.#now + ms, () => {
         if (alive()) act();
       });
-    const input = (ms: number, what: Input) => this.#deliverAt(this.#now + ms, agent, what);
+    const input = (ms: number, what: Input) => this.#deliverAt(this.#now + ms, place, what);
     const diskMs = this.#options.diskMs ?? 3;
     const startMs = this.#options.dutyStartMs ?? 100;
-    const chance = this.#random.fork(`ports ${agent} ${life}`);
+    const chance = this.#random.fork(`ports ${place} ${life}`);
     return {
       clock: {
-        now: () => this.#local(agent),
-        wall: () => wallTime(this.#wall()),
-        arm: (at) => this.#arm(agent, at),
+        now: () => this.#local(place),
+        wall: () => wallTime(this.wall(place)),
+        arm: (at) => this.#arm(place, at),
       },
-      mesh: this.channels.port(agent),
+      mesh: this.channels.port(place),
       journal: simulatedJournal(disk, {
         later: (act) => later(chance.exponential(diskMs), act),
         deliver: (what) => input(0, what),
-        durable: (entries) => this.#watch.journalled?.(this.#now, agent, entries),
-        incarnationSaved: (incarnation) => this.#watch.incarnationSaved?.(this.#now, agent, incarnation),
+        durable: (entries) => {
+          if (!isClone) this.#watch.journalled?.(this.#now, agent, entries);
+        },
+        incarnationSaved: (incarnation) => {
+          if (!isClone) this.#watch.incarnationSaved?.(this.#now, agent, incarnation);
+        },
       }),
       outbox: { publish: () => true },
       checks: {
@@ -424,13 +660,15 @@ export class World {
       },
       actions: {
         issue: ({ run, step, try: attempt, issue, action }) => {
-          this.#watch.actionIssued?.(this.#now, agent, { run, step, try: attempt, issue });
+          if (!isClone) this.#watch.actionIssued?.(this.#now, agent, { run, step, try: attempt, issue });
           const restarts = action.kind === 'command.run' && action.argv[1] === 'restart';
           const works = chance.chance(0.9);
           // The effect outlives the process that ordered it; its completion does not.
           const doneIn = chance.between(10, 800);
+          const timesOut = this.plc.timeouts > 0 && chance.chance(this.plc.timeouts);
           if (restarts && works) {
-            this.at(this.#now + doneIn, () => {
+            const landsIn = timesOut ? doneIn + chance.between(0, this.plc.lateMs) : doneIn;
+            this.at(this.#now + landsIn, () => {
               box.brokenAt = undefined;
             });
           }
@@ -440,7 +678,7 @@ export class World {
             step,
             try: attempt,
             issue,
-            outcome: works ? 'ok' : 'failed',
+            outcome: timesOut ? 'timed-out' : works ? 'ok' : 'failed',
             detail: 'simulated',
           });
         },
@@ -456,7 +694,12 @@ export class World {
         baseline: (run, step) => input(5, { kind: 'baseline-read', run, step, baseline: 'simulated' }),
       },
       hooks: { run: () => {} },
-      observer: { observe: (_now, observation) => this.#watch.observed?.(this.#now, agent, observation) },
+      observer: {
+        observe: (_now, observation) => {
+          if (isClone) this.#watch.cloneObserved?.(this.#now, agent, observation);
+          else this.#watch.observed?.(this.#now, agent, observation);
+        },
+      },
     };
   }
 
@@ -464,11 +707,33 @@ export class World {
     if (box.running.has(duty) === running) return;
     if (running) box.running.add(duty);
     else box.running.delete(duty);
-    this.#watch.dutyRunning?.(this.#now, box.index, duty, running);
+    if (box.place === box.index) this.#watch.dutyRunning?.(this.#now, box.index, duty, running);
+  }
+
+  #planNumber(plan: SitePlan): number {
+    const number = this.#planNumbers.get(plan.hash) ?? this.#planNumbers.size;
+    this.#planNumbers.set(plan.hash, number);
+    return number;
   }
 }
 
-const happening = { act: 0, wake: 1, input: 2 } as const;
+const newBox = (index: number, place: number): Box => ({
+  index,
+  place,
+  up: false,
+  pausedUntil: 0,
+  disturbedAt: Number.NEGATIVE_INFINITY,
+  life: 0,
+  bootCounter: 0,
+  core: undefined,
+  driver: undefined,
+  running: new Set<number>(),
+  brokenAt: undefined,
+  disk: new SimulatedDisk(),
+});
+
+/** Kinds from `channel` on are the channel's own. */
+const happening = { act: 0, wake: 1, input: 2, ready: 3, channel: 8 } as const;
 /** Socket buffers of a frozen process hold this many inputs; the rest is lost. */
 const maxBacklog = 10_000;
 

@@ -5,6 +5,9 @@ import { EventHeap } from '../../simulations/world/event-heap.ts';
 import { calmNetwork, Network } from '../../simulations/world/network.ts';
 import { channelSuite, suiteBounds } from './channel-suite.ts';
 
+/** Beyond the kinds of the channel's own events. */
+const arrival = 100;
+
 channelSuite('simulated', {
   start: async (count) => {
     const heap = new EventHeap();
@@ -14,8 +17,8 @@ channelSuite('simulated', {
     const channels = new SimulatedChannels({
       world: {
         now: () => now,
-        at: (time, act) => heap.push(time, 0, 0, 0, 0, act),
-        deliverAt: (time, agent, input) => heap.push(time, 1, agent, 0, 0, input),
+        later: (time, what, a, b, c, payload) => heap.push(time, what, a, b, c, payload),
+        deliverAt: (time, agent, input) => heap.push(time, arrival, agent, 0, 0, input),
         isUp: () => true,
         sent: () => {},
         lost: () => {},
@@ -35,8 +38,8 @@ channelSuite('simulated', {
         while (heap.nextTime <= until) {
           heap.pop();
           now = heap.time;
-          if (heap.kind === 0) (heap.payload as () => void)();
-          else received[heap.a]!.push(heap.payload as Input);
+          if (heap.kind === arrival) received[heap.a]!.push(heap.payload as Input);
+          else channels.happen(heap.kind, heap.a, heap.b, heap.c, heap.payload);
         }
         now = until;
       },
