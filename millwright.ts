@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 
 /**
  * The command line: one subcommand per folder of the house, nothing else. Every part is imported only when its command
@@ -147,15 +147,23 @@ model
 millwright
   .command('simulate')
   .description('run the same core in virtual time against faults, from a seed')
-  .addOption(new Option('--scenario <name>', 'which story').default('crash'))
-  .addOption(new Option('--agents <n>', 'how many agents').argParser(Number).default(50))
-  .addOption(new Option('--seed <n>', 'reproduces everything').default('1'))
-  .option('--duration <seconds>', 'virtual seconds', Number)
+  .option('--scenario <name>', 'which story; --list names them (default: crash)')
+  .option('--agents <n>', 'how many agents (default: as the scenario likes, mostly 50)')
+  .option('--seed <n>', 'reproduces everything (default: 1)')
+  .option('--seeds <a..b>', 'many seeds, over all processors; figures are pooled')
+  .option('--loss <share>', 'messages lost, as 0.25, 25% or 25 (default: as the seed draws)')
+  .option('--duration <seconds>', 'virtual seconds (default: as the scenario likes)')
+  .option('--jobs <n>', 'processes at once (default: one per processor)')
   .option('--check-determinism', 'run twice and compare the traces')
+  .option('--shrink', 'where an invariant broke: find the fewest faults that still break it')
+  .option('--save <file>', 'write the run, or what shrinking left of it, to be played again')
+  .option('--replay <file>', 'play such a file')
+  .option('--log <file>', 'what happened, one JSON object per line')
+  .option('--report <file>', 'the run as one page (HTML) to look at')
   .option('--list', 'name all scenarios')
   .option('--json', 'machine-readable')
   .action(async (options) => {
-    const { simulateCommand } = await import('./simulations/run.ts');
+    const { simulateCommand } = await import('./simulations/campaign/command.ts');
     process.exitCode = await simulateCommand(options);
   });
 

@@ -12,6 +12,7 @@ export interface Spread {
 
 export interface SimulationReport {
   readonly scenario: string;
+  readonly agents: number;
   readonly seed: number;
   readonly options: ScenarioOptions;
   readonly violations: readonly Violation[];
@@ -27,6 +28,8 @@ export interface SimulationReport {
   readonly healed: number;
   /** Runs that a person stopped. */
   readonly stopped: number;
+  /** How often rare states were reached. */
+  readonly sometimes: Readonly<Record<string, number>>;
   /** Over the whole run and all that the mesh says. */
   readonly bytesPerSecondPerAgent: number;
   readonly messagesPerSecondPerAgent: number;
@@ -58,27 +61,45 @@ export function spread(samples: readonly number[]): Spread {
 
 const round = (n: number): number => Math.round(n * 10) / 10;
 
-/** The option table first, what happened, the figures, and last the command that plays it again. */
-export function readable(report: SimulationReport, command: string): string {
-  const { options } = report;
-  const lines: string[] = [`scenario ${report.scenario}, seed ${report.seed}`, ''];
-  for (const [name, value] of optionRows(options)) lines.push(`  ${name.padEnd(22)} ${value}`);
-  lines.push('', 'what happened');
-  for (const fault of options.faults.slice(0, 40)) lines.push(`  ${describeFault(fault)}`);
-  if (options.faults.length > 40) lines.push(`  … and ${options.faults.length - 40} more`);
-  if (options.faults.length === 0) lines.push('  nothing');
-  lines.push('', 'figures');
-  for (const [name, value] of figureRows(report)) lines.push(`  ${name.padEnd(34)} ${value}`);
-  lines.push('', report.violations.length === 0 ? 'all invariants held' : `${report.violations.length} violations`);
-  for (const { atMs, invariant, text } of report.violations.slice(0, 20)) {
-    lines.push(`  ${(atMs / 1000).toFixed(3)} s  ${invariant}: ${text}`);
+/** For people: the option table first, so that it stands there before a long run ends; then what came of it. */
+export const readable = {
+  head(scenario: string, seed: number, options: ScenarioOptions): string {
+    const lines: string[] = [`scenario ${scenario}, seed ${seed}`, ''];
+    for (const [name, value] of optionRows(options)) lines.push(row(name, value, 22));
+    lines.push('', 'what happens');
+    for (const fault of options.faults.slice(0, 40)) lines.push(`  ${describeFault(fault)}`);
+    if (options.faults.length > 40) lines.push(`  … and ${options.faults.length - 40} more`);
+    if (options.faults.length === 0) lines.push('  nothing');
+    return `${lines.join('\n')}\n`;
+  },
+  tail(report: SimulationReport): string {
+    const lines = ['', 'figures'];
+    for (const [name, value] of figureRows(report)) lines.push(row(name, value));
+    const reached = Object.entries(report.sometimes);
+    if (reached.length > 0) lines.push('', 'reached on the way');
+    for (const [what, times] of reached) lines.push(row(what, String(times)));
+    lines.push('', ...violationLines(report.violations), '');
+    return lines.join('\n');
+  },
+};
+
+export const row = (name: string, value: string, width = 36): string => `  ${name.padEnd(width)} ${value}`;
+
+export function violationLines(violations: readonly (Violation & { readonly seed?: number })[]): string[] {
+  if (violations.length === 0) return ['all invariants held'];
+  const lines = [violations.length === 1 ? '1 violation' : `${violations.length} violations`];
+  for (const { atMs, invariant, text, seed } of violations.slice(0, 20)) {
+    lines.push(`  ${seed === undefined ? '' : `seed ${seed}  `}${(atMs / 1000).toFixed(3)} s  ${invariant}: ${text}`);
   }
-  if (report.violations.length > 20) lines.push(`  … and ${report.violations.length - 20} more`);
-  lines.push('', 'again:', `  ${command}`, '');
-  return lines.join('\n');
+  if (violations.length > 20) lines.push(`  … and ${violations.length - 20} more`);
+  return lines;
 }
 
-function optionRows(options: ScenarioOptions): readonly [string, string][] {
+/** `p50 12 ms, p99 …`, or "none" where nothing was measured. */
+export const spreadText = ({ count, p50Ms, p99Ms, maxMs }: Spread): string =>
+  count === 0 ? 'none' : `p50 ${p50Ms} ms, p99 ${p99Ms} ms, max ${maxMs} ms (${count})`;
+
+export function optionRows(options: ScenarioOptions): readonly [string, string][] {
   const { network } = options;
   const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
   return [
@@ -102,13 +123,11 @@ function optionRows(options: ScenarioOptions): readonly [string, string][] {
   ];
 }
 
-function figureRows(report: SimulationReport): readonly [string, string][] {
-  const of = ({ count, p50Ms, p99Ms, maxMs }: Spread) =>
-    count === 0 ? 'none' : `p50 ${p50Ms} ms, p99 ${p99Ms} ms, max ${maxMs} ms (${count})`;
+export function figureRows(report: SimulationReport): readonly [string, string][] {
   const rows: [string, string][] = [
-    ['crash known to the first', of(report.firstDetection)],
-    ['crash known to all', of(report.detection)],
-    ['duty running elsewhere', of(report.takeover)],
+    ['crash known to the first', spreadText(report.firstDetection)],
+    ['crash known to all', spreadText(report.detection)],
+    ['duty running elsewhere', spreadText(report.takeover)],
     ['false deaths', String(report.falseDeaths)],
     ['runs that healed', String(report.healed)],
     ['per agent', `${report.messagesPerSecondPerAgent} messages/s, ${report.bytesPerSecondPerAgent} B/s`],

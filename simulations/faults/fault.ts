@@ -15,6 +15,8 @@ export type FaultEvent = { readonly atMs: number } & (
   /** A person stops what is under way on a box, and mends its fan by hand. */
   | { readonly kind: 'stop'; readonly agent: number }
   | { readonly kind: 'pause'; readonly agent: number; readonly ms: number }
+  /** For `ms` the box gets one part in `factor` of its processor, in slices of 100 ms. */
+  | { readonly kind: 'slow'; readonly agent: number; readonly ms: number; readonly factor: number }
   | {
       readonly kind: 'cut' | 'heal';
       readonly left: readonly number[];
@@ -37,6 +39,13 @@ export function inject(world: World, fault: FaultEvent): void {
       return world.stop(fault.agent);
     case 'pause':
       return world.pause(fault.agent, fault.ms);
+    case 'slow': {
+      const frozenMs = sliceMs * (1 - 1 / Math.max(1, fault.factor));
+      for (let ms = 0; ms < fault.ms; ms += sliceMs) {
+        world.at(fault.atMs + ms, () => world.pause(fault.agent, frozenMs));
+      }
+      return;
+    }
     case 'cut':
       return world.partition(fault.left, fault.right, true, fault.oneWay);
     case 'heal':
@@ -46,6 +55,69 @@ export function inject(world: World, fault: FaultEvent): void {
     default:
       unreachable(fault);
   }
+}
+
+const sliceMs = 100;
+const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`;
+
+/** Whom a fault is at work on by itself, and until when; cuts and the network are judged by looking at the wires. */
+export function touches(fault: FaultEvent): { readonly agent: number | undefined; readonly untilMs: number } {
+  switch (fault.kind) {
+    case 'pause':
+    case 'slow':
+      return { agent: fault.agent, untilMs: fault.atMs + fault.ms };
+    case 'crash':
+    case 'restart':
+    case 'break':
+    case 'stop':
+      return { agent: undefined, untilMs: fault.atMs };
+    case 'cut':
+    case 'heal':
+    case 'network':
+      return { agent: undefined, untilMs: fault.atMs };
+    default:
+      return unreachable(fault);
+  }
+}
+
+/**
+ * Faults that mean something only together: a cut with its healing, a change of the network with the change back. What
+ * removes one of them removes both, or a run would be blamed for a wound that nobody dressed.
+ */
+export function episodes(faults: readonly FaultEvent[]): readonly (readonly FaultEvent[])[] {
+  const found: FaultEvent[][] = [];
+  const open = new Map<string, FaultEvent[]>();
+  for (const fault of faults) {
+    const key = bond(fault);
+    const begun = key === undefined ? undefined : open.get(key);
+    if (begun) {
+      begun.push(fault);
+      if (fault.kind === 'heal') open.delete(key!);
+      continue;
+    }
+    const episode = [fault];
+    found.push(episode);
+    if (key !== undefined && fault.kind !== 'heal') open.set(key, episode);
+  }
+  return found;
+}
+
+const bond = (fault: FaultEvent): string | undefined => {
+  switch (fault.kind) {
+    case 'cut':
+    case 'heal':
+      return `${fault.left.join()}|${fault.right.join()}`;
+    case 'network':
+      return 'network';
+    default:
+      return undefined;
+  }
+};
+
+/** All boxes that a fault names. */
+export function named(fault: FaultEvent): readonly number[] {
+  if ('agent' in fault) return [fault.agent];
+  return 'left' in fault ? [...fault.left, ...fault.right] : [];
 }
 
 /** For people: `20.000 s  box-0003 is killed`. */
@@ -62,8 +134,14 @@ export function describeFault(fault: FaultEvent): string {
       return `${at}  a person stops the repair of box ${fault.agent} and mends it by hand`;
     case 'pause':
       return `${at}  box ${fault.agent} freezes for ${Math.round(fault.ms)} ms`;
+    case 'slow':
+      return `${at}  box ${fault.agent} runs ${fault.factor} times slower for ${seconds(fault.ms)}`;
     case 'cut':
     case 'heal':
+      if (fault.left.length === 1 && fault.right.length === 1) {
+        const pair = `${fault.left[0]} and ${fault.right[0]}`;
+        return `${at}  boxes ${pair} ${fault.kind === 'cut' ? 'no longer reach each other' : 'reach each other again'}`;
+      }
       return `${at}  ${fault.left.length} and ${fault.right.length} boxes are ${fault.kind === 'cut' ? 'cut apart' : 'joined again'}${
         fault.oneWay ? ', in one direction' : ''
       }`;

@@ -17,10 +17,33 @@ export interface Takeover {
  */
 export function measureTakeover(
   how: 'box' | 'agent',
-  options: { readonly episodes: number; readonly voters?: number; readonly loss?: number; readonly leaseMs?: number },
+  options: TakeoverOptions & { readonly episodes: number },
 ): Takeover {
+  const found = takeovers(how, { ...options, from: 1, to: options.episodes });
+  found.sort((a, b) => a - b);
+  const at = (share: number) => found[Math.min(found.length - 1, Math.floor(found.length * share))] ?? Number.NaN;
+  return {
+    episodes: options.episodes,
+    missed: options.episodes - found.length,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    maxMs: at(1),
+  };
+}
+
+export interface TakeoverOptions {
+  readonly voters?: number;
+  readonly loss?: number;
+  readonly leaseMs?: number;
+}
+
+/** One episode per seed `from` … `to`; in milliseconds, those that nobody took over within 15 s left out. */
+export function takeovers(
+  how: 'box' | 'agent',
+  options: TakeoverOptions & { readonly from: number; readonly to: number },
+): number[] {
   const found: number[] = [];
-  for (let seed = 1; seed <= options.episodes; seed++) {
+  for (let seed = options.from; seed <= options.to; seed++) {
     const random = new Random(seed, 'takeover');
     const voters = options.voters ?? 5;
     const agents = voters + 2;
@@ -54,13 +77,5 @@ export function measureTakeover(
     });
     world.run();
   }
-  found.sort((a, b) => a - b);
-  const at = (share: number) => found[Math.min(found.length - 1, Math.floor(found.length * share))] ?? Number.NaN;
-  return {
-    episodes: options.episodes,
-    missed: options.episodes - found.length,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    maxMs: at(1),
-  };
+  return found;
 }

@@ -1,6 +1,8 @@
 import type { Random } from '../../agent/base/random.ts';
 import type { MembershipOptions } from '../../agent/core/membership/options.ts';
 import type { FaultEvent } from '../faults/fault.ts';
+import type { Violation } from '../invariants/invariants.ts';
+import type { Facts, Rarity } from '../invariants/measurements.ts';
 import type { NetworkOptions } from '../world/network.ts';
 
 /** Everything that a run depends on besides the code; drawn from the seed, shown in the report's first table. */
@@ -24,6 +26,12 @@ export interface ScenarioOptions {
 export interface Scenario {
   readonly name: string;
   readonly about: string;
+  /** How many agents it is told with when nobody says; 50 else. */
+  readonly agents?: number;
+  /** States that it must have reached, over all seeds of a campaign, else it was not told. */
+  readonly reaches?: readonly Rarity[];
+  /** What is promised in this story beyond the invariants of all; judged at the end. */
+  readonly promises?: (facts: Facts) => readonly Violation[];
   /** Draws all options. `durationS` undefined: the scenario's own. */
   draw(random: Random, agents: number, durationS: number | undefined): ScenarioOptions;
 }
@@ -58,3 +66,16 @@ export function drawBasics(random: Random, agents: number): Omit<ScenarioOptions
 /** `count` distinct boxes. */
 export const drawBoxes = (random: Random, agents: number, count: number): number[] =>
   random.shuffle(Array.from({ length: agents }, (_, agent) => agent)).slice(0, count);
+
+/** The same change of all that is lost on the wires: `loss` instead of what was drawn, wherever there is any. */
+export function withLoss(options: ScenarioOptions, loss: number): ScenarioOptions {
+  return {
+    ...options,
+    network: { ...options.network, loss },
+    faults: options.faults.map((fault) =>
+      fault.kind === 'network' && (fault.change.loss ?? 0) > 0
+        ? { ...fault, change: { ...fault.change, loss } }
+        : fault,
+    ),
+  };
+}

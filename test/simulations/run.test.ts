@@ -2,7 +2,9 @@ import { expect, test } from 'vitest';
 import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
 import type { Effect } from '../../agent/core/effect.ts';
 import type { Input } from '../../agent/core/input.ts';
-import { runScenario, type SimulateOptions, simulateCommand } from '../../simulations/run.ts';
+import { type SimulateOptions, simulateCommand } from '../../simulations/campaign/command.ts';
+import { catalogue } from '../../simulations/campaign/job.ts';
+import { runScenario } from '../../simulations/run.ts';
 import { scenarios } from '../../simulations/scenarios/list.ts';
 import type { Core } from '../../simulations/world/world.ts';
 
@@ -222,8 +224,8 @@ test('simulate: agents die in the middle of a repair → the runs are resumed an
   expect(healed).toBeGreaterThanOrEqual(12);
 });
 
-test('simulate --json: one line with all fields, progress on standard error, exit code 0', () => {
-  const { code, out, err } = command({
+test('simulate --json: one line with all fields, progress on standard error, exit code 0', async () => {
+  const { code, out, err } = await command({
     scenario: 'crash',
     agents: 5,
     seed: '1',
@@ -244,30 +246,30 @@ test('simulate --json: one line with all fields, progress on standard error, exi
   expect(err).toContain('events');
 });
 
-test('simulate without --json: the option table first, the command that plays it again last', () => {
-  const { out } = command({ agents: 3, seed: 9, duration: 30 });
+test('simulate without --json: the option table first, the command that plays it again last', async () => {
+  const { out } = await command({ agents: 3, seed: 9, duration: 30 });
   const lines = out.trim().split('\n');
   expect(lines[0]).toBe('scenario crash, seed 9');
   expect(lines[2]).toMatch(/^ {2}agents +3$/);
   expect(lines.at(-1)).toBe('  millwright simulate --scenario crash --agents 3 --seed 9 --duration 30');
 });
 
-test('simulate: wrong words → all of them named at once, exit code 2, nothing runs', () => {
-  const { code, out, err } = command({ scenario: 'flood', agents: 1, seed: 'x', duration: 2 });
+test('simulate: wrong words → all of them named at once, exit code 2, nothing runs', async () => {
+  const { code, out, err } = await command({ scenario: 'flood', agents: 1, seed: 'x', duration: 2 });
   expect(code).toBe(2);
   expect(out).toBe('');
   for (const name of ['--scenario flood', '--agents 1', '--seed x', '--duration 2']) expect(err).toContain(name);
 });
 
-test('simulate --list: every scenario with a line about it', () => {
-  const { code, out } = command({ list: true });
+test('simulate --list: every scenario with a line about it', async () => {
+  const { code, out } = await command({ list: true });
   expect(code).toBe(0);
   expect(
     out
       .trim()
       .split('\n')
       .map((line) => line.split(' ')[0]),
-  ).toEqual(scenarios.map(({ name }) => name));
+  ).toEqual(catalogue().map(({ name }) => name));
 });
 
 const isGossip = (input: Input): boolean => input.kind === 'message-received' && input.from !== 0;
@@ -275,11 +277,11 @@ const isGossip = (input: Input): boolean => input.kind === 'message-received' &&
 const refutes = (effect: Extract<Effect, { kind: 'send' }>): boolean =>
   'updates' in effect.message && effect.message.updates.some((u) => u.state === 'alive' && u.incarnation > 0);
 
-function command(options: SimulateOptions): { code: number; out: string; err: string } {
+async function command(options: SimulateOptions): Promise<{ code: number; out: string; err: string }> {
   let out = '';
   let err = '';
   let cpu = 0;
-  const code = simulateCommand(options, {
+  const code = await simulateCommand(options, {
     out: (text) => {
       out += text;
     },

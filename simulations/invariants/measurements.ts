@@ -1,0 +1,334 @@
+import type { DutyOptions } from '../../agent/core/duties/options.ts';
+import type { MembershipOptions } from '../../agent/core/membership/options.ts';
+import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
+import { type FaultEvent, touches } from '../faults/fault.ts';
+import { type ScenarioOptions, settleMs } from '../scenarios/scenario.ts';
+import type { NetworkOptions } from '../world/network.ts';
+import type { World } from '../world/world.ts';
+import { convergedWithinMs, knownToAllWithinMs, runnerWithinMs } from './bounds.ts';
+import {
+  DutyHasRunner,
+  everythingMended,
+  IncarnationsNeverGoBack,
+  JournalTellsAll,
+  numbersAgree,
+  oneRunnerEach,
+  queuesBounded,
+  RemediationKeepsItsWord,
+  type Violation,
+  viewsConverge,
+} from './invariants.ts';
+
+/** A verdict of one box over another, and what was true of that other at this moment. */
+export interface Death {
+  readonly atMs: number;
+  readonly observer: number;
+  readonly member: number;
+  readonly wasUp: boolean;
+  readonly why: string;
+}
+
+/** Raw figures of a run, in milliseconds, so that several runs can be pooled. */
+export interface Samples {
+  /** From a crash until every survivor holds the box dead, one figure per crash. */
+  readonly detection: readonly number[];
+  /** From a crash until the first survivor does. */
+  readonly firstDetection: readonly number[];
+  /** From a crash until a duty of the dead box runs elsewhere, one figure per duty. */
+  readonly takeover: readonly number[];
+}
+
+/** What a scenario's own promises are judged by. */
+export interface Facts {
+  readonly options: ScenarioOptions;
+  readonly world: World;
+  /** All verdicts "dead", in order, true ones and others; at most `maxDeaths`. */
+  readonly deaths: readonly Death[];
+  readonly sometimes: ReadonlyMap<Rarity, number>;
+}
+
+/**
+ * States that chance must have reached for a run, or a campaign of runs, to say anything about them. TigerBeetle and
+ * Antithesis call them "sometimes" assertions: they fail by never being true.
+ */
+export const rarities = [
+  'suspicion refuted',
+  'live box held dead',
+  'dead box came back',
+  'restart before the death was known',
+  'crash while cut off',
+  'one-way cut during a crash',
+  'crash while frozen',
+  'frozen for longer than a suspicion',
+  'two crashes within a second',
+  'most of the site down at once',
+  'duty taken over',
+  'duty run twice for a while',
+  'duty without anybody able',
+  'start of a duty failed',
+  'message lost',
+  'repair over a restart',
+  'repair stopped by a person',
+  'clone at work',
+  'store lost or damaged',
+  'wall clock jumped',
+  'clock stood still',
+  'slow box held others suspect',
+] as const;
+export type Rarity = (typeof rarities)[number];
+
+/** Loss up to which nobody who lives may be declared dead. */
+const lossPromised = 0.25;
+const maxDeaths = 100_000;
+/** Enough to see what is wrong; a broken run may have millions. */
+const maxViolations = 1_000;
+
+/** Ground truth beside the boxes' views: who died when, who knew it when, who ran what when. */
+export class Measurements {
+  readonly violations: Violation[] = [];
+  readonly detection: number[] = [];
+  readonly firstDetection: number[] = [];
+  readonly takeover: number[] = [];
+  readonly deaths: Death[] = [];
+  readonly sometimes = new Map<Rarity, number>();
+  readonly repairs = new RemediationKeepsItsWord();
+  falseDeaths = 0;
+  readonly #options: ScenarioOptions;
+  readonly #knownWithin: number;
+  readonly #convergedWithin: number;
+  readonly #runner: DutyHasRunner;
+  readonly #neverBack = new IncarnationsNeverGoBack();
+  readonly #journals = new JournalTellsAll();
+  readonly #saved = new Map<number, number>();
+  /** Boxes that a fault is at work on until then, or was until lately. */
+  readonly #disturbedUntil: Float64Array;
+  /** The network is worse than what anything is promised for, or was lately. */
+  #roughUntil = 0;
+  /** Crashes that not all survivors know of yet. */
+  #open: { agent: number; at: number; missing: Set<number>; first: boolean }[] = [];
+  /** Duties that lost their runner by a crash, with the moment. */
+  readonly #orphans = new Map<number, number>();
+  #lastCrash = Number.NEGATIVE_INFINITY;
+  /** Restarted before all knew of the death, for the counters. */
+  readonly #runners: Uint16Array;
+
+  constructor(
+    options: ScenarioOptions,
+    agents: number,
+    membership: MembershipOptions,
+    duties: { readonly count: number; readonly options: DutyOptions },
+  ) {
+    this.#options = options;
+    this.#knownWithin = knownToAllWithinMs(membership, agents);
+    this.#convergedWithin = convergedWithinMs(membership, agents);
+    this.#disturbedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
+    this.#runners = new Uint16Array(duties.count);
+    this.#runner = new DutyHasRunner(
+      duties.count,
+      (eligible) =>
+        // A start that fails costs the next in rank another round.
+        runnerWithinMs(duties.options, options.dutyStartMs, eligible) * (options.dutyFailure > 0 ? 4 : 1),
+    );
+    if (isRough(options.network)) this.#roughUntil = Number.POSITIVE_INFINITY;
+  }
+
+  get samples(): Samples {
+    return { detection: this.detection, firstDetection: this.firstDetection, takeover: this.takeover };
+  }
+
+  count(what: Rarity, by = 1): void {
+    this.sometimes.set(what, (this.sometimes.get(what) ?? 0) + by);
+  }
+
+  /** Called right before a fault happens. */
+  before(world: World, fault: FaultEvent): void {
+    const { agent, untilMs } = touches(fault);
+    if (agent !== undefined) {
+      this.#disturbedUntil[agent] = Math.max(this.#disturbedUntil[agent]!, untilMs + this.#knownWithin);
+    }
+    switch (fault.kind) {
+      case 'network': {
+        const wasRough = isRough(world.network.options);
+        if (isRough({ ...world.network.options, ...fault.change })) this.#roughUntil = Number.POSITIVE_INFINITY;
+        else if (wasRough) this.#roughUntil = world.now + this.#knownWithin;
+        return;
+      }
+      case 'restart':
+        if (this.#open.some((crash) => crash.agent === fault.agent)) this.count('restart before the death was known');
+        this.#open = this.#open.filter((crash) => crash.agent !== fault.agent);
+        return;
+      case 'pause':
+        if (fault.ms > this.#knownWithin) this.count('frozen for longer than a suspicion');
+        return;
+      case 'crash':
+        return this.#crashes(world, fault.agent);
+      default:
+        return;
+    }
+  }
+
+  #crashes(world: World, agent: number): void {
+    const box = world.boxes[agent]!;
+    if (!box.up) return;
+    if (box.pausedUntil > world.now) this.count('crash while frozen');
+    if (world.now - this.#lastCrash < 1_000) this.count('two crashes within a second');
+    this.#lastCrash = world.now;
+    if (world.network.blockedCount > 0) {
+      if (world.boxes.some(({ index }) => index !== agent && !world.network.isWhole(agent, index)))
+        this.count('crash while cut off');
+      if (
+        world.boxes.some(
+          ({ index }) =>
+            index !== agent && world.network.isBlocked(agent, index) !== world.network.isBlocked(index, agent),
+        )
+      )
+        this.count('one-way cut during a crash');
+    }
+    for (const crash of this.#open) crash.missing.delete(agent);
+    this.#close(world.now);
+    const missing = new Set<number>();
+    for (const other of world.boxes) if (other.up && other.index !== agent) missing.add(other.index);
+    if (missing.size > 0) this.#open.push({ agent, at: world.now, missing, first: true });
+    if (missing.size * 2 < world.boxes.length) this.count('most of the site down at once');
+    for (const duty of box.running) {
+      const stillRuns = world.boxes.some((other) => other.index !== agent && other.running.has(duty));
+      const able = world.plan.duties[duty]!.eligible.some((other) => other !== agent && world.boxes[other]!.up);
+      if (!stillRuns && able) this.#orphans.set(duty, world.now);
+      if (!stillRuns && !able) this.count('duty without anybody able');
+    }
+  }
+
+  memberChanged(
+    world: World,
+    at: number,
+    observer: number,
+    change: { member: number; from: string; to: string; why: string },
+  ): void {
+    this.#violated(this.#neverBack.check(world, observer, change.member));
+    const member = world.boxes[change.member]!;
+    if (change.to === 'alive' && member.up) {
+      if (change.from === 'suspect') this.count('suspicion refuted');
+      if (change.from === 'dead') this.count('dead box came back');
+    }
+    if (change.to === 'suspect' && this.#isSlow(world, observer) && member.up)
+      this.count('slow box held others suspect');
+    if (change.to !== 'dead') return;
+    if (this.deaths.length < maxDeaths)
+      this.deaths.push({ atMs: at, observer, member: change.member, wasUp: member.up, why: change.why });
+    if (member.up) {
+      this.count('live box held dead');
+      if (world.now < this.#roughUntil) return;
+      if (this.#wasDisturbed(world, change.member) || this.#wasDisturbed(world, observer)) return;
+      this.falseDeaths++;
+      this.violate(at, 'no false death', `box ${observer} holds box ${change.member} dead, which is up: ${change.why}`);
+      return;
+    }
+    for (const crash of this.#open) {
+      if (crash.agent !== change.member || !crash.missing.delete(observer)) continue;
+      if (crash.first) this.firstDetection.push(at - crash.at);
+      crash.first = false;
+    }
+    this.#close(at);
+  }
+
+  incarnationSaved(at: number, agent: number, incarnation: number): void {
+    const last = this.#saved.get(agent) ?? -1;
+    if (incarnation < last)
+      this.violate(at, 'incarnations never go back', `box ${agent} saved ${incarnation} after ${last}`);
+    this.#saved.set(agent, incarnation);
+  }
+
+  /** The store of a box was lost or set back on purpose: what it saved before binds nobody any more. */
+  storeLost(agent: number): void {
+    this.#saved.delete(agent);
+    this.count('store lost or damaged');
+  }
+
+  dutyRunning(at: number, _agent: number, duty: number, running: boolean): void {
+    this.#runners[duty] = this.#runners[duty]! + (running ? 1 : -1);
+    if (running && this.#runners[duty]! > 1) this.count('duty run twice for a while');
+    const since = this.#orphans.get(duty);
+    if (!running || since === undefined) return;
+    this.count('duty taken over');
+    this.takeover.push(at - since);
+    this.#orphans.delete(duty);
+  }
+
+  journalled(world: World, agent: number, entries: readonly JournalEntry[]): void {
+    for (const entry of entries) {
+      if (entry.kind === 'end' && world.boxes[agent]!.life > 1) this.count('repair over a restart');
+      if (entry.kind === 'stop') this.count('repair stopped by a person');
+    }
+    this.#violated(this.repairs.journalled(world, agent, entries));
+  }
+
+  actionIssued(world: World, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void {
+    this.#violated(this.repairs.issued(world, agent, action));
+  }
+
+  sample(world: World): void {
+    this.#violated(this.#journals.check(world));
+    for (const crash of this.#open) {
+      if (world.now - crash.at <= this.#knownWithin || crash.missing.size === 0) continue;
+      // Who is frozen or cut off cannot know; views are demanded from them after healing.
+      const late = [...crash.missing].filter((agent) => world.boxes[agent]!.up && !this.#wasDisturbed(world, agent));
+      crash.missing.clear();
+      if (late.length > 0 && world.now >= this.#roughUntil) {
+        const text = `box ${crash.agent} died ${Math.round(world.now - crash.at)} ms ago, unknown to ${late.length}: ${late.slice(0, 8).join(', ')}`;
+        this.violate(world.now, 'a crash is known to all in time', text);
+      }
+    }
+    this.#open = this.#open.filter((crash) => crash.missing.size > 0);
+    if (world.now > settleMs) this.#violated(this.#runner.check(world, world.now < this.#roughUntil));
+  }
+
+  /** Liveness: everything has been left alone since the last fault ended. */
+  atEnd(world: World, endMs: number): void {
+    const lastFault = this.#options.faults.reduce(
+      (last, fault) => Math.max(last, fault.atMs, touches(fault).untilMs),
+      0,
+    );
+    this.#violated(queuesBounded(world));
+    if (endMs - lastFault > mendedWithinMs) this.#violated(everythingMended(world));
+    if (world.traffic.lost > 0) this.count('message lost', world.traffic.lost);
+    if (world.network.options.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
+    this.#violated(viewsConverge(world));
+    this.#violated(numbersAgree(world));
+    this.#violated(oneRunnerEach(world));
+  }
+
+  violate(atMs: number, invariant: string, text: string): void {
+    this.#violated([{ atMs, invariant, text }]);
+  }
+
+  #violated(found: readonly Violation[]): void {
+    for (const violation of found) if (this.violations.length < maxViolations) this.violations.push(violation);
+  }
+
+  #close(at: number): void {
+    for (const crash of this.#open) if (crash.missing.size === 0) this.detection.push(at - crash.at);
+    this.#open = this.#open.filter((crash) => crash.missing.size > 0);
+  }
+
+  #isSlow(world: World, agent: number): boolean {
+    return (
+      this.#disturbedUntil[agent]! > world.now &&
+      this.#options.faults.some((f) => f.kind === 'slow' && f.agent === agent)
+    );
+  }
+
+  /** Frozen, cut off, or so lately that what happens to it may still follow from that. */
+  #wasDisturbed(world: World, agent: number): boolean {
+    const box = world.boxes[agent]!;
+    if (box.pausedUntil > 0 || world.now - box.disturbedAt < this.#knownWithin) return true;
+    if (world.now < this.#disturbedUntil[agent]!) return true;
+    if (world.network.blockedCount === 0) return false;
+    return world.boxes.some((other) => !world.network.isWhole(agent, other.index));
+  }
+}
+
+/** Beyond what membership promises anything for. */
+const isRough = (network: NetworkOptions): boolean => network.loss > lossPromised || network.latencyMs > 40;
+
+/** A workflow's tries, its verification and the soak take this at the worst. */
+const mendedWithinMs = 45_000;
