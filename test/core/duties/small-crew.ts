@@ -48,7 +48,7 @@ export class SmallCrew {
   /** True: a start of this duty on this agent fails. */
   unable: (agent: number, duty: number) => boolean = () => false;
   now: Instant = instant(0);
-  readonly #lives = new Map<number, number>();
+  readonly lives = new Map<number, number>();
   readonly #begin: (self: number, life: number) => AvailableDuties;
   #wire: { at: number; from: number; to: number; message: DutyMessage }[] = [];
   #later: { by: number; act: (out: DutyOutput[]) => void }[] = [];
@@ -121,10 +121,22 @@ export class SmallCrew {
   /** A new life, with an empty disk. */
   revive(agent: number): void {
     this.down.delete(agent);
-    const life = (this.#lives.get(agent) ?? 1) + 1;
-    this.#lives.set(agent, life);
+    const life = (this.lives.get(agent) ?? 1) + 1;
+    this.lives.set(agent, life);
     this.agents[agent] = this.#begin(agent, life);
     this.#do(agent, (out) => this.agents[agent]!.start(this.now, out));
+  }
+
+  /** The first life of a box that nobody has heard of yet; all hear of each other at once. */
+  join(agent: number): void {
+    this.down.delete(agent);
+    this.agents[agent] = this.#begin(agent, 1);
+    this.#do(agent, (out) => this.agents[agent]!.start(this.now, out));
+    this.hold(agent, 'alive');
+  }
+
+  drain(agent: number, until: Instant | undefined): void {
+    this.#do(agent, (out) => this.agents[agent]!.drain(this.now, until, out));
   }
 
   fail(agent: number, index: number, reason = 'the PLC is out of reach'): void {
