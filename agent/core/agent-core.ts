@@ -209,6 +209,17 @@ export class AgentCore {
           case 'handover':
           case 'handover-taken':
             return this.#duties(now, (out) => this.duties.message(now, from, message, out));
+          case 'lease-request':
+          case 'lease-answer':
+          case 'lease-need-full':
+          case 'lease-freed':
+          case 'voter-recall':
+          case 'voter-recalled':
+          case 'lease-seal':
+          case 'lease-sealed':
+          case 'lease-epoch':
+          case 'lease-epoch-wanted':
+            return;
           default:
             return this.#membership(now, (out) => this.membership.message(now, from, message, out));
         }
@@ -372,6 +383,15 @@ export class AgentCore {
           this.#health(now, (out) => this.health.membersChanged(now, member, out));
           break;
         }
+        case 'clone-proven': {
+          const [one, other] = output.boots;
+          const text = `two processes live under this key: boots ${one.high} and ${other.high}`;
+          this.#event('clone-proven', this.#name(output.member), 'error', text, {});
+          break;
+        }
+        case 'probe-ended':
+          // Evidence for the verdicts; membership says it only when asked to.
+          break;
         default:
           unreachable(output);
       }

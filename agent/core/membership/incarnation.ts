@@ -27,10 +27,23 @@ export interface Standing {
 
 /** Below zero when `a` is older than `b`, zero when they say the same, above zero when `a` supersedes `b`. */
 export function compareStanding(a: Standing, b: Standing): number {
-  if (a.state === 'unknown' || b.state === 'unknown') return stateWeight[a.state] - stateWeight[b.state];
-  if (a.bootCounter !== b.bootCounter) return a.bootCounter - b.bootCounter;
-  if (a.incarnation !== b.incarnation) return a.incarnation - b.incarnation;
-  return stateWeight[a.state] - stateWeight[b.state];
+  return compareNumbers(a.state, a.bootCounter, a.incarnation, b.state, b.bootCounter, b.incarnation);
+}
+
+/** The same order over plain values: the hot path has them in columns and builds no objects. */
+export function compareNumbers(
+  state: MemberState,
+  boot: number,
+  incarnation: number,
+  otherState: MemberState,
+  otherBoot: number,
+  otherIncarnation: number,
+): number {
+  if (state !== 'unknown' && otherState !== 'unknown') {
+    if (boot !== otherBoot) return boot - otherBoot;
+    if (incarnation !== otherIncarnation) return incarnation - otherIncarnation;
+  }
+  return stateWeight[state] - stateWeight[otherState];
 }
 
 const isCounter = (n: number): boolean => Number.isInteger(n) && n >= 0 && n <= maxCounter;

@@ -2,12 +2,15 @@ import type { AgentIndex, BootId } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, never } from '../../base/time.ts';
 import { approximateBytes, ByteBudget, Dissemination } from './dissemination.ts';
-import { type DetectorOutput, FailureDetector } from './failure-detector.ts';
-import { compareStanding, isPlausible, isPlausibleCounter, maxCounter, type Standing } from './incarnation.ts';
+import { type DetectorHost, FailureDetector, type HelperWord } from './failure-detector.ts';
+import { Greetings, type Life } from './greetings.ts';
+import { isPlausible, isPlausibleCounter, maxCounter } from './incarnation.ts';
 import { LocalHealth } from './local-health.ts';
 import type { MemberState, MembershipMessage, MemberUpdate } from './member.ts';
+import { code, MemberTable } from './member-table.ts';
 import type { MembershipOptions } from './options.ts';
-import { ProbeSchedule } from './probe-schedule.ts';
+import { OriginBudget } from './origin-budget.ts';
+import { type ProbeSchedule, probeSchedule } from './probe-schedule.ts';
 import { Suspicion } from './suspicion.ts';
 
 /**
@@ -28,26 +31,23 @@ export class Membership {
   readonly #random: Random;
   readonly #boot: BootId;
   readonly #health: LocalHealth;
-  readonly #detector: FailureDetector;
+  readonly #detector: FailureDetector<MembershipOutput[]>;
   readonly #schedule: ProbeSchedule;
   readonly #queue: Dissemination;
   readonly #budget: ByteBudget;
-
-  readonly #states: Uint8Array;
-  readonly #boots: Uint32Array;
-  readonly #incarnations: Uint32Array;
+  readonly #origins = new OriginBudget();
+  readonly #greetings = new Greetings();
+  readonly #table: MemberTable;
   readonly #suspicions = new Map<AgentIndex, Suspicion>();
-  /** Held dead by us alone, see above. */
-  readonly #alone = new Set<AgentIndex>();
-  readonly #bootIds = new Map<AgentIndex, BootId>();
   /** When we last corrected a member's view, so that a wrong one cannot make us talk without end. */
   readonly #corrected = new Map<AgentIndex, Instant>();
+  readonly #isProbed = (member: AgentIndex): boolean => member !== this.#self && this.#table.isReachable(member);
+  readonly #isFreeToProbe = (member: AgentIndex): boolean => this.#isProbed(member) && !this.#detector.probing(member);
 
   #selfUpdate: MemberUpdate;
   #selfOnly: readonly MemberUpdate[];
   #digestVersion = 0;
   #left = false;
-  #aliveCount = 1;
   #bumps = maxBumps;
   #bumpsAt: Instant;
   #nextProbe: Instant = never;
@@ -55,6 +55,17 @@ export class Membership {
   #deadCursor = 0;
   #nextGossip: Instant = never;
   #graceUntil: Instant = 0 as Instant;
+  #watched: readonly AgentIndex[] = [];
+  #watchCursor = 0;
+  #nextWatch: Instant = never;
+  /** Another process spoke for us: greet whom we ping until it knows our present numbers. */
+  #announces = false;
+  #overtaken = 0;
+  #jumps = 0;
+  /** When our own numbers last changed. */
+  #standingSince: Instant = Number.NEGATIVE_INFINITY as Instant;
+  /** The earliest deadline of a suspicion; below zero when it must be reckoned anew. */
+  #suspicionDue = never as number;
 
   constructor(parts: {
     options: MembershipOptions;
@@ -66,6 +77,8 @@ export class Membership {
     bootCounter: number;
     /** The largest incarnation that this store remembers. */
     incarnation: number;
+    /** Say how each probe round ended (`probe-ended`). Off, it costs nothing. */
+    evidence?: boolean;
   }) {
     const { options, self, size, random } = parts;
     this.#options = options;
@@ -74,18 +87,12 @@ export class Membership {
     this.#random = random.fork('choice');
     this.#boot = parts.boot;
     this.#health = new LocalHealth(options.localHealthMax);
-    this.#detector = new FailureDetector(options, this.#health, (target, not, count) =>
-      this.#helpers(target, not, count),
-    );
-    this.#schedule = new ProbeSchedule(size, self, random.fork('schedule'));
+    this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
+    this.#schedule = probeSchedule(size, self, random.fork('schedule'), options);
     this.#queue = new Dissemination(size, options);
     this.#budget = new ByteBudget(options.bytesPerSecond);
-    this.#states = new Uint8Array(size);
-    this.#boots = new Uint32Array(size);
-    this.#incarnations = new Uint32Array(size);
-    this.#states[self] = code.alive;
-    this.#boots[self] = parts.bootCounter;
-    this.#incarnations[self] = parts.incarnation;
+    this.#table = new MemberTable(size);
+    this.#table.set(self, 'alive', parts.bootCounter, parts.incarnation);
     this.#bumpsAt = 0 as Instant;
     this.#selfUpdate = this.#stated(self, self);
     this.#selfOnly = [this.#selfUpdate];
@@ -97,23 +104,57 @@ export class Membership {
 
   /** Members not known dead, left or unheard; oneself included. */
   get aliveCount(): number {
-    return this.#aliveCount;
+    return this.#table.reachable;
+  }
+
+  /** Another live process speaks under our key, again and again: nothing exclusive may be asked for in its name. */
+  get isCloned(): boolean {
+    return this.#overtaken >= enoughOvertaken;
+  }
+
+  /** Whether this member is known to run twice, see greetings.ts. */
+  isProvenClone(member: AgentIndex): boolean {
+    return member === this.#self ? this.isCloned : this.#greetings.isProven(member);
   }
 
   state(member: AgentIndex): MemberState {
-    return this.#alone.has(member) ? 'dead' : this.#publicState(member);
+    return this.#table.state(member);
   }
 
   incarnationOf(member: AgentIndex): number {
-    return this.#incarnations[member] ?? 0;
+    return this.#table.incarnation(member);
   }
 
   bootCounterOf(member: AgentIndex): number {
-    return this.#boots[member] ?? 0;
+    return this.#table.boot(member);
   }
 
   setDigestVersion(version: number): void {
     this.#digestVersion = version;
+  }
+
+  /** How much is held right now of what is bounded, for the tests of the bounds and for the status view. */
+  get load(): Readonly<
+    Record<'probes' | 'relays' | 'queued' | 'corrected' | 'greeted' | 'origins' | 'suspected', number>
+  > {
+    return {
+      ...this.#detector.load,
+      queued: this.#queue.length,
+      corrected: this.#corrected.size,
+      greeted: this.#greetings.size,
+      origins: this.#origins.size,
+      suspected: this.#suspicions.size,
+    };
+  }
+
+  /**
+   * Takes a member for alive before anybody spoke, without a word to others: a view that a disk remembers, or a large
+   * simulated site that need not greet a million times. Probes find out soon whether it is true. Known members stay.
+   */
+  presume(member: AgentIndex, bootCounter: number, incarnation: number): void {
+    if (!this.#isOther(member) || this.#table.code(member) !== code.unknown) return;
+    if (!isPlausibleCounter(bootCounter) || !isPlausibleCounter(incarnation)) return;
+    this.#table.set(member, 'alive', bootCounter, incarnation);
   }
 
   start(now: Instant, _out: MembershipOutput[]): void {
@@ -123,37 +164,55 @@ export class Membership {
     this.#nextProbe = after(now, this.#random.float() * probeIntervalMs);
     this.#nextDeadProbe = after(now, this.#random.float() * deadProbeIntervalMs);
     this.#deadCursor = this.#random.below(this.#size);
+    if (this.#watched.length > 0) this.#nextWatch = now;
+  }
+
+  /**
+   * Probes these members every `watchIntervalMs`, in addition to the ordinary rounds: a holder and those who would take
+   * over from it watch each other. Replaces the former list; the first `maxWatched` others count.
+   */
+  watchClosely(members: readonly AgentIndex[]): void {
+    this.#watched = [...new Set(members)].filter((member) => this.#isOther(member)).slice(0, maxWatched);
+    this.#watchCursor = 0;
+    if (this.#watched.length === 0) this.#nextWatch = never;
+    // Before the start it waits for it; after, the next step finds it due.
+    else if (this.#nextProbe !== never && this.#nextWatch === never) this.#nextWatch = this.#nextProbe;
   }
 
   connected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
     if (!this.#isOther(peer)) return;
-    const updates = this.state(peer) === 'alive' ? [] : this.#whatWeHoldOf(peer);
+    const updates = this.state(peer) === 'alive' ? none : this.#whatWeHoldOf(peer);
     this.#send(now, peer, this.#hello(updates), out);
   }
 
   /** A closed connection is a hint: the peer is verified at once, nothing is concluded. */
   disconnected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
     if (!this.#isOther(peer) || this.#left) return;
-    const state = this.state(peer);
-    if (state === 'alive' || state === 'suspect')
-      this.#detect(now, out, (found) => this.#detector.begin(now, peer, found));
+    if (this.#isProbed(peer)) this.#detector.begin(now, peer, out);
   }
 
   /** `from` is who the connection was authenticated as, never a field of the message. */
   message(now: Instant, from: AgentIndex, message: MembershipMessage, out: MembershipOutput[]): void {
     if (!this.#isOther(from) || this.#left) return;
-    for (const update of message.updates) {
-      if (!isPlausible(update, this.#size)) {
+    const { updates } = message;
+    for (let i = 0; i < updates.length; i++) {
+      if (!isPlausible(updates[i]!, this.#size)) {
         out.push({ kind: 'message-rejected', from, why: `${message.kind}: an update is out of range` });
         return;
       }
     }
-    if (message.kind === 'hello' && !this.#greeted(now, from, message, out)) return;
+    const { kind } = message;
+    if (kind === 'hello' && !this.#greeted(now, from, message, out)) return;
+    if (kind === 'ack') {
+      // Before anything else that the message proves: it ends the probe as what it is, an answer.
+      const begunAt = this.#detector.acknowledged(now, from, message.seq, out);
+      if (begunAt !== undefined && begunAt > this.#standingSince) this.#table.setTold(from);
+    }
 
     this.#heard(now, from, out);
-    for (const update of message.updates) this.#merge(now, update, from, message.kind === 'hello', out);
+    for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind === 'hello', out);
 
-    switch (message.kind) {
+    switch (kind) {
       case 'ping':
         this.#send(now, from, this.#ack(message.seq, this.#riding(now)), out);
         return;
@@ -163,14 +222,12 @@ export class Membership {
           else out.push({ kind: 'message-rejected', from, why: 'ping-request: unknown target' });
           return;
         }
-        this.#detect(now, out, (found) => this.#detector.help(now, from, message.seq, message.target, found));
-        return;
-      case 'ack':
-        this.#detect(now, out, (found) => this.#detector.acknowledged(now, from, message.seq, found));
+        this.#detector.help(now, from, message.seq, message.target, out);
         return;
       case 'nack':
         this.#detector.refused(now, from, message.seq);
         return;
+      case 'ack':
       case 'gossip':
       case 'hello':
         return;
@@ -179,10 +236,17 @@ export class Membership {
 
   deadline(): Instant {
     if (this.#left) return never;
-    let at: number = Math.min(this.#nextProbe, this.#nextDeadProbe, this.#detector.deadline());
-    if (this.#queue.length > 0) at = Math.min(at, this.#nextGossip);
-    for (const suspicion of this.#suspicions.values()) at = Math.min(at, suspicion.deadline);
-    return Math.max(at, this.#graceUntil) as Instant;
+    let at: number = this.#nextProbe;
+    const found = this.#detector.deadline();
+    if (found < at) at = found;
+    if (this.#nextWatch < at) at = this.#nextWatch;
+    if (this.#nextDeadProbe < at && this.#table.reachable < this.#size) at = this.#nextDeadProbe;
+    if (this.#queue.length > 0 && this.#nextGossip < at) at = this.#nextGossip;
+    if (this.#suspicions.size > 0) {
+      if (this.#suspicionDue < 0) this.#reckonSuspicions();
+      if (this.#suspicionDue < at) at = this.#suspicionDue;
+    }
+    return (at > this.#graceUntil ? at : this.#graceUntil) as Instant;
   }
 
   /**
@@ -191,27 +255,36 @@ export class Membership {
    */
   tick(now: Instant, lateMs: number, out: MembershipOutput[]): void {
     if (this.#left || this.#size < 2) return;
-    const { probeIntervalMs, gossipIntervalMs, deadProbeIntervalMs } = this.#options;
+    const { probeIntervalMs, gossipIntervalMs, deadProbeIntervalMs, watchIntervalMs } = this.#options;
     if (lateMs > probeIntervalMs / 2) {
       this.#health.raise();
       this.#graceUntil = after(now, probeIntervalMs / 4);
       this.#detector.postpone(this.#graceUntil);
       for (const suspicion of this.#suspicions.values()) suspicion.postpone(lateMs);
+      this.#suspicionDue = -1;
       return;
     }
     if (now < this.#graceUntil) return;
 
-    this.#detect(now, out, (found) => this.#detector.tick(now, found));
-    this.#judgeSuspects(now, out);
+    this.#detector.tick(now, out);
+    if (this.#suspicions.size > 0) this.#judgeSuspects(now, out);
 
     if (now >= this.#nextProbe) {
       this.#nextProbe = after(now, probeIntervalMs * this.#health.factor);
-      const target = this.#schedule.next((member) => this.#isProbed(member) && !this.#detector.probing(member));
-      if (target !== undefined) this.#detect(now, out, (found) => this.#detector.begin(now, target, found));
+      const target = this.#schedule.next(this.#isFreeToProbe);
+      if (target !== undefined) this.#detector.begin(now, target, out);
     }
-    if (now >= this.#nextDeadProbe) {
-      this.#nextDeadProbe = after(now, deadProbeIntervalMs);
-      const target = this.#nextUnreached();
+    if (now >= this.#nextWatch) {
+      const count = this.#watched.length;
+      this.#nextWatch = after(now, (watchIntervalMs * this.#health.factor) / count);
+      const target = this.#watched[this.#watchCursor++ % count]!;
+      if (this.#isProbed(target)) this.#detector.begin(now, target, out);
+    }
+    if (now >= this.#nextDeadProbe && this.#table.reachable < this.#size) {
+      // Its phase is kept while everybody is reachable, so that a dead member is not asked by all at once.
+      const missed = Math.floor((now - this.#nextDeadProbe) / deadProbeIntervalMs);
+      const target = missed === 0 ? this.#nextUnreached() : undefined;
+      this.#nextDeadProbe = after(this.#nextDeadProbe, (missed + 1) * deadProbeIntervalMs);
       if (target !== undefined) {
         const updates = [...this.#whatWeHoldOf(target), this.#selfUpdate];
         this.#send(now, target, { kind: 'ping', seq: 0, digestVersion: this.#digestVersion, updates }, out);
@@ -231,52 +304,41 @@ export class Membership {
       if (this.#isProbed(member)) this.#send(now, member, { kind: 'gossip', updates: [farewell] }, out);
     }
     this.#left = true;
-    this.#states[this.#self] = code.left;
+    this.#table.set(this.#self, 'left', farewell.bootCounter, farewell.incarnation);
   }
 
   // Views
 
-  #publicState(member: AgentIndex): MemberState {
-    return states[this.#states[member] ?? 0]!;
-  }
-
-  #standing(member: AgentIndex): Standing {
+  /** Our view of a member that is not unknown, as a statement by `origin`. */
+  #stated(member: AgentIndex, origin: AgentIndex, state = this.#table.publicState(member)): MemberUpdate {
     return {
-      state: this.#publicState(member),
-      bootCounter: this.#boots[member]!,
-      incarnation: this.#incarnations[member]!,
+      member,
+      state: state as MemberUpdate['state'],
+      bootCounter: this.#table.boot(member),
+      incarnation: this.#table.incarnation(member),
+      origin,
     };
   }
 
-  /** Our view of a member that is not unknown, as a statement by `origin`. */
-  #stated(member: AgentIndex, origin: AgentIndex): MemberUpdate {
-    return { member, ...this.#standing(member), origin } as MemberUpdate;
-  }
-
   #whatWeHoldOf(member: AgentIndex): MemberUpdate[] {
-    return this.#states[member] === code.unknown ? [] : [this.#stated(member, this.#self)];
+    return this.#table.code(member) === code.unknown ? [] : [this.#stated(member, this.#self)];
   }
 
   #isOther(member: AgentIndex): boolean {
     return Number.isInteger(member) && member >= 0 && member < this.#size && member !== this.#self;
   }
 
-  #isProbed(member: AgentIndex): boolean {
-    const state = this.#states[member];
-    return member !== this.#self && (state === code.alive || state === code.suspect) && !this.#alone.has(member);
-  }
-
   /** Dead, left and never-heard members take turns, for ever: that is how a healed partition is found. */
   #nextUnreached(): AgentIndex | undefined {
     for (let i = 0; i < this.#size; i++) {
       this.#deadCursor = (this.#deadCursor + 1) % this.#size;
-      if (this.#deadCursor !== this.#self && !this.#isProbed(this.#deadCursor)) return this.#deadCursor;
+      if (this.#deadCursor !== this.#self && !this.#table.isReachable(this.#deadCursor)) return this.#deadCursor;
     }
     return undefined;
   }
 
   #helpers(target: AgentIndex, not: readonly AgentIndex[], count: number): AgentIndex[] {
-    const usable = (m: AgentIndex) => m !== target && this.#isProbed(m) && this.#states[m] === code.alive;
+    const usable = (m: AgentIndex) => m !== target && m !== this.#self && this.#table.isAlive(m);
     const fresh = this.#sample(count, (m) => usable(m) && !not.includes(m) && !this.#detector.verifying(m));
     if (fresh.length >= count) return fresh;
     const again = this.#sample(count - fresh.length, (m) => usable(m) && !fresh.includes(m));
@@ -318,19 +380,24 @@ export class Membership {
       out.push({ kind: 'message-rejected', from, why: 'hello: a counter is out of range' });
       return false;
     }
-    const known = this.#boots[from]!;
-    if (this.#states[from] !== code.unknown && bootCounter < known) {
+    const former = this.#greetings.latest(from);
+    const lives = this.#greetings.heard(from, boot, bootCounter);
+    if (lives) out.push({ kind: 'clone-proven', member: from, boots: lives });
+    const known = this.#table.boot(from);
+    if (this.#table.code(from) !== code.unknown && bootCounter < known) {
       // A store that was lost counts from the start again. The peer learns what we hold of it and jumps above.
       out.push({ kind: 'message-rejected', from, why: `hello: boot ${bootCounter} is older than ${known}` });
       this.#correct(now, from, [this.#stated(from, this.#self)], out);
       return false;
     }
-    if (bootCounter === known && (this.#bootIds.get(from) ?? boot) !== boot) {
+    if (bootCounter === known && former !== undefined && former.boot !== boot && former.high === known) {
       out.push({ kind: 'message-rejected', from, why: `hello: two lives of one agent both count boot ${bootCounter}` });
+      // Whoever of the two hears this raises its incarnation; a twin that lives hears of that, and rises above it.
+      this.#correct(now, from, [this.#stated(from, this.#self, 'suspect')], out);
       return false;
     }
-    this.#bootIds.set(from, boot);
     const wasAlive = this.state(from) === 'alive';
+    if (former?.boot !== boot) this.#table.clearTold(from);
     this.#merge(now, { member: from, state: 'alive', bootCounter, incarnation, origin: from }, from, true, out);
     if (!wasAlive) this.#send(now, from, this.#hello(this.#whatWeHoldOf(from)), out);
     return true;
@@ -339,94 +406,97 @@ export class Membership {
   /** The sender itself spoke, over an authenticated connection: that ends our own doubt, nobody else's. */
   #heard(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
     this.#detector.heard(now, from);
-    if (this.#alone.delete(from)) {
-      this.#counted(from, 'dead', this.#publicState(from), 'it answers again', out);
+    if (this.#table.setAlone(from, false)) {
+      this.#tell(from, 'dead', this.#table.publicState(from), 'it answers again', out);
     }
-    const suspicion = this.#suspicions.get(from);
-    if (suspicion) suspicion.heard(now);
-    const state = this.#states[from]!;
-    if (state === code.suspect || state === code.dead || state === code.left) {
-      this.#correct(now, from, [this.#stated(from, this.#self)], out);
+    const state = this.#table.code(from);
+    if (state <= code.alive) return;
+    if (state === code.suspect) {
+      this.#suspicions.get(from)?.heard(now);
+      this.#suspicionDue = -1;
     }
+    this.#correct(now, from, [this.#stated(from, this.#self)], out);
   }
 
   #merge(now: Instant, update: MemberUpdate, from: AgentIndex, isAntiEntropy: boolean, out: MembershipOutput[]): void {
-    if (update.member === this.#self) {
+    const { member, state, bootCounter, incarnation } = update;
+    if (member === this.#self) {
       this.#mergeSelf(now, update, from, out);
       return;
     }
-    const { member } = update;
-    const order = compareStanding(update, this.#standing(member));
+    const order = this.#table.compare(state, bootCounter, incarnation, member);
     if (order < 0) {
       // The teller is behind; one correction per teller and interval keeps two wrong views from talking for ever.
-      if (update.state !== 'alive' || this.#states[member] !== code.suspect) {
+      if (state !== 'alive' || this.#table.code(member) !== code.suspect) {
         this.#correct(now, from, [this.#stated(member, this.#self)], out);
       }
       return;
     }
     if (order === 0) {
-      if (update.state === 'suspect') this.#confirm(update);
+      if (state === 'suspect') this.#confirm(now, update);
       return;
     }
-    if (update.state === 'dead' && isAntiEntropy) {
+    if (state === 'dead' && isAntiEntropy) {
       // What a stranger's memory holds is a rumour, not a verdict of now.
       const doubt: MemberUpdate = { ...update, state: 'suspect' };
-      if (compareStanding(doubt, this.#standing(member)) > 0) this.#adopt(now, doubt, from, out);
+      if (this.#table.compare('suspect', bootCounter, incarnation, member) > 0) this.#adopt(now, doubt, from, out);
       return;
     }
     this.#adopt(now, update, from, out);
   }
 
-  #confirm(update: MemberUpdate): void {
-    const suspicion = this.#suspicions.get(update.member);
-    if (suspicion?.confirm(update.origin)) this.#queue.enqueue(update);
+  #confirm(now: Instant, update: MemberUpdate): void {
+    if (!this.#suspicions.get(update.member)?.confirm(update.origin)) return;
+    this.#suspicionDue = -1;
+    this.#pass(now, update);
   }
 
   /** Takes over a statement that supersedes ours, and passes it on. */
   #adopt(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[], reason?: string): void {
     const { member, state } = update;
     const before = this.state(member);
-    this.#states[member] = code[state];
-    this.#boots[member] = update.bootCounter;
-    this.#incarnations[member] = update.incarnation;
-    if (state !== 'suspect') this.#suspicions.delete(member);
+    const wasAlone = this.#table.isAlone(member);
+    const isNewLife = update.bootCounter !== this.#table.boot(member);
+    this.#table.set(member, state, update.bootCounter, update.incarnation);
+    if (isNewLife) this.#table.clearTold(member);
+    this.#suspicionDue = -1;
     if (state === 'suspect') {
-      const alive = this.#aliveCount + (before === 'alive' || before === 'suspect' ? 0 : 1);
+      const alive = this.#table.reachable;
+      if (wasAlone) this.#table.setAlone(member, true);
       this.#suspicions.set(member, new Suspicion(now, update, update.origin, alive, this.#options));
       this.#verifyToo(now, member, out);
-    } else if (state === 'alive') {
-      this.#alone.delete(member);
-      this.#detector.forget(member);
     } else {
-      this.#alone.delete(member);
-      this.#detector.abandon(member);
+      this.#suspicions.delete(member);
+      if (state !== 'alive') this.#detector.abandon(member);
       this.#detector.forget(member);
     }
     // Who greets us for the first time greets the others, too: a few copies are for those whom it cannot reach.
     const isGreeting = before === 'unknown' && from === member;
-    if (isGreeting) this.#queue.enqueue(update, greetingCopies);
-    else this.#queue.enqueue(update);
-    if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
-    const after = this.state(member);
+    this.#pass(now, update, isGreeting ? greetingCopies : undefined);
     const why =
       reason ??
       (from === member
         ? 'said so itself'
         : `told by ${from}${update.origin === from ? '' : `, from ${update.origin}`}`);
-    this.#counted(member, before, after, why, out);
+    this.#tell(member, before, this.state(member), why, out);
   }
 
-  #counted(member: AgentIndex, before: MemberState, after: MemberState, why: string, out: MembershipOutput[]): void {
+  /** Queues an update for others, as long as its origin has room. */
+  #pass(now: Instant, update: MemberUpdate, transmissions?: number): void {
+    if (update.origin !== this.#self && !this.#origins.take(now, update.origin)) return;
+    this.#queue.enqueue(update, transmissions);
+    if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
+  }
+
+  #tell(member: AgentIndex, before: MemberState, after: MemberState, why: string, out: MembershipOutput[]): void {
     if (before === after) return;
-    const counts = (state: MemberState) => (state === 'alive' || state === 'suspect' ? 1 : 0);
-    this.#aliveCount += counts(after) - counts(before);
     out.push({
       kind: 'member-changed',
       member,
       from: before,
       to: after,
-      incarnation: this.#incarnations[member]!,
-      bootCounter: this.#boots[member]!,
+      incarnation: this.#table.incarnation(member),
+      bootCounter: this.#table.boot(member),
       why,
     });
   }
@@ -436,41 +506,69 @@ export class Membership {
    * as many as are needed, whatever the size of the site, or all of them would ping the suspect together.
    */
   #verifyToo(now: Instant, member: AgentIndex, out: MembershipOutput[]): void {
-    const wanted = (2 * this.#options.confirmations) / Math.max(1, this.#aliveCount - 2);
-    if (wanted >= 1 || this.#random.chance(wanted)) {
-      this.#detect(now, out, (found) => this.#detector.begin(now, member, found));
-    }
+    const wanted = (2 * this.#options.confirmations) / Math.max(1, this.aliveCount - 2);
+    if (wanted >= 1 || this.#random.chance(wanted)) this.#detector.begin(now, member, out);
   }
 
   /** Hearing of oneself at one's own numbers or above: jump above, persist, answer straight back (SWIM §4.2). */
   #mergeSelf(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): void {
-    const order = compareStanding(update, this.#selfUpdate);
+    const { state, bootCounter, incarnation } = update;
+    const order = this.#table.compare(state, bootCounter, incarnation, this.#self);
     if (order === 0) return;
     if (order < 0) {
-      if (update.state !== 'alive') this.#correct(now, from, this.#selfOnly, out);
+      if (state !== 'alive') this.#correct(now, from, this.#selfOnly, out);
       return;
     }
     if (!this.#mayBump(now)) return;
-    // A boot counter above our own means that our store was lost or cloned; we go on as its successor.
-    // And a spent range of incarnations (nobody honest gets there) leaves only the boot to rise above it.
-    const isSpent = update.incarnation >= maxCounter;
-    const jumpsBoot = update.bootCounter > this.#boots[this.#self]! || isSpent;
-    if (jumpsBoot) this.#boots[this.#self] = Math.min(maxCounter, update.bootCounter + 1);
-    this.#incarnations[this.#self] = isSpent ? 0 : update.incarnation + 1;
+    const mine = this.#table.boot(this.#self);
+    // A boot counter above our own, or a word of life that we never said, means that our store was lost or cloned; we go
+    // on as its successor. And a spent range of incarnations (nobody honest gets there) leaves only the boot to rise.
+    const isOvertaken = state === 'alive' || bootCounter > mine;
+    const isSpent = incarnation >= maxCounter;
+    const boot = isOvertaken || isSpent ? Math.min(maxCounter, bootCounter + 1) : mine;
+    if (isOvertaken) this.#wasOvertaken(state === 'alive', bootCounter, mine, out);
+    this.#table.set(this.#self, 'alive', boot, isSpent ? 0 : incarnation + 1);
+    this.#table.clearTold();
+    this.#standingSince = now;
     this.#selfUpdate = this.#stated(this.#self, this.#self);
     this.#selfOnly = [this.#selfUpdate];
-    if (update.state !== 'alive') this.#health.raise();
+    if (state !== 'alive') this.#health.raise();
     out.push({
       kind: 'incarnation-raised',
-      bootCounter: this.#boots[this.#self]!,
-      incarnation: this.#incarnations[this.#self]!,
+      bootCounter: this.#table.boot(this.#self),
+      incarnation: this.#table.incarnation(this.#self),
     });
     this.#queue.enqueue(this.#selfUpdate);
     if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
-    this.#send(now, from, { kind: 'gossip', updates: this.#selfOnly }, out);
-    if (update.origin !== from && this.#isOther(update.origin)) {
-      this.#send(now, update.origin, { kind: 'gossip', updates: this.#selfOnly }, out);
-    }
+    this.#answer(now, from, out);
+    if (update.origin !== from && this.#isOther(update.origin)) this.#answer(now, update.origin, out);
+  }
+
+  /** Straight back to who spoke of us. A jump of the boot counter is told as a greeting, which names the life. */
+  #answer(now: Instant, to: AgentIndex, out: MembershipOutput[]): void {
+    const message: MembershipMessage = this.#announces
+      ? this.#hello(none)
+      : { kind: 'gossip', updates: this.#selfOnly };
+    this.#send(now, to, message, out);
+  }
+
+  /**
+   * Somebody said more of us than we did. Once or twice that is what peers remember of a lost store. But that somebody
+   * is exactly one boot ahead of a boot that we took a moment ago, again and again, is only done by a twin that hears us.
+   */
+  #wasOvertaken(isAlive: boolean, bootCounter: number, mine: number, out: MembershipOutput[]): void {
+    this.#announces = true;
+    const follows = isAlive && this.#jumps > 0 && bootCounter === mine + 1;
+    this.#jumps++;
+    if (!follows || this.isCloned) return;
+    this.#overtaken++;
+    if (!this.isCloned) return;
+    const own: Life = { boot: this.#boot, low: mine, high: mine };
+    out.push({
+      kind: 'clone-proven',
+      member: this.#self,
+      boots: [own, { boot: undefined, low: bootCounter, high: bootCounter }],
+    });
   }
 
   /** One bump per second, with a small burst: two clones of one agent must not race each other to the top. */
@@ -483,66 +581,65 @@ export class Membership {
   }
 
   #correct(now: Instant, peer: AgentIndex, updates: readonly MemberUpdate[], out: MembershipOutput[]): void {
-    if (this.#publicState(updates[0]!.member) === 'unknown') return;
+    if (this.#table.code(updates[0]!.member) === code.unknown) return;
     const last = this.#corrected.get(peer);
     if (last !== undefined && now - last < this.#options.probeIntervalMs / 4) return;
+    this.#corrected.delete(peer);
+    if (this.#corrected.size >= maxCorrected) {
+      const [oldest] = this.#corrected.keys();
+      if (oldest !== undefined) this.#corrected.delete(oldest);
+    }
     this.#corrected.set(peer, now);
     this.#send(now, peer, { kind: 'gossip', updates }, out);
   }
 
   // What we find out ourselves
 
-  #detect(now: Instant, out: MembershipOutput[], act: (found: DetectorOutput[]) => unknown): void {
-    const found: DetectorOutput[] = [];
-    act(found);
-    for (const item of found) {
-      switch (item.kind) {
-        case 'ping': {
-          const told = this.#states[item.to] === code.alive ? [] : this.#whatWeHoldOf(item.to);
-          const riding = this.#riding(now);
-          const updates = told.length + riding.length === 0 ? this.#selfOnly : [this.#selfUpdate, ...told, ...riding];
-          const digestVersion = this.#digestVersion;
-          this.#send(now, item.to, { kind: 'ping', seq: item.seq, digestVersion, updates }, out);
-          break;
-        }
-        case 'ping-request':
-          this.#send(now, item.to, { kind: 'ping-request', seq: item.seq, target: item.target, updates: none }, out);
-          break;
-        case 'ack':
-          this.#send(now, item.to, this.#ack(item.seq, none), out);
-          break;
-        case 'nack':
-          this.#send(now, item.to, { kind: 'nack', seq: item.seq, updates: none }, out);
-          break;
-        case 'unanswered':
-          this.#accuse(now, item.target, item.rounds, item.isPublic, out);
-          break;
-      }
+  #host(): DetectorHost<MembershipOutput[]> {
+    return {
+      ping: (now, to, seq, out) => this.#ping(now, to, seq, out),
+      pingRequest: (now, to, seq, target, out) =>
+        this.#send(now, to, { kind: 'ping-request', seq, target, updates: none }, out),
+      ack: (now, to, seq, out) => this.#send(now, to, this.#ack(seq, none), out),
+      nack: (now, to, seq, out) => this.#send(now, to, { kind: 'nack', seq, updates: none }, out),
+      helpers: (target, not, count) => this.#helpers(target, not, count),
+      unanswered: (now, target, rounds, isPublic, out) => this.#accuse(now, target, rounds, isPublic, out),
+      probeEnded: (_now, target, round, direct, helpers, out) =>
+        out.push({ kind: 'probe-ended', target, round, direct, helpers }),
+    };
+  }
+
+  /** The idle ping says nothing beside itself: our numbers only until they were answered, theirs only in doubt. */
+  #ping(now: Instant, to: AgentIndex, seq: number, out: MembershipOutput[]): void {
+    let updates = this.#riding(now);
+    const isTold = this.#table.isTold(to);
+    if (!isTold || this.#table.code(to) !== code.alive) {
+      const told = this.#table.code(to) === code.alive ? none : this.#whatWeHoldOf(to);
+      updates = told.length + updates.length === 0 ? this.#selfOnly : [this.#selfUpdate, ...told, ...updates];
+      if (!isTold && this.#announces) this.#send(now, to, this.#hello(none), out);
     }
+    this.#send(now, to, { kind: 'ping', seq, digestVersion: this.#digestVersion, updates }, out);
   }
 
   #accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOutput[]): void {
     const before = this.state(target);
     if (before !== 'alive' && before !== 'suspect') return;
     if (!isPublic) {
-      this.#alone.add(target);
-      this.#counted(
-        target,
-        before,
-        'dead',
-        `no answer in ${rounds} rounds, nor from anyone else: we may be cut off`,
-        out,
-      );
+      this.#table.setAlone(target, true);
+      this.#tell(target, before, 'dead', `no answer in ${rounds} rounds, nor from anyone else: we may be cut off`, out);
       return;
     }
-    const accusation: MemberUpdate = { ...this.#stated(target, this.#self), state: 'suspect' };
+    const accusation = this.#stated(target, this.#self, 'suspect');
+    // The suspect is told first (Lifeguard's buddy system, §IV.C).
     this.#send(now, target, { kind: 'gossip', updates: [accusation] }, out);
-    if (before === 'suspect') this.#confirm(accusation);
+    if (before === 'suspect') this.#confirm(now, accusation);
     else this.#adopt(now, accusation, this.#self, out, `no answer in ${rounds} rounds, direct or through helpers`);
     if (this.#suspicions.has(target)) this.#queue.enqueue(accusation);
   }
 
   #judgeSuspects(now: Instant, out: MembershipOutput[]): void {
+    if (this.#suspicionDue < 0) this.#reckonSuspicions();
+    if (now < this.#suspicionDue) return;
     for (const [member, suspicion] of [...this.#suspicions]) {
       if (suspicion.deadline > now) continue;
       const { probeIntervalMs } = this.#options;
@@ -553,9 +650,16 @@ export class Membership {
         continue;
       }
       const accusers = suspicion.accusers.join(', ');
-      const verdict: MemberUpdate = { ...this.#stated(member, this.#self), state: 'dead' };
+      const verdict = this.#stated(member, this.#self, 'dead');
       this.#adopt(now, verdict, this.#self, out, `suspicion of ${accusers} was not refuted in time`);
     }
+    this.#suspicionDue = -1;
+  }
+
+  #reckonSuspicions(): void {
+    let due: number = never;
+    for (const suspicion of this.#suspicions.values()) if (suspicion.deadline < due) due = suspicion.deadline;
+    this.#suspicionDue = Math.max(0, due);
   }
 
   // What we say
@@ -564,8 +668,8 @@ export class Membership {
     return {
       kind: 'hello',
       boot: this.#boot,
-      bootCounter: this.#boots[this.#self]!,
-      incarnation: this.#incarnations[this.#self]!,
+      bootCounter: this.#table.boot(this.#self),
+      incarnation: this.#table.incarnation(this.#self),
       updates,
     };
   }
@@ -581,7 +685,7 @@ export class Membership {
   }
 
   #gossip(now: Instant, out: MembershipOutput[]): void {
-    const targets = this.#sample(this.#options.gossipFanout, (m) => this.#isProbed(m));
+    const targets = this.#sample(this.#options.gossipFanout, this.#isProbed);
     for (const to of targets) {
       if (this.#queue.length === 0 || this.#budget.available(now) <= 0) return;
       this.#send(now, to, { kind: 'gossip', updates: this.#queue.take(this.#options.maxUpdatesPerMessage) }, out);
@@ -608,10 +712,28 @@ export type MembershipOutput =
   /** Must be durable before the sends that follow it in the same step. */
   | { readonly kind: 'incarnation-raised'; readonly bootCounter: number; readonly incarnation: number }
   /** A peer's mistake or a forgery: counted and shown, never acted upon. */
-  | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string };
+  | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string }
+  /**
+   * Two processes live under one key, and these are the lives that show it; said once per pair of lives. Deserves an
+   * alarm: one of the boxes runs a copied disk. Of ourselves, the other life's boot id is not known.
+   */
+  | { readonly kind: 'clone-proven'; readonly member: AgentIndex; readonly boots: readonly [Life, Life] }
+  /**
+   * One round of probing a member is over: round 0 is the ordinary probe, from 1 on private verification. `direct`: it
+   * answered our own ping. Only with the option `evidence`.
+   */
+  | {
+      readonly kind: 'probe-ended';
+      readonly target: AgentIndex;
+      readonly round: number;
+      readonly direct: boolean;
+      readonly helpers: readonly HelperWord[];
+    };
 
-const states: readonly MemberState[] = ['unknown', 'alive', 'suspect', 'dead', 'left'];
-const code: Readonly<Record<MemberState, number>> = { unknown: 0, alive: 1, suspect: 2, dead: 3, left: 4 };
-const none: readonly MemberUpdate[] = [];
+const none: readonly MemberUpdate[] = Object.freeze([]);
 const maxBumps = 3;
 const greetingCopies = 4;
+export const maxCorrected = 256;
+export const maxWatched = 16;
+/** Times that a twin must overtake us right on our heels before we believe in it. */
+const enoughOvertaken = 2;

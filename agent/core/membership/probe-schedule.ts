@@ -1,33 +1,97 @@
 import type { AgentIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
+import type { MembershipOptions } from './options.ts';
+import { Permutation } from './permutation.ts';
+import { type Ring, ringOf, successors } from './ring.ts';
+
+/** Whom to probe next. */
+export interface ProbeSchedule {
+  /** The next member that qualifies, or undefined when none does. `reachable`: how many do, about. */
+  next(qualifies: (member: AgentIndex) => boolean): AgentIndex | undefined;
+}
 
 /**
- * Whom to probe next: every member once per round, in an order shuffled anew for each round (SWIM §4.3). Random
- * enough that all members probe different targets at any moment, and no target waits longer than two rounds.
+ * Every member once per round, in an order shuffled anew for each round (SWIM §4.3). Random enough that all members
+ * probe different targets at any moment, and no target waits longer than two rounds of any prober.
+ *
+ * The order is a seeded permutation that is computed, not stored: a few words whatever the size of the site.
  */
-export class ProbeSchedule {
-  readonly #order: Int32Array;
+export class ShuffledRounds implements ProbeSchedule {
+  readonly #size: number;
+  readonly #self: AgentIndex;
   readonly #random: Random;
+  readonly #order: Permutation;
   #next: number;
 
   constructor(size: number, self: AgentIndex, random: Random) {
+    this.#size = size;
+    this.#self = self;
     this.#random = random;
-    this.#order = new Int32Array(Math.max(0, size - 1));
-    for (let i = 0, m = 0; m < size; m++) if (m !== self) this.#order[i++] = m;
-    this.#next = this.#order.length;
+    this.#order = new Permutation(size);
+    this.#next = size;
   }
 
-  /** The next member that qualifies, or undefined when none does. Scans each member at most twice. */
+  /** Scans each member at most twice. */
   next(qualifies: (member: AgentIndex) => boolean): AgentIndex | undefined {
-    const length = this.#order.length;
-    for (let tries = 0; tries < 2 * length; tries++) {
-      if (this.#next >= length) {
-        this.#random.shuffle(this.#order);
+    for (let tries = 0; tries < 2 * this.#size; tries++) {
+      if (this.#next >= this.#size) {
+        this.#order.shuffle(this.#random);
         this.#next = 0;
       }
-      const member = this.#order[this.#next++]!;
-      if (qualifies(member)) return member;
+      const member = this.#order.at(this.#next++);
+      if (member !== this.#self && qualifies(member)) return member;
     }
     return undefined;
   }
 }
+
+/**
+ * For large sites: seven probes of eight go to the next `observedEach` living members on the ring, in turn, the eighth
+ * to anybody, by shuffled rounds. A member is then watched by as many observers at even intervals, which finds a crash
+ * with a shorter tail than chance does (10 observers: 3.7 T at the 99th percentile of the first probe, chance 4.6 T),
+ * and each agent keeps company with few. The eighth probe finds who lost all observers at once.
+ */
+export class ObserverRing implements ProbeSchedule {
+  readonly #self: AgentIndex;
+  readonly #ring: Ring;
+  readonly #observers: number;
+  readonly #anybody: ShuffledRounds;
+  readonly #observed: AgentIndex[] = [];
+  #turn: number;
+  #at = 0;
+
+  constructor(size: number, self: AgentIndex, random: Random, observers: number) {
+    this.#self = self;
+    this.#ring = ringOf(size);
+    this.#observers = observers;
+    this.#anybody = new ShuffledRounds(size, self, random);
+    this.#turn = random.below(outsideEvery);
+  }
+
+  next(qualifies: (member: AgentIndex) => boolean): AgentIndex | undefined {
+    this.#turn = (this.#turn + 1) % outsideEvery;
+    if (this.#turn === 0) return this.#anybody.next(qualifies);
+    if (this.#at >= this.#observed.length) {
+      successors(this.#ring, this.#self, this.#observers, qualifies, this.#observed);
+      this.#at = 0;
+    }
+    while (this.#at < this.#observed.length) {
+      const member = this.#observed[this.#at++]!;
+      if (qualifies(member)) return member;
+    }
+    return this.#anybody.next(qualifies);
+  }
+}
+
+export function probeSchedule(
+  size: number,
+  self: AgentIndex,
+  random: Random,
+  { ringAbove, ringObservers }: Pick<MembershipOptions, 'ringAbove' | 'ringObservers'>,
+): ProbeSchedule {
+  return size > ringAbove && ringObservers > 0
+    ? new ObserverRing(size, self, random, ringObservers)
+    : new ShuffledRounds(size, self, random);
+}
+
+const outsideEvery = 8;

@@ -18,6 +18,7 @@ export class Suspicion {
   readonly #needed: number;
   readonly #accusers: AgentIndex[];
   #startedAt: Instant;
+  #timeoutMs: number;
 
   /** `alive` counts the members that are not known dead, oneself and the suspect included. */
   constructor(
@@ -34,6 +35,7 @@ export class Suspicion {
     this.#maxMs = this.#minMs * options.suspicionMaxFactor;
     this.#needed = Math.max(0, Math.min(options.confirmations, Math.ceil((alive - 2) / 2)));
     this.#accusers = [origin];
+    this.#timeoutMs = this.#reckoned();
   }
 
   /** Distinct accusers beyond the first. */
@@ -46,19 +48,18 @@ export class Suspicion {
   }
 
   get timeoutMs(): number {
-    if (this.#needed === 0) return this.#minMs;
-    const fraction = Math.log(this.confirmations + 1) / Math.log(this.#needed + 1);
-    return Math.max(this.#minMs, this.#maxMs - (this.#maxMs - this.#minMs) * fraction);
+    return this.#timeoutMs;
   }
 
   get deadline(): Instant {
-    return after(this.#startedAt, this.timeoutMs);
+    return after(this.#startedAt, this.#timeoutMs);
   }
 
   /** True when this accuser is new and its word still shortens the time-out: only then is it worth passing on. */
   confirm(origin: AgentIndex): boolean {
     if (this.#accusers.length > this.#needed || this.#accusers.includes(origin)) return false;
     this.#accusers.push(origin);
+    this.#timeoutMs = this.#reckoned();
     return true;
   }
 
@@ -70,5 +71,11 @@ export class Suspicion {
   /** We slept, it did not fail: time that we were not running is not held against it. */
   postpone(ms: number): void {
     this.#startedAt = after(this.#startedAt, ms);
+  }
+
+  #reckoned(): number {
+    if (this.#needed === 0) return this.#minMs;
+    const fraction = Math.log(this.confirmations + 1) / Math.log(this.#needed + 1);
+    return Math.max(this.#minMs, this.#maxMs - (this.#maxMs - this.#minMs) * fraction);
   }
 }

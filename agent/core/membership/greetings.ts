@@ -1,0 +1,87 @@
+import type { AgentIndex, BootId } from '../../base/ids.ts';
+
+/** One life of a member, as its greetings told: its boot id, and the lowest and highest boot counter it spoke under. */
+export interface Life {
+  /** Undefined for a twin of our own, of which only counters are heard. */
+  readonly boot: BootId | undefined;
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * Who greeted us, under which boot; and the proof that two processes live under one key.
+ *
+ * A process whose boot counter others remember as higher jumps above what it hears (its store was lost). So when life A
+ * spoke under 5, life B under 6, and A again under 7, then A heard of B's 6: it was alive after B had started, and two
+ * processes ran at once. Counters order this, not arrival: messages that a stall held back prove nothing. Both
+ * statements are kept, because people will want to see them.
+ *
+ * Bounded: the last `maxGreeted` members that greeted, and of each its last two lives.
+ */
+export class Greetings {
+  readonly #known = new Map<AgentIndex, Known>();
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** The life that greeted last. */
+  latest(member: AgentIndex): Life | undefined {
+    return this.#known.get(member)?.latest;
+  }
+
+  /** Takes note of a greeting. Returns the two lives when it proves, for the first time, that both were alive at once. */
+  heard(member: AgentIndex, boot: BootId, bootCounter: number): readonly [Life, Life] | undefined {
+    const known = this.#known.get(member);
+    if (!known) {
+      if (this.#known.size >= maxGreeted) {
+        const [oldest] = this.#known.keys();
+        if (oldest !== undefined) this.#known.delete(oldest);
+      }
+      this.#known.set(member, {
+        latest: { boot, low: bootCounter, high: bootCounter },
+        earlier: undefined,
+        proven: false,
+      });
+      return undefined;
+    }
+    const { latest, earlier } = known;
+    if (latest.boot === boot) {
+      known.latest = spoke(latest, bootCounter);
+    } else if (earlier?.boot === boot) {
+      known.latest = spoke(earlier, bootCounter);
+      known.earlier = latest;
+    } else {
+      known.latest = { boot, low: bootCounter, high: bootCounter };
+      known.earlier = latest;
+      known.proven = false;
+    }
+    if (known.proven || !known.earlier) return undefined;
+    if (!outlived(known.latest, known.earlier) && !outlived(known.earlier, known.latest)) return undefined;
+    known.proven = true;
+    return [known.latest, known.earlier];
+  }
+
+  /** Whether two processes are known to have lived under this member's key. */
+  isProven(member: AgentIndex): boolean {
+    return this.#known.get(member)?.proven ?? false;
+  }
+}
+
+interface Known {
+  latest: Life;
+  earlier: Life | undefined;
+  /** Of these two lives, once. */
+  proven: boolean;
+}
+
+const spoke = (life: Life, bootCounter: number): Life =>
+  bootCounter >= life.low && bootCounter <= life.high
+    ? life
+    : { boot: life.boot, low: Math.min(life.low, bootCounter), high: Math.max(life.high, bootCounter) };
+
+/** `a` spoke below and above something that `b` said: it lived on while `b` did. */
+const outlived = (a: Life, b: Life): boolean =>
+  (a.low < b.low && b.low < a.high) || (a.low < b.high && b.high < a.high);
+
+export const maxGreeted = 256;

@@ -1,0 +1,43 @@
+import type { AgentIndex } from '../../base/ids.ts';
+import { Random } from '../../base/random.ts';
+
+/**
+ * The circle on which the members of a large site watch each other: each probes the next few living ones after itself.
+ * It follows from the size of the roster alone, so all agree on it, and it is shuffled, so that neighbours on it do not
+ * share a cabinet: a cut cable must not take a box together with all who watch it.
+ */
+export interface Ring {
+  readonly order: Uint32Array;
+  /** Where each member stands in `order`. */
+  readonly position: Uint32Array;
+}
+
+let latest: Ring | undefined;
+
+/** The ring of a roster of this size. The one asked for last is kept: agents of one process share it. */
+export function ringOf(size: number): Ring {
+  if (latest?.order.length === size) return latest;
+  const order = new Random(size, 'ring').shuffle(Uint32Array.from({ length: size }, (_, m) => m));
+  const position = new Uint32Array(size);
+  for (let at = 0; at < size; at++) position[order[at]!] = at;
+  latest = { order, position };
+  return latest;
+}
+
+/** The next `count` members after `self` that qualify, into `into`; fewer when the circle holds no more. */
+export function successors(
+  ring: Ring,
+  self: AgentIndex,
+  count: number,
+  qualifies: (member: AgentIndex) => boolean,
+  into: AgentIndex[],
+): void {
+  into.length = 0;
+  const size = ring.order.length;
+  let at = ring.position[self]!;
+  for (let steps = 1; steps < size && into.length < count; steps++) {
+    at = at + 1 === size ? 0 : at + 1;
+    const member = ring.order[at]!;
+    if (qualifies(member)) into.push(member);
+  }
+}
