@@ -62,6 +62,7 @@ export class SmallCrew {
       /** Lives that began shortly before the first one here. */
       readonly returns?: number;
       readonly seed?: number;
+      readonly alsoHeld?: () => number;
       /** The shipped rules, or a mutant of them. */
       readonly kind?: typeof AvailableDuties;
     } = {},
@@ -79,6 +80,7 @@ export class SmallCrew {
         random: new Random(more.seed ?? 1, `duties ${self} ${life}`),
         memberState: (member) => this.views[self]![member]!,
         checkpoints: [],
+        alsoHeld: more.alsoHeld ?? (() => 0),
         returns: life > 1 ? life - 2 : more.returns,
       });
     this.agents = Array.from({ length: size }, (_, self) => this.#begin(self, 1));
@@ -135,8 +137,8 @@ export class SmallCrew {
     this.hold(agent, 'alive');
   }
 
-  drain(agent: number, until: Instant | undefined): void {
-    this.#do(agent, (out) => this.agents[agent]!.drain(this.now, until, out));
+  drain(agent: number, until: number | undefined): void {
+    this.#do(agent, (out) => this.agents[agent]!.drain(this.now, until as Instant | undefined, out));
   }
 
   fail(agent: number, index: number, reason = 'the PLC is out of reach'): void {
