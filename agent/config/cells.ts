@@ -103,14 +103,16 @@ export function compileCells(parts: {
     const place = shapes[cell] === undefined ? ['agents'] : ['cells', cell];
     const [first, second] = members;
     if (first === undefined) {
-      findings.at(place, 'voters', `${cell} has no agents, and ${leases[0]!.id} needs a vote there`, { at: 'key' });
+      findings.at(place, 'voters', `${cell} has no agents, and ${workOf(leases[0]!)} needs a vote there`, {
+        at: 'key',
+      });
       return [];
     }
     if (members.length > 2) {
       findings.at(
         place,
         'voters',
-        `${cell} has exclusive work (${leases[0]!.id}) and ${members.length} agents: say whose majority decides, for example voters: [${propose(members).join(', ')}]`,
+        `${cell} has exclusive work (${workOf(leases[0]!)}) and ${members.length} agents: say whose majority decides, for example voters: [${propose(members).join(', ')}]`,
         { at: 'key' },
       );
       return [];
@@ -124,6 +126,10 @@ export function compileCells(parts: {
       );
     }
     return [first.index];
+  }
+
+  function workOf({ id, of }: CellLease): string {
+    return of.kind === 'duty' ? id.replace(/^duty:/, '') : `permit ${of.permit}`;
   }
 
   /** Three whose power, switches and the like differ as far as the file knows. */

@@ -1,6 +1,8 @@
 import type { Location, OnlyIn } from '../base/location.ts';
 import type { CheckSpec, Dwell } from '../core/health/check.ts';
+import type { CellPlan } from '../core/leases/cell-plan.ts';
 import type { StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
+import type { SitePlan } from '../core/site-plan.ts';
 import type { Connection, Probe, Site } from '../driver/bindings.ts';
 import { formatDuration } from './quantity.ts';
 import type { SiteModel, ThingModel } from './site-model.ts';
@@ -19,14 +21,20 @@ function overview({ plan }: Site, model: SiteModel): string {
   const lines = [`Site ${plan.site}, plan ${plan.hash.slice(0, 12)}`, '', 'Agents'];
   for (const agent of plan.agents) {
     const thing = plan.things[agent.thing]!;
-    lines.push(`  ${agent.id}  in cell ${agent.cell}${thing.about === '' ? '' : `: ${thing.about}`}`);
+    const role = agent.role === 'witness' ? ', a witness' : '';
+    lines.push(`  ${agent.id}  in cell ${agent.cell}${role}${thing.about === '' ? '' : `: ${thing.about}`}`);
   }
   lines.push('', 'Assets');
   for (const thing of model.things) {
     if (thing.kind === 'asset') lines.push(`  ${thing.name}${thing.about === '' ? '' : `: ${thing.about}`}`);
   }
+  lines.push('', 'Cells');
+  for (const cell of plan.cells) lines.push(`  ${cell.id}: ${cellText(plan, cell)}`);
   lines.push('', 'Duties: each is carried by one agent after convergence, by another when that one dies');
-  for (const duty of plan.duties) lines.push(`  ${duty.id}: ${dutyText({ plan } as Site, duty.index)}`);
+  for (const duty of plan.duties)
+    lines.push(
+      `  ${duty.id}: ${workText({ plan } as Site, duty.index)}${duty.exclusive ? ', never by two at once' : ''}`,
+    );
   const counts = `${plan.signals.length} signals, ${plan.checks.length} checks, ${plan.models.length} models, ${plan.workflows.length} workflows, ${plan.alarms.length} alarms`;
   lines.push('', `${counts}. More: millwright site explain FILE THING`);
   return lines.join('\n');
@@ -44,6 +52,11 @@ function explainThing(site: Site, thing: ThingModel): string {
   if (connection !== undefined) lines.push(`  Reached over ${connectionText(connection)}.`);
   if (thing.source !== undefined) lines.push(`  Read through ${thing.source}.`);
   if (thing.needs.length > 0) lines.push(`  Needs ${thing.needs.join(', ')}.`);
+  const agent = plan.agents.find((one) => one.thing === thing.index);
+  const votes = plan.cells.filter((cell) => agent !== undefined && cell.voters.includes(agent.index));
+  if (agent?.role === 'witness') lines.push('  Witness: it votes and never carries a duty.');
+  if (votes.length > 0) lines.push(`  Votes in ${votes.map((cell) => cell.id).join(', ')}.`);
+  if (agent?.capacity !== undefined) lines.push(`  Carries at most ${agent.capacity} duties.`);
   if (thing.labels.size > 0) lines.push(`  Labels ${[...thing.labels].map(([k, v]) => `${k}=${v}`).join(', ')}.`);
   const section = (title: string, items: readonly string[]): void => {
     if (items.length > 0)
@@ -107,7 +120,51 @@ function explainThing(site: Site, thing: ThingModel): string {
   return lines.join('\n');
 }
 
-function dutyText({ plan }: Site, index: number): string {
+function cellText(plan: SitePlan, cell: CellPlan): string {
+  const names = cell.voters.map((voter) => plan.agents[voter]!.id);
+  const permits = new Map<string, number>();
+  for (const { of } of cell.leases) {
+    if (of.kind === 'permit') permits.set(of.permit, Math.max(permits.get(of.permit) ?? 0, of.slot));
+  }
+  const duties = cell.leases.filter((lease) => lease.of.kind === 'duty').length;
+  if (cell.leases.length === 0) {
+    return names.length === 0
+      ? 'nothing in it is exclusive, nobody votes'
+      : `nothing in it is exclusive; ${names.join(', ')} would vote`;
+  }
+  const what = [
+    ...(duties === 0 ? [] : [`${duties} exclusive ${duties === 1 ? 'duty' : 'duties'}`]),
+    ...[...permits].map(([permit, slots]) => `${slots} at once ${permit}`),
+  ];
+  const who =
+    names.length === 1
+      ? `${names[0]} alone decides: while it is away nothing changes hands, and what is held lapses`
+      : `a majority of ${names.join(', ')} decides`;
+  return `${what.join(', ')}; ${who}; grants hold ${formatDuration(cell.options.leaseMs)}, epoch ${cell.epoch}`;
+}
+
+/** What exclusive means for this duty, here: who decides, what a lost box and a cut cable do. */
+function exclusiveText(plan: SitePlan, index: number): string {
+  const cell = plan.cells.find((one) => one.leases.some(({ of }) => of.kind === 'duty' && of.duty === index));
+  if (cell === undefined) return '.\nRather on two for a moment than on none';
+  const names = cell.voters.map((voter) => plan.agents[voter]!.id);
+  const lease = formatDuration(cell.options.leaseMs);
+  const majority = names.length === 1 ? `${names[0]}` : `a majority of ${names.join(', ')}`;
+  const who = plan.duties[index]!.eligible.length;
+  const lost =
+    who === 1
+      ? 'When that agent is lost nobody takes over'
+      : `When its box is lost another takes over ${lease} later, or at once when only the process or the agent died`;
+  return `.\nExclusive: never on two at once, perhaps on none for a while. It runs only while ${majority} of cell ${cell.id} grants it, for ${lease} at a time. ${lost}; an agent that cannot reach ${names.length === 1 ? names[0] : 'the majority'} stops it within ${lease}`;
+}
+
+function dutyText(site: Site, index: number): string {
+  const duty = site.plan.duties[index]!;
+  const critical = duty.critical ? '.\nCritical: it moves at once, even when many agents vanish together' : '';
+  return `${workText(site, index)}${exclusiveText(site.plan, index)}${critical}`;
+}
+
+function workText({ plan }: Site, index: number): string {
   const duty = plan.duties[index]!;
   const who = duty.eligible.map((agent) => plan.agents[agent]!.id);
   const by =
@@ -216,6 +273,14 @@ function workflowText(site: Site, workflow: WorkflowSpec): string {
   const next = workflow.ifFailed.map((one) =>
     one.kind === 'alarm' ? `alarm ${plan.alarms[one.alarm]!.id}` : `workflow ${plan.workflows[one.workflow]!.id}`,
   );
+  if (workflow.permit !== undefined) {
+    const cell = plan.cells[workflow.permit.cell]!;
+    const slots = cell.leases.filter(({ of }) => of.kind === 'permit' && of.permit === workflow.permit?.name);
+    const linger = formatDuration(slots[0]?.lingerMs ?? 0);
+    lines.push(
+      `At most ${slots.length} at once in cell ${cell.id}: it holds the permit ${workflow.permit.name} from its first step to its last, and does not begin while a majority of ${cell.voters.map((voter) => plan.agents[voter]!.id).join(', ')} does not answer. Lost in the middle, the permit stays taken for ${linger}.`,
+    );
+  }
   lines.push(`If it failed: ${next.join(', then ')}.`);
   return lines.join('\n');
 }

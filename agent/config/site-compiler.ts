@@ -10,6 +10,7 @@ import type { CheckSpec, Dwell, Limit } from '../core/health/check.ts';
 import type { ConditionSpec } from '../core/health/condition.ts';
 import type { ModelSpec } from '../core/health/model.ts';
 import type { SignalSpec } from '../core/health/signal.ts';
+import type { CellLease } from '../core/leases/cell-plan.ts';
 import { presets } from '../core/membership/options.ts';
 import type { StepAction, StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
 import type { AlarmSpec } from '../core/reporting/alarm.ts';
@@ -89,8 +90,8 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     thing: thing.index,
     cell: cellOf(thing) ?? defaultCell,
     labels: thing.labels,
-    role: 'agent',
-    capacity: undefined,
+    role: thing.role,
+    capacity: thing.capacity,
   }));
   for (const thing of model.things) if (thing.kind === 'asset') cellOf(thing);
   checkNeeds();
@@ -109,6 +110,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   const watchDuty = new Map<string, DutyIndex>();
   const scheduleDuty = new Map<string, DutyIndex>();
   const processDuties = new Map<string, DutyIndex[]>();
+  const leases = new Map<string, CellLease[]>();
   for (const thing of model.things) addDuties(thing);
 
   // ---- signals ------------------------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   const workflows: WorkflowSpec[] = [];
   for (const [index, entry] of entriesOf('workflows').entries()) workflows.push(compileWorkflow(entry, index));
   placeRungs();
+  addPermits();
   placeRaisedAlarms();
   for (const [i, entry] of entriesOf('workflows').entries()) checkWorkflowPlace(entry, workflows[i]!);
 
@@ -164,7 +167,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     site: model.site,
     version: shape.version ?? 1,
     agents,
-    cells: compileCells({ model, agents, leases: new Map(), epochs: bundle.epochs ?? new Map(), findings }),
+    cells: compileCells({ model, agents, leases, epochs: bundle.epochs ?? new Map(), findings }),
     things,
     signals,
     checks,
@@ -290,7 +293,9 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     if (thing.connect !== undefined) {
       pollDuty.set(
         thing.name,
-        addDuty(`${thing.name}/poll`, thing, { kind: 'poll', source: thing.index }, eligibility(thing), thing.path),
+        addDuty(`${thing.name}/poll`, thing, { kind: 'poll', source: thing.index }, eligibility(thing), thing.path, {
+          exclusive: (thing.connect.modbus ?? thing.connect.opcua)?.clients === 1,
+        }),
       );
     }
     for (const entry of thing.body.duties.values()) {
@@ -303,14 +308,6 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
           'missing',
           `Duty ${entry.name} says ${kinds.length === 0 ? 'neither process nor upload' : 'both process and upload'}: one of them is its work`,
           { at: 'key' },
-        );
-      }
-      if (value.exclusive) {
-        findings.of(
-          entry.origin,
-          ['exclusive'],
-          'later',
-          'Exclusive duties come with leases, later: say exclusive: false, and it may run twice for a moment',
         );
       }
       if (entry.name === 'poll' || entry.name === 'watch') {
@@ -326,7 +323,11 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
               env: new Map(Object.entries(value.env ?? {}).map(([k, v]) => [k, String(v)])),
             }
           : { kind: 'upload', file: value.upload ?? '' };
-      const index = addDuty(entry.id, thing, work, eligibility(thing, entry), entry.origin.path, entry);
+      const index = addDuty(entry.id, thing, work, eligibility(thing, entry), entry.origin.path, {
+        entry,
+        exclusive: value.exclusive,
+        critical: value.critical ?? false,
+      });
       if (work.kind === 'process') processDuties.set(thing.name, [...(processDuties.get(thing.name) ?? []), index]);
     }
     for (const entry of thing.body.workflows.values()) {
@@ -342,21 +343,34 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
         continue;
       }
       const work: DutyWork = { kind: 'schedule', workflow: at('workflows', entry) };
-      scheduleDuty.set(entry.id, addDuty(entry.id, thing, work, eligibility(thing), entry.origin.path, entry));
+      scheduleDuty.set(
+        entry.id,
+        addDuty(entry.id, thing, work, eligibility(thing, entry), entry.origin.path, {
+          entry,
+          exclusive: entry.value.exclusive ?? false,
+        }),
+      );
     }
     if (thing.kind === 'asset' && sourceOf(thing) === undefined && (processDuties.get(thing.name) ?? []).length !== 1) {
       const watched = [...thing.body.checks.values()].some((entry) => typeof entry.value.process !== 'string');
       if (watched)
         watchDuty.set(
           thing.name,
-          addDuty(`${thing.name}/watch`, thing, { kind: 'watch', thing: thing.index }, eligibility(thing), thing.path),
+          addDuty(
+            `${thing.name}/watch`,
+            thing,
+            { kind: 'watch', thing: thing.index },
+            eligibility(thing),
+            thing.path,
+            {},
+          ),
         );
     }
   }
 
   function eligibility(
     thing: ThingModel,
-    entry?: Entry<'duties'>,
+    entry?: Entry<'duties'> | Entry<'workflows'>,
   ): { eligible: AgentIndex[]; refused: Map<AgentIndex, string> } {
     const eligible: AgentIndex[] = [];
     const refused = new Map<AgentIndex, string>();
@@ -371,12 +385,13 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     }
     for (const agent of agents) {
       const own = model.things[agent.thing]!;
-      if (thing.kind === 'agent' && own !== thing) refused.set(agent.index, `belongs to ${thing.name}`);
+      if (agent.role === 'witness') refused.set(agent.index, 'is a witness: it votes and carries nothing');
+      else if (thing.kind === 'agent' && own !== thing) refused.set(agent.index, `belongs to ${thing.name}`);
       else if (thing.via !== undefined && !thing.via.includes(own.name))
         refused.set(agent.index, `not in via of ${thing.name}`);
       else if (thing.kind !== 'agent' && cell !== undefined && agent.cell !== cell)
         refused.set(agent.index, `not in cell ${cell}`);
-      else if (entry?.value.where !== undefined) {
+      else if (entry?.kind === 'duties' && entry.value.where !== undefined) {
         const where = compileCondition(entry.value.where, scopeOf(entry, 'where', own));
         for (const problem of where.problems) {
           findings.of(entry.origin, ['where'], problem.code, problem.message, { offset: problem.offset });
@@ -394,12 +409,12 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     work: DutyWork,
     who: { eligible: readonly AgentIndex[]; refused: ReadonlyMap<AgentIndex, string> },
     path: Path,
-    entry?: Entry,
+    { entry, exclusive = false, critical = false }: { entry?: Entry; exclusive?: boolean; critical?: boolean },
   ): DutyIndex {
     const index = duties.length;
     if (dutyIds.has(id)) return dutyIds.get(id)!;
     const cellKnown = (cell: string | undefined) => cell === undefined || cellNames.includes(cell);
-    const wantedCell = (entry?.kind === 'duties' ? (entry as Entry<'duties'>).value.cell : undefined) ?? thing.cell;
+    const wantedCell = saidCell(entry) ?? thing.cell;
     if (who.eligible.length === 0 && agents.length > 0 && cellKnown(wantedCell)) {
       const duty = entry?.kind === 'duties' ? (entry as Entry<'duties'>) : undefined;
       const cell = wantedCell;
@@ -409,7 +424,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
           ? ` has the label ${label[1]}=${label[2]}`
           : duty?.value.where !== undefined
             ? ` fits ${duty.value.where}`
-            : ' may';
+            : ` may${witnesses(who.refused)}`;
       const message = `Nobody may run ${entry?.name ?? id}: no agent${cell === undefined ? '' : ` in ${cell}`}${want}`;
       if (entry === undefined) findings.at(path, 'nobody', message, { at: 'key' });
       else findings.of(entry.origin, [], 'nobody', message, { at: 'key' });
@@ -421,12 +436,46 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
       thing: thing.index,
       work,
       eligible: who.eligible,
-      exclusive: false,
-      critical: false,
+      exclusive,
+      critical,
       refusedBecause: who.refused,
       weight: new Map(),
     });
+    if (exclusive && who.eligible.length > 0 && cellKnown(wantedCell)) {
+      const cell = cellOfWork(wantedCell, who.eligible);
+      if (cell !== undefined) {
+        addLease(cell, { id: `duty:${id}`, of: { kind: 'duty', duty: index }, eligible: who.eligible, lingerMs: 0 });
+      } else {
+        const homes = [...new Set(who.eligible.map((agent) => agents[agent]!.cell))];
+        const message = `${id} is exclusive, and those who may carry it live in ${homes.join(' and ')}: say \`cell\`, whose voters decide`;
+        if (entry === undefined) findings.at(path, 'voters', message, { at: 'key' });
+        else findings.of(entry.origin, [], 'voters', message, { at: 'key' });
+      }
+    }
     return index;
+  }
+
+  function witnesses(refused: ReadonlyMap<AgentIndex, string>): string {
+    const names = agents.filter((agent) => agent.role === 'witness' && refused.has(agent.index)).map((one) => one.id);
+    return names.length === 0
+      ? ''
+      : `, ${names.join(' and ')} ${names.length === 1 ? 'is a witness' : 'are witnesses'}`;
+  }
+
+  function saidCell(entry: Entry | undefined): string | undefined {
+    if (entry?.kind === 'duties') return (entry as Entry<'duties'>).value.cell;
+    return entry?.kind === 'workflows' ? (entry as Entry<'workflows'>).value.cell : undefined;
+  }
+
+  /** Where the voters stand that decide: the cell that is said, or the one in which all live who may do it. */
+  function cellOfWork(said: string | undefined, who: readonly AgentIndex[]): string | undefined {
+    if (said !== undefined) return said;
+    const homes = new Set(who.map((agent) => agents[agent]!.cell));
+    return homes.size === 1 ? [...homes][0] : undefined;
+  }
+
+  function addLease(cell: string, lease: CellLease): void {
+    leases.set(cell, [...(leases.get(cell) ?? []), lease]);
   }
 
   /** Where the entries of a thing run unless they say more. */
@@ -1086,12 +1135,14 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
 
   function compileWorkflow(entry: Entry<'workflows'>, index: number): WorkflowSpec {
     const { value, thing } = entry;
-    if (value.exclusive === true) {
+    for (const key of ['exclusive', 'cell'] as const) {
+      if (value[key] === undefined || value.at !== undefined) continue;
       findings.of(
         entry.origin,
-        ['exclusive'],
-        'later',
-        'Exclusive workflows come with leases, later: say exclusive: false',
+        [key],
+        'value',
+        `\`${key}\` belongs to a workflow with \`at\`: this one runs where its trigger is judged`,
+        { at: 'key', ...(key === 'exclusive' ? { remedy: 'for one at a time: `permit`' } : {}) },
       );
     }
     if (value.when !== undefined && value.at !== undefined) {
@@ -1135,6 +1186,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
       onlyIf,
       onlyIn: guards,
       lockout: lockout === undefined ? undefined : at('signals', lockout),
+      permit: undefined,
       budget: read(entry, ['budget'], parseBudget(value.budget), { count: 1, perMs: 86_400_000 }),
       cooldownMs: duration(entry, 'cooldown', value.cooldown, 60_000),
       guardWaitMs: duration(entry, 'guard-wait', value['guard-wait'], 600_000),
@@ -1297,6 +1349,77 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
       }
       if (!moved) return;
     }
+  }
+
+  /** Permits of the cells as leases, a slot each; whoever may run a workflow that asks for one may hold it. */
+  function addPermits(): void {
+    const slots = new Map<string, { readonly eligible: Set<AgentIndex>; lingerMs: number }>();
+    for (const [i, entry] of entriesOf('workflows').entries()) {
+      const wanted = entry.value.permit;
+      if (wanted === undefined || isPlaceholder(wanted)) continue;
+      const workflow = workflows[i]!;
+      const who = whoRuns(workflow.runsOn, entry.thing);
+      const cell = cellOfWork(
+        saidCell(entry) ?? entry.thing.cell ?? (cellNames.length === 1 ? cellNames[0] : undefined),
+        who,
+      );
+      const known = Object.keys(cells[cell ?? '']?.permits ?? {});
+      if (cell === undefined) {
+        findings.of(
+          entry.origin,
+          ['permit'],
+          'reference',
+          `${entry.thing.name} is in no cell, and permits belong to one`,
+        );
+      } else if (!known.includes(wanted)) {
+        if (!cellNames.includes(cell) && cellNames.length > 0) continue;
+        const near = didYouMean(wanted, known);
+        findings.of(
+          entry.origin,
+          ['permit'],
+          'reference',
+          `Cell ${cell} has no permit "${wanted}"${near}`,
+          near === '' ? { remedy: `say how many at once: permits: { ${wanted}: 1 }` } : {},
+        );
+      } else {
+        const key = `${cell}/${wanted}`;
+        const slot = slots.get(key) ?? { eligible: new Set(), lingerMs: 0 };
+        for (const agent of who) slot.eligible.add(agent);
+        for (const step of workflow.steps) {
+          slot.lingerMs = Math.max(slot.lingerMs, step.timeoutMs + step.landsWithinMs);
+        }
+        slots.set(key, slot);
+        workflows[i] = { ...workflow, permit: { cell: cellNames.indexOf(cell), name: wanted } };
+      }
+    }
+    for (const cell of cellNames) {
+      for (const [permit, count] of Object.entries(cells[cell]?.permits ?? {})) {
+        const slot = slots.get(`${cell}/${permit}`);
+        if (slot === undefined) {
+          findings.at(['cells', cell, 'permits', permit], 'reference', `No workflow asks for the permit ${permit}`, {
+            at: 'key',
+            severity: 'warning',
+          });
+          continue;
+        }
+        const eligible = [...slot.eligible].sort((a, b) => a - b);
+        for (let n = 1; n <= count; n++) {
+          addLease(cell, {
+            id: `guard:${cell}/${permit}/slot-${n}`,
+            of: { kind: 'permit', permit, slot: n },
+            eligible,
+            lingerMs: slot.lingerMs,
+          });
+        }
+      }
+    }
+  }
+
+  function whoRuns(place: Location, thing: ThingModel): readonly AgentIndex[] {
+    if (place.on === 'agent') return [place.agent];
+    if (place.on === 'holder') return duties[place.duty]?.eligible ?? [];
+    const all = agents.filter((agent) => agent.role === 'agent');
+    return (thing.cell === undefined ? all : all.filter((agent) => agent.cell === thing.cell)).map((one) => one.index);
   }
 
   function placeRaisedAlarms(): void {

@@ -52,6 +52,8 @@ export interface ThingModel {
   readonly types: readonly string[];
   readonly needs: readonly string[];
   readonly labels: ReadonlyMap<string, string>;
+  readonly role: 'agent' | 'witness';
+  readonly capacity: number | undefined;
   readonly key: string | undefined;
   readonly connect: ConnectShape | undefined;
   readonly source: string | undefined;
@@ -92,6 +94,9 @@ export function expandSite(shape: SiteShape, removed: ReadonlySet<string>, findi
   checkName(shape.site, ['site'], 'value', 'A site');
   for (const section of ['people', 'types', 'cells', 'agents', 'assets'] as const) {
     for (const name of Object.keys(shape[section] ?? {})) checkName(name, [section, name], 'key', 'A name');
+  }
+  for (const [cell, { permits }] of Object.entries(shape.cells ?? {})) {
+    for (const name of Object.keys(permits ?? {})) checkName(name, ['cells', cell, 'permits', name], 'key', 'A name');
   }
   for (const name of thingNames) {
     const section = Object.hasOwn(shape.agents, name) ? 'agents' : 'assets';
@@ -159,6 +164,8 @@ export function expandSite(shape: SiteShape, removed: ReadonlySet<string>, findi
       types: typeNames,
       needs: (fill('needs') as string[] | undefined) ?? [],
       labels: new Map(Object.entries((fill('labels') as Values | undefined) ?? {}).map(([k, v]) => [k, String(v)])),
+      role: value['role'] === 'witness' ? 'witness' : 'agent',
+      capacity: value['capacity'] as number | undefined,
       key: value['key'] as string | undefined,
       connect,
       source: fill('source') as string | undefined,

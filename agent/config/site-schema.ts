@@ -117,7 +117,12 @@ export const dutySchema = z.strictObject({
   process: argv.optional(),
   env: z.record(z.string(), scalar).optional().describe('Environment of the process.'),
   upload: text.optional().describe('Tail this file, line by line, into the outbox.'),
-  exclusive: z.boolean({ error: 'expected true or false' }),
+  exclusive: z
+    .boolean({ error: 'expected true or false' })
+    .describe(
+      'true: never on two agents at once, perhaps on none for a while. false: always on one, perhaps on two for a moment.',
+    ),
+  critical: z.boolean().optional().describe('Moves at once even when a large part of its cell has vanished.'),
   cell: text.optional(),
   where: condition.optional().describe('Agents that may carry it, by label.'),
   checkpoint: later('A checkpoint kept by the process itself'),
@@ -171,9 +176,9 @@ export const workflowSchema = z.strictObject({
     )
     .max(16)
     .optional(),
-  exclusive: z.boolean().optional(),
-  cell: later('A workflow of a cell'),
-  permit: later('A permit of the cell'),
+  exclusive: z.boolean().optional().describe('With `at`: never started by two agents at once.'),
+  cell: text.optional().describe('With `at`: the cell whose agents start it.'),
+  permit: text.optional().describe('A permit of the cell that a run holds from its first step to its last.'),
   approve: later('Approval by a person'),
   touches: later('A workflow that touches other things'),
 });
@@ -221,7 +226,10 @@ const cellSchema = z.strictObject({
     .describe('How fast members are probed: lan 200 ms, wifi 500 ms, quiet 1 s.'),
   voters: names.optional().describe('1, 3 or 5 agents; their majority decides who carries what is exclusive.'),
   lease: duration.optional().describe('How long a grant holds without renewal: a lost box is taken over after it. 2s.'),
-  permits: later('Permits of the cell'),
+  permits: z
+    .record(text, z.int().min(1).max(64), { error: 'expected names and how many at once: { rebooting: 1 }' })
+    .optional()
+    .describe('How many runs may hold each permit at once, in the whole cell.'),
 });
 
 const thing = {
@@ -237,10 +245,18 @@ const agentSchema = z.strictObject({
   ...thing,
   key: publicKey.optional().describe("The agent's public key, when it was made on the box."),
   labels: z.record(z.string(), scalar).optional(),
-  role: later('An agent with a role (witness)'),
+  role: z
+    .enum(['agent', 'witness'], { error: 'expected witness, or nothing' })
+    .optional()
+    .describe('A witness votes and never carries a duty.'),
+  capacity: z.int().min(0).max(100_000).optional().describe('How many duties it carries at most.'),
   ...body,
 });
 
+const clients = z
+  .literal(1, { error: 'expected 1, or nothing: any number of agents may be connected then' })
+  .optional()
+  .describe('The device bears one client only, so its polling is exclusive.');
 const connectSchema = z.strictObject({
   opcua: z
     .strictObject({
@@ -248,6 +264,7 @@ const connectSchema = z.strictObject({
       security: z.enum(['none', 'sign', 'sign-and-encrypt']).optional(),
       user: text.optional(),
       secret: secret.optional(),
+      clients,
     })
     .optional(),
   modbus: z
@@ -256,7 +273,7 @@ const connectSchema = z.strictObject({
       port: z.union([z.int(), text]).optional(),
       unit: z.union([z.int(), text]).optional(),
       order: z.enum(['abcd', 'cdab', 'badc', 'dcba']).optional(),
-      clients: later('Exclusive polling (clients: 1)'),
+      clients,
     })
     .optional(),
   s7: later('A connection over S7'),

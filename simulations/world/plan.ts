@@ -130,6 +130,7 @@ const fanWorkflow = (box: number): WorkflowSpec => ({
   lockout: undefined,
   budget: { count: 100, perMs: 3_600_000 },
   cooldownMs: 1_000,
+  permit: undefined,
   guardWaitMs: 10_000,
   steps: [
     {

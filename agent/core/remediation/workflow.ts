@@ -1,5 +1,6 @@
 import type {
   AlarmIndex,
+  CellIndex,
   ConditionIndex,
   DutyIndex,
   EntryId,
@@ -48,6 +49,8 @@ export interface WorkflowSpec {
   readonly onlyIn: readonly OnlyIn[];
   /** Signal `lockout` of its thing, when it has one: true or unknown denies every effect. */
   readonly lockout: SignalIndex | undefined;
+  /** Held from the first step to the last, so that only so many of the cell run at once. */
+  readonly permit: { readonly cell: CellIndex; readonly name: string } | undefined;
   readonly budget: { readonly count: number; readonly perMs: number };
   readonly cooldownMs: number;
   /** How long a run may wait at its guards before it ends DENIED (before the first effect) or escalates. */

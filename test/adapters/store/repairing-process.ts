@@ -59,6 +59,7 @@ const core = new Remediation({
       lockout: undefined,
       budget: { count: 3, perMs: 86_400_000 },
       cooldownMs: 60_000,
+      permit: undefined,
       guardWaitMs: 1_000,
       steps: [step('drain'), step('fix')],
       verify: 1,

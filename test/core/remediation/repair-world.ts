@@ -34,6 +34,7 @@ export const workflow = (change: Partial<WorkflowSpec> = {}): WorkflowSpec => ({
   lockout: undefined,
   budget: { count: 3, perMs: 86_400_000 },
   cooldownMs: 60_000,
+  permit: undefined,
   guardWaitMs: 30_000,
   steps: [step('fix')],
   verify: healthy,
