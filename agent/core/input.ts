@@ -6,11 +6,12 @@ import type { CheckObservation } from './health/check.ts';
 import type { HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
 import type { Sample } from './health/signal.ts';
+import type { LeaseMessage } from './leases/ballot.ts';
 import type { MembershipMessage } from './membership/member.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
 
 /** What travels on direct streams between two agents. */
-export type DirectMessage = MembershipMessage | DutyMessage;
+export type DirectMessage = MembershipMessage | DutyMessage | LeaseMessage;
 
 /** What the disk gave back at start (driver/restore). */
 export interface Restored {
@@ -47,7 +48,13 @@ export type Input =
   | { readonly kind: 'clock-read'; readonly wall: WallTime; readonly trusted: boolean }
   /** The armed wake-up fired, this much late. */
   | { readonly kind: 'ticked'; readonly lateMs: number }
-  | { readonly kind: 'message-received'; readonly from: AgentIndex; readonly message: DirectMessage }
+  | {
+      readonly kind: 'message-received';
+      readonly from: AgentIndex;
+      readonly message: DirectMessage;
+      /** Rises with each stream that this peer opened to us in this life; 1 where nobody counts. */
+      readonly connection?: number;
+    }
   | { readonly kind: 'digest-received'; readonly digest: HealthDigest }
   | { readonly kind: 'peer-connected'; readonly peer: AgentIndex }
   /** A hint that starts verification at once; never a verdict. */

@@ -17,6 +17,8 @@ export interface Bounds {
   readonly duties: number;
   readonly checks: number;
   readonly models: number;
+  /** Leases of the cell that has most; without it, as many as any cell may have. */
+  readonly leases?: number;
 }
 
 const encodeOptions = { float64: true } as const;

@@ -5,6 +5,7 @@ import { wallTime } from '../base/time.ts';
 import { maxUnable } from '../core/duties/claim.ts';
 import type { Checkpoint } from '../core/duties/duty.ts';
 import type { DirectMessage } from '../core/input.ts';
+import type { LeaseMessage } from '../core/leases/ballot.ts';
 import type { MemberUpdate } from '../core/membership/member.ts';
 import {
   type Bounds,
@@ -18,6 +19,7 @@ import {
   sizeOfCount,
   type WireError,
 } from './codec.ts';
+import { isLeaseMessage, leaseFromArray, leaseMaxBytes, leaseSize, leaseToArray, leaseType } from './lease.ts';
 
 /**
  * What two agents tell each other on their direct streams. Type numbers are for ever: a number that is no longer
@@ -33,7 +35,8 @@ import {
  * claim        [7, bootCounter, seq, [[duty, term, [heard…]]…], stance?, [unable…]?]
  * checkpoint   [8, duty, term, sequence, takenAt, data]
  * handover     [9, duty, term, sequence, takenAt, data]
- * handover-taken [10, duty, term, sequence]
+ * handover-taken [11, duty, term, sequence]   (10 is a digest, which comes on the same stream)
+ * lease        [12, …]                        see lease.ts
  * update        [member, state, bootCounter, incarnation, origin]
  * ```
  */
@@ -47,8 +50,8 @@ const type = {
   claim: 7,
   checkpoint: 8,
   handover: 9,
-  'handover-taken': 10,
-} as const satisfies Record<DirectMessage['kind'], number>;
+  'handover-taken': 11,
+} as const satisfies Record<Exclude<DirectMessage, LeaseMessage>['kind'], number>;
 
 const states = ['alive', 'suspect', 'dead', 'left'] as const;
 const stateCode = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
@@ -72,6 +75,7 @@ export const isBulk = (message: DirectMessage): boolean => message.kind === 'che
 
 /** The largest encoding of a type that a receiver takes. */
 export function maxBytesOf(kind: DirectMessage['kind']): number {
+  if (isLeaseMessage({ kind })) return leaseMaxBytes;
   return kind === 'claim'
     ? claimMaxBytes
     : kind === 'checkpoint' || kind === 'handover'
@@ -93,7 +97,12 @@ export function encodeDirect(message: DirectMessage): Result<Uint8Array, WireErr
 
 /** Decodes and judges what a peer sent: shape, ranges, every index against the own plan. Never throws. */
 export function decodeDirect(bytes: Uint8Array, bounds: Bounds): Result<DirectMessage, WireError> {
-  const kind = kinds[peekType(bytes)];
+  const number = peekType(bytes);
+  if (number === leaseType) {
+    const lease = decodeArray(bytes, leaseMaxBytes);
+    return lease.ok ? leaseFromArray(lease.value, bounds) : lease;
+  }
+  const kind = kinds[number];
   if (kind === undefined) return refuse('unknown-type', 'not a message that this version knows');
   const decoded = decodeArray(bytes, maxBytesOf(kind));
   return decoded.ok ? fromArray(kind, decoded.value, bounds) : decoded;
@@ -137,13 +146,15 @@ export function encodedSize(message: DirectMessage): number {
       return 2 + counts + stamp + sizeOfCount(data.length) + data.length;
     }
     default:
-      return unreachable(message);
+      return isLeaseMessage(message) ? leaseSize(message) : unreachable(message);
   }
 }
 
-const kinds: readonly (DirectMessage['kind'] | undefined)[] = (() => {
-  const table: (DirectMessage['kind'] | undefined)[] = [];
-  for (const [kind, number] of Object.entries(type)) table[number] = kind as DirectMessage['kind'];
+type PlainKind = keyof typeof type;
+
+const kinds: readonly (PlainKind | undefined)[] = (() => {
+  const table: (PlainKind | undefined)[] = [];
+  for (const [kind, number] of Object.entries(type)) table[number] = kind as PlainKind;
   return table;
 })();
 
@@ -186,7 +197,7 @@ function toArray(message: DirectMessage): readonly unknown[] {
       return [type[message.kind], duty, term, sequence, takenAt, data];
     }
     default:
-      return unreachable(message);
+      return isLeaseMessage(message) ? leaseToArray(message) : unreachable(message);
   }
 }
 
@@ -204,11 +215,7 @@ const fromUpdate = (u: MemberUpdate): readonly number[] => [
   u.origin,
 ];
 
-function fromArray(
-  kind: DirectMessage['kind'],
-  array: readonly unknown[],
-  bounds: Bounds,
-): Result<DirectMessage, WireError> {
+function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): Result<DirectMessage, WireError> {
   switch (kind) {
     case 'ping':
     case 'ack': {

@@ -16,6 +16,7 @@ import {
 } from '../../wire/direct.ts';
 import { FrameReader, frame } from '../../wire/frame.ts';
 import { digestEnvelopeType } from '../../wire/gossip.ts';
+import { isLeaseMessage } from '../../wire/lease.ts';
 import { type Agreement, agree, decodePreamble, encodePreamble, type Preamble } from '../../wire/version.ts';
 import type { MeshLog } from './admission.ts';
 import type { Connection, Stream } from './libp2p-types.ts';
@@ -150,6 +151,8 @@ class Link {
   readonly #bulk: Outlet;
   readonly connections: Connection[] = [];
   #agreement: Agreement | undefined;
+  /** Streams that the peer opened to us so far: whoever goes back to an earlier one is two. */
+  #streams = 0;
   #told = false;
   #stopped = false;
   #doubleSince: number | undefined;
@@ -228,9 +231,10 @@ class Link {
     stream.inactivityTimeout = Number.POSITIVE_INFINITY;
     announceWindowSeldom(stream);
     let theirs: Preamble | undefined;
+    const ordinal = ++this.#streams;
     const take = (bytes: Uint8Array): void => {
       if (theirs !== undefined) {
-        this.#take(bytes);
+        this.#take(bytes, ordinal);
         return;
       }
       const first = decodePreamble(bytes);
@@ -282,7 +286,7 @@ class Link {
     this.#bulk.lost();
   }
 
-  #take(bytes: Uint8Array): void {
+  #take(bytes: Uint8Array, connection: number): void {
     if (peekType(bytes) === digestEnvelopeType) {
       this.#options.digestArrived(bytes, this.#id);
       return;
@@ -300,7 +304,7 @@ class Link {
       return;
     }
     this.#counters.received++;
-    this.#options.deliver({ kind: 'message-received', from: this.#agent, message: allowed });
+    this.#options.deliver({ kind: 'message-received', from: this.#agent, message: allowed, connection });
   }
 
   #agree(theirs: Preamble): void {
@@ -483,6 +487,8 @@ class Outlet {
 function permitted(message: DirectMessage, agreement: Agreement): DirectMessage | undefined {
   if (agreement === 'all') return message;
   if (agreement === 'nothing') return undefined;
+  // Leases name their cell and epoch, and an epoch ends while some have the next site file already.
+  if (isLeaseMessage(message)) return agreement === 'membership' ? message : undefined;
   switch (message.kind) {
     case 'claim':
     case 'checkpoint':

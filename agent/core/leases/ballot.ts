@@ -35,6 +35,7 @@ export interface LingeringGrant {
  */
 export interface LeaseRequest {
   readonly kind: 'lease-request';
+  /** Any number that its members agree on; in an agent, a hash of the cell's name. */
   readonly cell: number;
   readonly epoch: number;
   readonly session: Session;

@@ -1,3 +1,4 @@
+import { hash53 } from '../../base/hash.ts';
 import type { AgentId, AgentIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, instant, never } from '../../base/time.ts';
@@ -37,7 +38,7 @@ export type CellOutput =
   /** A session is wanted: whoever can prove this process's death draws a secret for it. Answered by `sessionOpened`. */
   | {
       readonly kind: 'open-session';
-      readonly cell: number;
+      readonly cell: string;
       readonly epoch: number;
       /** Who is to hear of its death. */
       readonly targets: readonly AgentIndex[];
@@ -107,8 +108,9 @@ export interface LeaseView {
  * Messages of an agent to itself go through the same door, within the step.
  */
 export class CellLeases {
-  readonly index: number;
   readonly id: string;
+  /** What messages call this cell. */
+  readonly stamp: number;
   readonly #self: AgentIndex;
   readonly #agentIds: readonly AgentId[];
   readonly #members: readonly AgentIndex[];
@@ -151,8 +153,8 @@ export class CellLeases {
     nextToken: () => number;
   }) {
     const { plan, agentIds, record } = parts;
-    this.index = plan.index;
     this.id = plan.id;
+    this.stamp = cellStamp(plan.id);
     this.#self = parts.self;
     this.#agentIds = agentIds;
     this.#members = plan.members;
@@ -204,7 +206,7 @@ export class CellLeases {
     const record = this.#record!;
     const { spec, options } = this.#view;
     this.#succession = new Succession({
-      cell: this.index,
+      cell: this.stamp,
       retryMs: options.retryMs,
       active: spec,
       accepted: record.accepted && viewOf(record.accepted, this.#agentIds).spec,
@@ -231,7 +233,7 @@ export class CellLeases {
     const { spec, options, specs } = this.#view;
     if (!spec.voters.includes(this.#self)) return;
     this.#voter = new Voter({
-      cell: this.index,
+      cell: this.stamp,
       self: this.#self,
       voters: spec.voters,
       epoch: spec.epoch,
@@ -255,7 +257,7 @@ export class CellLeases {
     this.#askedFor = spec.epoch;
     if (!specs.some(({ eligible }) => eligible[this.#self] === 1)) return;
     const targets = spec.voters.filter((agent) => agent >= 0 && agent !== this.#self);
-    out.push({ kind: 'open-session', cell: this.index, epoch: spec.epoch, targets });
+    out.push({ kind: 'open-session', cell: this.id, epoch: spec.epoch, targets });
   }
 
   sessionOpened(time: HolderTime, epoch: number, id: SessionId, out: CellOutput[]): void {
@@ -265,7 +267,7 @@ export class CellLeases {
     this.#session = { id, epoch };
     this.#proposer = new Proposer({
       options,
-      cell: this.index,
+      cell: this.stamp,
       epoch,
       session: { agent: this.#self, boot: this.#boot(), id },
       voters: spec.voters,
@@ -612,8 +614,14 @@ export class CellLeases {
     const others = this.#members.filter((agent) => agent !== this.#self);
     const to = others[this.#random.below(Math.max(1, others.length))];
     if (to === undefined) return;
-    out.push({ kind: 'send', to, message: { kind: 'lease-epoch-wanted', cell: this.index, epoch: this.epoch } });
+    out.push({ kind: 'send', to, message: { kind: 'lease-epoch-wanted', cell: this.stamp, epoch: this.epoch } });
   }
 }
 
 const localRounds = 64;
+
+/**
+ * What messages call a cell: 32 bits of its name's hash. Its index would do only among agents that run the very same
+ * site file, and an epoch changes while they do not.
+ */
+export const cellStamp = (id: string): number => hash53(id, 0x6365_6c6c) % 0x1_0000_0000;

@@ -16,8 +16,8 @@ import type { SessionId } from './session.ts';
  * Stance under partition: never two at once, possibly none for a while.
  */
 export class Leases {
-  readonly #cells: readonly (CellLeases | undefined)[];
   readonly #present: readonly CellLeases[];
+  readonly #byStamp: ReadonlyMap<number, CellLeases>;
   readonly #cellOf = new Map<string, CellLeases>();
   #token = 0;
   readonly #cellOfToken = new Map<number, CellLeases>();
@@ -34,7 +34,7 @@ export class Leases {
   }) {
     const { cells, self, agentIds, boot, random, records, isStoreWhole } = parts;
     const name = agentIds[self] ?? '';
-    this.#cells = cells.map((plan) => {
+    this.#present = cells.flatMap((plan) => {
       const record = records.get(plan.id);
       const concerns =
         plan.voters.includes(self) ||
@@ -42,7 +42,7 @@ export class Leases {
         // Of an epoch that may still be spoken.
         record?.active.voters.includes(name) === true ||
         record?.active.leases.some(({ eligible }) => eligible.includes(name)) === true;
-      if (!concerns) return undefined;
+      if (!concerns) return [];
       const cell = new CellLeases({
         plan,
         self,
@@ -54,9 +54,9 @@ export class Leases {
         nextToken: () => ++this.#token,
       });
       for (const { id } of plan.leases) this.#cellOf.set(id, cell);
-      return cell;
+      return [cell];
     });
-    this.#present = this.#cells.filter((cell) => cell !== undefined);
+    this.#byStamp = new Map(this.#present.map((cell) => [cell.stamp, cell]));
   }
 
   /** Nothing here needs a holder's clock or a tick. */
@@ -68,17 +68,27 @@ export class Leases {
     return this.#present;
   }
 
+  /** Who may seal this epoch, by position; undefined when it is not the one that is spoken here. */
+  votersOf(stamp: number, epoch: number): readonly AgentIndex[] | undefined {
+    const cell = this.#byStamp.get(stamp);
+    return cell?.epoch === epoch ? cell.voters : undefined;
+  }
+
+  cellOf(stamp: number): CellLeases | undefined {
+    return this.#byStamp.get(stamp);
+  }
+
   start(time: HolderTime, out: CellOutput[]): void {
     for (const cell of this.#present) this.#run(cell, out, (said) => cell.start(time, said));
   }
 
-  sessionOpened(time: HolderTime, cell: number, epoch: number, id: SessionId, out: CellOutput[]): void {
-    const at = this.#cells[cell];
+  sessionOpened(time: HolderTime, cell: string, epoch: number, id: SessionId, out: CellOutput[]): void {
+    const at = this.#present.find((each) => each.id === cell);
     if (at) this.#run(at, out, (said) => at.sessionOpened(time, epoch, id, said));
   }
 
   message(time: HolderTime, from: AgentIndex, connection: number, message: LeaseMessage, out: CellOutput[]): void {
-    const at = this.#cells[message.cell];
+    const at = this.#byStamp.get(message.cell);
     if (at) this.#run(at, out, (said) => at.message(time, from, connection, message, said));
   }
 

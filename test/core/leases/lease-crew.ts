@@ -212,7 +212,7 @@ export class LeaseCrew {
   }
 
   /** What a dead process's supervisor says. */
-  certify(mate: Mate, cell = 0, epoch = 1): void {
+  certify(mate: Mate, cell = 'line-1', epoch = 1): void {
     const id = LeaseCrew.hash(`${mate.boots === 0 ? '' : mate.secret}.${cell}.${epoch}`);
     for (const other of this.mates) this.do(other, (leases, out) => leases.died(this.time(), id, out));
   }
