@@ -14,6 +14,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/core/remediation/', 1],
   ['agent/core/reporting/', 1],
   ['agent/core/leases/', 1],
+  ['agent/core/verdict/', 1],
   ['agent/core/', 2],
   ['agent/wire/', 3],
   ['agent/driver/', 4],

@@ -16,11 +16,17 @@ import type { RemediationOutput } from './remediation/remediation-output.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
 import type { EventReport, ReportBody } from './reporting/report.ts';
 import type { Identity, SitePlan } from './site-plan.ts';
+import { locationsOf } from './verdict/location.ts';
+import { verdictOptions } from './verdict/options.ts';
+import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
+import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
 
 /** A changed digest is published at most this often … */
 const digestSpacingMs = 200;
 /** … and an unchanged one this often, so that a newcomer hears everybody within the minute. */
 const digestHeartbeatMs = 15_000;
+/** A changed verdict is reported at most this often; what stands then is what counts. */
+const verdictReportSpacingMs = 5_000;
 
 export interface AgentCoreOptions {
   readonly plan: SitePlan;
@@ -48,6 +54,7 @@ export class AgentCore {
   readonly health: Health;
   readonly remediation: Remediation;
   readonly alarms: Alarms;
+  readonly verdict: Verdict;
 
   #effects: Effect[] = [];
   #wallOffset = 0;
@@ -56,6 +63,9 @@ export class AgentCore {
   #digestDirty = false;
   #digestNext: Instant = never;
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
+  #verdictReportAt: Instant = never;
+  #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
+  #verdictText = '';
   /** What this box cannot do right now (`duty-failed`), for the status view; bounded by the number of duties. */
   readonly #lastFailure = new Map<DutyIndex, string>();
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
@@ -74,6 +84,7 @@ export class AgentCore {
       boot: identity.boot,
       bootCounter: identity.bootCounter,
       incarnation: restored.incarnation,
+      evidence: true,
     });
     this.duties = new AvailableDuties({
       duties: plan.duties,
@@ -128,6 +139,17 @@ export class AgentCore {
         thing: (thing) => plan.things[thing]?.id ?? 'site',
       },
     });
+    const locations = locationsOf(plan);
+    this.verdict = new Verdict({
+      options: verdictOptions(plan.membership),
+      self: identity.self,
+      size: plan.agents.length,
+      facts: {
+        state: (member) => this.membership.state(member),
+        aliveCount: () => this.membership.aliveCount,
+        locationOf: (member) => locations[member] ?? '',
+      },
+    });
   }
 
   /** When the core next wants `ticked`. */
@@ -139,6 +161,8 @@ export class AgentCore {
         this.health.deadline(),
         this.remediation.deadline(),
         this.alarms.deadline(),
+        this.verdict.deadline(),
+        this.#verdictReportAt,
         this.#digestNext,
       ),
     );
@@ -225,6 +249,9 @@ export class AgentCore {
         }
       }
       case 'digest-received':
+        this.#verdict(now, (out) =>
+          this.verdict.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
+        );
         return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
       case 'peer-connected':
         return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
@@ -286,6 +313,7 @@ export class AgentCore {
       case 'stop-ordered':
         return this.#remediation(now, (out) => this.remediation.stopOrdered(now, input.run, input.by, out));
       case 'coordinator-changed':
+        this.verdict.coordinatorChanged(now, input.state);
         if (input.state !== this.#coordinator) {
           this.#coordinator = input.state;
           this.#digestDirty = true;
@@ -310,12 +338,15 @@ export class AgentCore {
   }
 
   #tick(now: Instant, lateMs: number): void {
+    this.verdict.late(now, lateMs);
     // Membership first: who is dead decides what the others do in this very step.
     if (this.membership.deadline() <= now) this.#membership(now, (out) => this.membership.tick(now, lateMs, out));
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
     if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
     if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
+    if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.verdict.tick(now, out));
+    if (this.#verdictReportAt <= now) this.#reportVerdict(now);
     if (this.#digestNext <= now) this.#publishDigest(now);
   }
 
@@ -343,6 +374,31 @@ export class AgentCore {
     const out: RemediationOutput[] = [];
     run(out);
     if (out.length > 0) this.#fromRemediation(now, out);
+  }
+
+  #verdict(now: Instant, run: (out: VerdictOutput[]) => void): void {
+    const out: VerdictOutput[] = [];
+    run(out);
+    for (const output of out) {
+      switch (output.kind) {
+        case 'verdict-changed':
+          this.#effects.push({
+            kind: 'observe',
+            observation: { kind: 'verdict-changed', statements: output.statements },
+          });
+          this.#verdictReportAt = instant(Math.max(now, this.#verdictReported + verdictReportSpacingMs));
+          if (this.#verdictReportAt <= now) this.#reportVerdict(now);
+          break;
+        case 'probe-wanted':
+          this.#membership(now, (sends) => this.membership.disconnected(now, output.target, sends));
+          break;
+        case 'uplink-check-wanted':
+          this.#effects.push({ kind: 'check-uplink' });
+          break;
+        default:
+          unreachable(output);
+      }
+    }
   }
 
   #alarms(run: (out: AlarmOutput[]) => void): void {
@@ -379,6 +435,7 @@ export class AgentCore {
           if (to !== 'suspect' && !(from === 'suspect' && to === 'alive')) {
             this.#event(`member-${to}`, this.#name(member), to === 'dead' ? 'warning' : 'info', why, { from });
           }
+          this.verdict.memberChanged(now, member, to);
           this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
           this.#health(now, (out) => this.health.membersChanged(now, member, out));
           break;
@@ -390,7 +447,7 @@ export class AgentCore {
           break;
         }
         case 'probe-ended':
-          // Evidence for the verdicts; membership says it only when asked to.
+          this.verdict.probeEnded(now, output);
           break;
         default:
           unreachable(output);
@@ -622,6 +679,38 @@ export class AgentCore {
     detail: EventReport['detail'],
   ): void {
     this.#report('event', { type: 'event', name, subject, severity, text, detail });
+  }
+
+  /** What stands in the verdict, in words. */
+  describeVerdict(): readonly { readonly statement: Statement; readonly text: string; readonly evidence: string[] }[] {
+    const name = (member: AgentIndex) => this.#name(member);
+    return this.verdict.statements.map((statement) => ({
+      statement,
+      text: describeStatement(statement, name),
+      evidence: statement.evidence.map((item) => describeEvidence(item, name)),
+    }));
+  }
+
+  #reportVerdict(now: Instant): void {
+    this.#verdictReportAt = never;
+    const described = this.describeVerdict();
+    const text = described.map((item) => item.text).join('; ') || 'nothing is the matter any more';
+    // It came and went within the spacing.
+    if (text === this.#verdictText || (described.length === 0 && this.#verdictText === '')) return;
+    this.#verdictText = described.length === 0 ? '' : text;
+    this.#verdictReported = now;
+    this.#event(
+      'verdict-changed',
+      this.#name(this.identity.self),
+      described.length === 0 ? 'info' : 'notice',
+      text.slice(0, 4_096),
+      {
+        evidence: described
+          .flatMap((item) => item.evidence)
+          .join('; ')
+          .slice(0, 4_096),
+      },
+    );
   }
 
   #scheduleDigest(now: Instant): void {

@@ -55,6 +55,8 @@ export type Effect =
       readonly argv: readonly string[];
       readonly transition: 'raised' | 'cleared';
     }
+  /** Is the line to the coordinator still good? Answered by `coordinator-changed` if it is not, or is again. */
+  | { readonly kind: 'check-uplink' }
   | { readonly kind: 'observe'; readonly observation: Observation };
 
 /** Class of an effect: lower classes first. Acting before the record or the word is out is how work runs twice. */

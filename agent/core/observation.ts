@@ -1,5 +1,6 @@
 import type { AgentIndex, CheckIndex, DutyIndex } from '../base/ids.ts';
 import type { MemberState } from './membership/member.ts';
+import type { Statement } from './verdict/statement.ts';
 
 /** What the core noticed, past tense: for the log, the simulator's invariants and the trace; never acted upon. */
 export type Observation =
@@ -14,4 +15,5 @@ export type Observation =
   | { readonly kind: 'duty-taken'; readonly duty: DutyIndex; readonly term: number; readonly why: string }
   | { readonly kind: 'duty-released'; readonly duty: DutyIndex; readonly why: string }
   | { readonly kind: 'check-changed'; readonly check: CheckIndex; readonly from: string; readonly to: string }
-  | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string };
+  | { readonly kind: 'message-rejected'; readonly from: AgentIndex; readonly why: string }
+  | { readonly kind: 'verdict-changed'; readonly statements: readonly Statement[] };

@@ -147,6 +147,8 @@ export class Driver {
         return ports.actions.cancel(effect.run, effect.step, effect.issue);
       case 'run-hook':
         return ports.hooks.run(effect.alarm, effect.argv, effect.transition);
+      case 'check-uplink':
+        return ports.uplink?.check();
       case 'observe':
         return ports.observer.observe(now, effect.observation);
     }

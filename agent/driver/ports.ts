@@ -25,6 +25,8 @@ export interface Ports {
   readonly duties: DutyPort;
   readonly actions: ActionPort;
   readonly hooks: HookPort;
+  /** Absent where there is no coordinator. */
+  readonly uplink?: UplinkPort | undefined;
   readonly observer: ObserverPort;
 }
 
@@ -86,4 +88,9 @@ export interface HookPort {
 
 export interface ObserverPort {
   observe(now: Instant, observation: Observation): void;
+}
+
+export interface UplinkPort {
+  /** Asks the broker for a sign of life, or tries to reach it at once; a loss comes back as `coordinator-changed`. */
+  check(): void;
 }
