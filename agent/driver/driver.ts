@@ -39,6 +39,8 @@ export class Driver {
   #stepping = false;
   #stopped = false;
   #armed: Instant = never;
+  /** When that wake-up could come at the earliest: a step may name a deadline that has passed already. */
+  #due: Instant = never;
 
   constructor(core: Steppable, ports: Ports, options: { readonly tap?: Tap; readonly queueLimit?: number } = {}) {
     this.#core = core;
@@ -60,9 +62,9 @@ export class Driver {
   /** The armed wake-up fired. Early calls are harmless: they re-arm. */
   wake(): void {
     if (this.#stopped) return;
-    const armed = this.#armed;
+    const late = this.#ports.clock.now() - this.#due;
     this.#armed = never;
-    const late = this.#ports.clock.now() - armed;
+    this.#due = never;
     if (late < 0) {
       this.#arm();
       return;
@@ -96,7 +98,12 @@ export class Driver {
     const next = this.#core.deadline();
     if (next === this.#armed) return;
     this.#armed = next;
-    if (next !== never) this.#ports.clock.arm(instant(next));
+    if (next === never) {
+      this.#due = never;
+      return;
+    }
+    this.#due = instant(Math.max(next, this.#ports.clock.now()));
+    this.#ports.clock.arm(next);
   }
 
   #carryOut(now: Instant, effects: readonly Effect[]): void {
