@@ -10,6 +10,7 @@ import {
   type BundleCell,
   type BundleContent,
   cellHash,
+  crowdHash,
   maxBundleEpoch,
   type SiteBundle,
   sameCell,
@@ -116,7 +117,11 @@ function bundleCells({ site, parent }: BundleParts): Result<BundleCell[], string
       retryMs: cell.options.retryMs,
       guardMs: cell.options.guardMs,
     },
-    leases: cell.leases.map(({ id, lingerMs }) => ({ id, lingerMs })),
+    leases: cell.leases.map(({ id, lingerMs, eligible }) => ({
+      id,
+      lingerMs,
+      eligible: crowdHash(eligible.map((agent) => String(plan.agents[agent]?.id))),
+    })),
   }));
   for (const gone of before.values()) {
     if (!wanted.some((cell) => cell.id === gone.id)) {

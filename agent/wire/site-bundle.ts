@@ -78,7 +78,8 @@ export interface BundleCell {
     readonly retryMs: number;
     readonly guardMs: number;
   };
-  readonly leases: readonly { readonly id: string; readonly lingerMs: number }[];
+  /** `eligible` is a hash of who may hold it (the site file says who): another crowd is another epoch. */
+  readonly leases: readonly { readonly id: string; readonly lingerMs: number; readonly eligible: string }[];
 }
 
 export interface BundleOperator {
@@ -165,7 +166,15 @@ const payloadSchema = z.strictObject({
           retryMs: ms.min(1),
           guardMs: ms,
         }),
-        leases: z.array(z.strictObject({ id: z.string().min(1).max(256), lingerMs: ms })).max(10_000),
+        leases: z
+          .array(
+            z.strictObject({
+              id: z.string().min(1).max(256),
+              lingerMs: ms,
+              eligible: z.string().regex(/^[0-9a-f]{16}$/),
+            }),
+          )
+          .max(10_000),
       }),
     )
     .max(5000),
@@ -270,6 +279,11 @@ export function cellHash(site: string, cell: BundleCell): string {
   return createHash('sha256')
     .update(`millwright cell 1\n${canonicalJson({ site, ...cell })}`)
     .digest('hex');
+}
+
+/** Who may hold a lease, as it stands in a cell's epoch. */
+export function crowdHash(names: readonly string[]): string {
+  return createHash('sha256').update(names.toSorted().join('\n')).digest('hex').slice(0, 16);
 }
 
 /** Same voters, times and leases: no new epoch is needed. */
