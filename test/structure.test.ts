@@ -19,6 +19,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/wire/', 3],
   ['agent/driver/', 4],
   ['agent/adapters/', 5],
+  ['agent/supervisor/', 5],
   ['agent/api/', 5],
   ['agent/config/', 5],
   ['models/', 5],
@@ -85,6 +86,21 @@ describe('structure', () => {
     const foreign = imports
       .filter(({ file, target }) => file.startsWith('agent/driver/') && target === undefined)
       .map(({ file, specifier }) => `${file} → ${specifier}`);
+    expect(foreign).toEqual([]);
+  });
+
+  it('supervisor → imports its own folder and four modules of Node, nothing else', () => {
+    const foreign = imports
+      .filter(({ file }) => file.startsWith('agent/supervisor/') && file !== 'agent/supervisor/launch.ts')
+      .filter(({ specifier, target }) =>
+        target === undefined
+          ? !/^node:(child_process|dgram|fs|stream)$/.test(specifier)
+          : !target.startsWith('agent/supervisor/') || target === 'agent/supervisor/launch.ts',
+      )
+      .map(
+        ({ file, specifier }) =>
+          `${file} → ${specifier}: it is loaded beside every agent, and a source tree copies its folder alone`,
+      );
     expect(foreign).toEqual([]);
   });
 
