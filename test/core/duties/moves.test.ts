@@ -140,3 +140,50 @@ test('storm: two of nine die within half a second → no storm, both boxes’ wo
   crew.run(1_000);
   for (const { index } of duties) expect(crew.runners(index).length).toBe(1);
 });
+
+test('storm: four of nine fall silent and membership only suspects them yet → their silence counts, nothing moves', () => {
+  const duties = range(20).map((index) => duty(index, range(9)));
+  const crew = new SmallCrew(9, duties);
+  crew.run(3_000);
+  const gone = [1, 3, 5, 7];
+  for (const member of gone) {
+    crew.kill(member);
+    crew.hold(member, 'suspect');
+  }
+  const cut = crew.now;
+  crew.run(10_000);
+  expect(crew.log.filter(({ at }) => at > cut)).toEqual([]);
+});
+
+test('moves: a box was cut off from half the site and is back → it asks for nothing for half a minute', () => {
+  const duties = range(60).map((index) => duty(index, range(5)));
+  for (const cut of [true, false]) {
+    const crew = new SmallCrew(5, duties);
+    crew.kill(4);
+    for (const other of range(4)) crew.views[other]![4] = 'unknown';
+    crew.run(13_000);
+    crew.join(4);
+    if (cut) for (const state of ['dead', 'alive'] as const) for (const other of [0, 1]) crew.hold(other, state, [4]);
+    const at = crew.now;
+    crew.run(28_000);
+    const asked = crew.log.filter(({ by, what, at: t }) => by === 4 && what === 'start' && t > at);
+    expect(asked.length > 0).toBe(!cut);
+  }
+});
+
+test('returns: a box restarted, and another dies soon after → its work goes past the returned one, and starts once', () => {
+  const crew = new SmallCrew(5, [duty(0, range(5))]);
+  crew.run(3_000);
+  const [a, b, c] = staticOrder(duty(0, range(5)), places(5)).map(({ agent }) => agent) as [number, number, number];
+  crew.kill(a);
+  crew.hold(a, 'dead');
+  crew.run(3_000);
+  crew.revive(a);
+  crew.hold(a, 'alive');
+  crew.run(4_000);
+  crew.kill(b);
+  crew.hold(b, 'dead');
+  const died = crew.now;
+  crew.run(4_000);
+  expect(crew.log.filter(({ what, at }) => what === 'start' && at > died).map(({ by }) => by)).toEqual([c]);
+});
