@@ -12,6 +12,8 @@ const millwright = new Command('millwright')
   .showHelpAfterError('(--help shows what there is)')
   .configureHelp({ sortSubcommands: false });
 
+const collect = (value: string, others: readonly string[] = []): readonly string[] => [...others, value];
+
 millwright
   .command('agent')
   .description('run the agent of this box')
@@ -42,6 +44,20 @@ millwright
       return;
     }
     await runAgent({ config: { ...flags, site, key, name, listen, data }, endWithStdin });
+  });
+
+millwright
+  .command('supervise')
+  .description('run an agent under a box supervisor, which ends exclusive duties on time and certifies a death')
+  .argument('<agent...>', 'after --: `agent …` of this millwright, or any argument vector')
+  .option('--name <name>', 'of this supervisor, unique on the box', 'agent')
+  .option('--state <folder>', 'full path, on a memory file system; default: below /run')
+  .option('--watchdog-device <file>', 'hardware watchdog that resets the box should the supervisor hang')
+  .option('--kill-ms <n>', 'how long before the end of its right a duty is killed (default: 50)')
+  .addHelpText('after', '\nExample: millwright supervise -- agent -c agent.yaml')
+  .action(async (agent: string[], options) => {
+    const { superviseCommand } = await import('./agent/supervisor/launch.ts');
+    process.exitCode = superviseCommand(agent, options);
   });
 
 millwright
@@ -98,6 +114,32 @@ site
   .action(async (file: string | undefined, options) => {
     const { initCommand } = await import('./agent/config/commands.ts');
     process.exitCode = await initCommand(file, options);
+  });
+site
+  .command('sign <file>')
+  .description('sign the next bundle: what agents accept in place of the one in force')
+  .requiredOption('-k, --key <file>', 'site.key; with --new-era recovery.key')
+  .requiredOption('-p, --parent <bundle>', 'the bundle in force')
+  .requiredOption('-o, --out <bundle>', 'where to put the new one')
+  .option('--revoke <name>', 'take the key of this agent off the list, at once and for good; may be repeated', collect)
+  .option('--new-key <file>', 'public key that signs the bundles after this one')
+  .option('--new-era', 'begin anew under the recovery key: the signing key was stolen')
+  .option('--parent-key <file>', 'public key that signed the parent, after a change of keys; may be repeated', collect)
+  .option('--keys <folder>', 'NAME/agent.pub of new agents; agents beside the key unless said')
+  .option('--models <folder>', 'folder of models; models beside the site file unless said')
+  .option('--json', 'machine-readable')
+  .action(async (file: string, { parentKey, ...options }) => {
+    const { signCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await signCommand(file, { ...options, parentKeys: parentKey });
+  });
+site
+  .command('show <bundle>')
+  .description('say what stands in a signed bundle')
+  .option('--site-key <file>', 'verify it against this public key, site.pub')
+  .option('--json', 'machine-readable')
+  .action(async (file: string, options: { siteKey?: string; json?: boolean }) => {
+    const { showCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await showCommand(file, options);
   });
 site
   .command('enrol <folder> <agent>')
