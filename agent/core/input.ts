@@ -2,11 +2,13 @@ import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex, ModelIndex, Workflo
 import type { Instant, WallTime } from '../base/time.ts';
 import type { DutyMessage } from './duties/claim.ts';
 import type { Checkpoint } from './duties/duty.ts';
+import type { RestoredLeases } from './exclusive.ts';
 import type { CheckObservation } from './health/check.ts';
 import type { HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
 import type { Sample } from './health/signal.ts';
 import type { LeaseMessage } from './leases/ballot.ts';
+import type { SessionId } from './leases/session.ts';
 import type { MembershipMessage } from './membership/member.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
 
@@ -21,10 +23,12 @@ export interface Restored {
   /** Standing local alarms of the last life. */
   readonly alarms: readonly RestoredAlarm[];
   /**
-   * Lives of this store that began shortly before this one (20 minutes): 0 after a long calm one. Undefined in the first
-   * life. Who returns often is given work late.
+   * Restarts shortly before this one (20 minutes): 0 after a long calm life. Undefined in the first life of a store.
+   * Who returns often is given work late.
    */
   readonly returns?: number | undefined;
+  /** Leases; undefined: nothing was ever written, and the store is whole. */
+  readonly leases?: RestoredLeases | undefined;
 }
 
 export interface RestoredAlarm {
@@ -71,6 +75,12 @@ export type Input =
   | { readonly kind: 'duty-failed'; readonly duty: DutyIndex; readonly reason: string }
   | { readonly kind: 'checkpoint-taken'; readonly duty: DutyIndex; readonly data: Uint8Array }
   | { readonly kind: 'schedule-due'; readonly workflow: WorkflowIndex; readonly slot: WallTime }
+  /** Answer to `open-session`: SHA-256 of the secret, 64 hex digits. */
+  | { readonly kind: 'session-opened'; readonly cell: string; readonly epoch: number; readonly id: SessionId }
+  /** A death certificate came, hashed: whose session that is, only voters know. */
+  | { readonly kind: 'session-died'; readonly session: SessionId }
+  | { readonly kind: 'leases-persisted'; readonly token: number }
+  | { readonly kind: 'leases-persist-failed'; readonly token: number; readonly reason: string }
   | { readonly kind: 'persisted'; readonly token: number }
   | { readonly kind: 'persist-failed'; readonly token: number; readonly reason: string }
   | {

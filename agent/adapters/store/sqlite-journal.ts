@@ -41,6 +41,8 @@ const migrations = [
      since REAL NOT NULL,
      evidence TEXT NOT NULL
    ) STRICT;`,
+  // When the later lives began.
+  'CREATE TABLE start (at REAL NOT NULL) STRICT;',
 ] as const;
 
 export interface StoreOptions {
@@ -112,6 +114,9 @@ const misfortunes: Readonly<Record<Misfortune['kind'], string>> = {
   'not-opened': 'the agent has no durable memory: it watches and reports, and repairs nothing until it is started anew',
 };
 
+/** A life that began longer ago than this says nothing of how restless a box is. */
+const returnsWithinMs = 20 * 60_000;
+
 /** Start of the minutes that a fresh file's boot counter begins with. */
 const epoch = Date.UTC(2020, 0, 1);
 
@@ -138,6 +143,8 @@ class SqliteStore implements Store {
   #trouble: string | undefined;
   #sincePrune = 0;
   #closed = false;
+  /** Later lives of this store that began shortly before this one; undefined in the first. */
+  #returns: number | undefined;
 
   constructor(db: DatabaseSync, misfortune: Misfortune | undefined, options: StoreOptions) {
     this.#db = db;
@@ -178,9 +185,17 @@ class SqliteStore implements Store {
     // which is more than it can have counted, so that it is not taken for its own past.
     const fresh = Math.max(1, Math.floor((this.#wall() - epoch) / 60_000));
     const next = stored === 0 ? fresh : stored + 1;
-    const reason = this.#write(() => {
-      this.#db.prepare('UPDATE life SET boot_counter = ?').run(next);
-    });
+    const now = this.#wall();
+    const lately = this.#db.prepare('SELECT count(*) AS n FROM start WHERE at BETWEEN ? AND ?');
+    if (stored !== 0) this.#returns = Number(lately.get(now - returnsWithinMs, now)?.['n'] ?? 0);
+    const reason = this.#write(() =>
+      transaction(this.#db, () => {
+        this.#db.prepare('UPDATE life SET boot_counter = ?').run(next);
+        // One of the future was written by a clock that was wrong.
+        this.#db.prepare('DELETE FROM start WHERE at NOT BETWEEN ? AND ?').run(now - returnsWithinMs, now);
+        if (stored !== 0) this.#db.prepare('INSERT INTO start VALUES (?)').run(now);
+      }),
+    );
     // Not written down: the next life will count from the same number, so this one takes another way past it.
     return reason === undefined ? next : Math.max(next, fresh);
   }
@@ -210,7 +225,8 @@ class SqliteStore implements Store {
         ];
       });
     const life = this.#db.prepare('SELECT incarnation FROM life').get();
-    return { incarnation: Number(life?.['incarnation'] ?? 0), journal, checkpoints, alarms: this.alarms() };
+    const incarnation = Number(life?.['incarnation'] ?? 0);
+    return { incarnation, journal, checkpoints, alarms: this.alarms(), returns: this.#returns };
   }
 
   alarms(): readonly LocalAlarm[] {

@@ -80,7 +80,7 @@ export class AvailableDuties {
     memberState: (member: AgentIndex) => MemberStateWord;
     /** What this agent's store kept: its own and replicas. */
     checkpoints: readonly Checkpoint[];
-    /** Lives of this store that began shortly before this one; undefined: this is its first. */
+    /** Restarts of this agent shortly before this one; undefined: it is its first life. */
     returns?: number | undefined;
     /** Exclusive duties that it carries beside these: they fill the same capacity. */
     alsoHeld?: () => number;

@@ -87,6 +87,33 @@ test('boot counter: each life gets the next number, also after a crash', () => {
   expect([second, third]).toEqual([first + 1, first + 2]);
 });
 
+test('lives: the first → no return; a later one → as many as restarts came within twenty minutes before it', () => {
+  let wall = 1e12;
+  const returns = () => {
+    const store = openStore({ dir, deliver: () => {}, wall: () => wall });
+    store.nextBootCounter();
+    const said = store.restore().returns;
+    store.close();
+    return said;
+  };
+  expect(returns()).toBeUndefined();
+  wall += 60_000;
+  expect(returns()).toBe(0);
+  wall += 60_000;
+  expect(returns()).toBe(1);
+  wall += 60_000;
+  expect(returns()).toBe(2);
+  wall += 19.5 * 60_000;
+  expect(returns()).toBe(1);
+  wall += 3_600_000;
+  expect(returns()).toBe(0);
+  // The clock was an hour ahead: what was written then is not counted, nor kept.
+  wall -= 3_600_000;
+  expect(returns()).toBe(0);
+  wall += 1_000;
+  expect(returns()).toBe(1);
+});
+
 test('boot counter: a box that lost its disk counts on above what it ever was', () => {
   const minute = 60_000;
   let wall = Date.UTC(2026, 0, 1);
