@@ -6,10 +6,14 @@ import { after, type Instant, instant, never, type WallTime, wallTime } from '..
 import { AvailableDuties } from './duties/available-duties.ts';
 import { maxCheckpointBytes } from './duties/checkpoint.ts';
 import type { DutyOutput } from './duties/duty-output.ts';
+import type { ExclusiveDuties, ExclusiveOutput, Fence } from './duties/exclusive-duties.ts';
 import type { Effect } from './effect.ts';
+import { Exclusive, type ExclusiveEffect } from './exclusive.ts';
 import type { HealthDigest } from './health/digest.ts';
 import { Health, type HealthOutput } from './health/health.ts';
 import type { Input, Restored } from './input.ts';
+import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
+import type { HolderTime } from './leases/elapsed-clock.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
 import { Remediation } from './remediation/remediation.ts';
 import type { RemediationOutput } from './remediation/remediation-output.ts';
@@ -55,7 +59,10 @@ export class AgentCore {
   readonly remediation: Remediation;
   readonly alarms: Alarms;
   readonly verdict: Verdict;
+  /** Exclusive duties and their leases. */
+  readonly exclusive: Exclusive;
 
+  #elapsed: Instant = instant(0);
   #effects: Effect[] = [];
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
@@ -96,6 +103,18 @@ export class AgentCore {
       memberState: (member) => this.membership.state(member),
       checkpoints: restored.checkpoints,
       returns: restored.returns,
+      alsoHeld: () => this.exclusive.duties.load,
+    });
+    this.exclusive = new Exclusive({
+      plan,
+      self: identity.self,
+      boot: () => this.membership.bootCounterOf(identity.self),
+      random: random.fork('exclusive'),
+      restored: restored.leases ?? { records: new Map(), isStoreWhole: true },
+      checkpoints: restored.checkpoints,
+      memberState: (member) => this.membership.state(member),
+      alsoHeld: () => this.duties.load,
+      isDraining: () => this.duties.draining,
     });
     this.health = new Health({
       plan,
@@ -158,6 +177,7 @@ export class AgentCore {
       Math.min(
         this.membership.deadline(),
         this.duties.deadline(),
+        this.exclusive.deadline(),
         this.health.deadline(),
         this.remediation.deadline(),
         this.alarms.deadline(),
@@ -173,7 +193,7 @@ export class AgentCore {
       case 'agent':
         return location.agent === this.identity.self;
       case 'holder':
-        return this.duties.mine(location.duty);
+        return this.mine(location.duty);
       case 'every':
         return true;
     }
@@ -193,8 +213,42 @@ export class AgentCore {
     return this.#lastFailure.get(duty);
   }
 
-  step(now: Instant, input: Input): readonly Effect[] {
+  /** This agent carries the duty, available or exclusive. */
+  mine(duty: DutyIndex): boolean {
+    return this.duties.mine(duty) || this.exclusive.duties.mine(duty);
+  }
+
+  /** Who carries it, as far as this agent hears. */
+  holder(duty: DutyIndex): AgentIndex | undefined {
+    return this.#isExclusive(duty) ? this.exclusive.duties.holder(duty) : this.duties.holder(duty);
+  }
+
+  /** Counts the takeovers of a duty. */
+  term(duty: DutyIndex): number {
+    return this.#isExclusive(duty) ? this.exclusive.duties.term(duty) : this.duties.term(duty);
+  }
+
+  /**
+   * To be asked in the same synchronous block as an effect of an exclusive duty, with clocks read there: the right to
+   * send along, or undefined. Changes nothing.
+   */
+  mayAct(time: HolderTime, duty: DutyIndex): Fence | undefined {
+    return this.exclusive.mayAct(time, duty);
+  }
+
+  /** How things stand with the lease of an exclusive duty, for people. */
+  leaseView(time: HolderTime, duty: DutyIndex): LeaseView | undefined {
+    return this.exclusive.view(time, duty);
+  }
+
+  #isExclusive(duty: DutyIndex): boolean {
+    return this.plan.duties[duty]?.exclusive === true;
+  }
+
+  /** `elapsed`: the holder's clock, read together with `now`; without it the monotonic one has to do. */
+  step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
     this.#effects = [];
+    this.#elapsed = elapsed;
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
     return this.#effects;
@@ -210,6 +264,7 @@ export class AgentCore {
         const duties: DutyOutput[] = [];
         this.duties.start(now, duties);
         this.#fromDuties(now, duties);
+        this.#exclusive(now, (time, out) => this.exclusive.start(time, out));
         this.#health(now, (out) => this.health.start(now, out));
         this.#remediation(now, (out) => this.remediation.start(now, out));
         this.#alarms((out) => this.alarms.start(now, out));
@@ -228,9 +283,13 @@ export class AgentCore {
       case 'message-received': {
         const { from, message } = input;
         switch (message.kind) {
-          case 'claim':
           case 'checkpoint':
           case 'handover':
+            if (this.#isExclusive(message.checkpoint.duty)) {
+              return this.#exclusiveDuties(now, (duties, out) => duties.message(now, from, message, out));
+            }
+            return this.#duties(now, (out) => this.duties.message(now, from, message, out));
+          case 'claim':
           case 'handover-taken':
             return this.#duties(now, (out) => this.duties.message(now, from, message, out));
           case 'lease-request':
@@ -242,8 +301,10 @@ export class AgentCore {
           case 'lease-seal':
           case 'lease-sealed':
           case 'lease-epoch':
-          case 'lease-epoch-wanted':
-            return;
+          case 'lease-epoch-wanted': {
+            const { connection = 1 } = input;
+            return this.#exclusive(now, (time, out) => this.exclusive.message(time, from, connection, message, out));
+          }
           default:
             return this.#membership(now, (out) => this.membership.message(now, from, message, out));
         }
@@ -252,10 +313,12 @@ export class AgentCore {
         this.#verdict(now, (out) =>
           this.verdict.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
         );
+        this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
         return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
       case 'peer-connected':
         return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
       case 'peer-disconnected':
+        this.exclusive.duties.outOfReach(input.peer);
         return this.#membership(now, (out) => this.membership.disconnected(now, input.peer, out));
       case 'check-observed':
         return this.#health(now, (out) => this.health.checkObserved(now, input.check, input.observation, out));
@@ -284,19 +347,42 @@ export class AgentCore {
       }
       case 'duty-started':
         this.#lastFailure.delete(input.duty);
+        if (this.#isExclusive(input.duty)) return this.exclusive.duties.started(now, input.duty);
         return this.#duties(now, (out) => this.duties.started(now, input.duty, out));
       case 'duty-stopped':
+        if (this.#isExclusive(input.duty)) {
+          return this.#exclusiveDuties(now, (duties, out) => duties.stopped(now, input.duty, out));
+        }
         return this.#duties(now, (out) => this.duties.stopped(now, input.duty, out));
       case 'duty-failed':
         this.#lastFailure.set(input.duty, input.reason);
         this.#event('duty-failed', this.#dutyName(input.duty), 'warning', input.reason, {});
+        if (this.#isExclusive(input.duty)) {
+          return this.#exclusiveDuties(now, (duties, out) => duties.failed(now, input.duty, input.reason, out));
+        }
         return this.#duties(now, (out) => this.duties.failed(now, input.duty, input.reason, out));
       case 'checkpoint-taken':
+        if (this.#isExclusive(input.duty)) {
+          const { duty, data } = input;
+          const wall = this.wallAt(now);
+          return this.#exclusiveDuties(now, (duties, out) => duties.checkpointTaken(now, duty, data, wall, out));
+        }
         return this.#duties(now, (out) =>
           this.duties.checkpointTaken(now, input.duty, input.data, this.wallAt(now), out),
         );
       case 'schedule-due':
         return this.#remediation(now, (out) => this.remediation.scheduleDue(now, input.workflow, input.slot, out));
+      case 'session-opened': {
+        const { cell, epoch, id } = input;
+        return this.#exclusive(now, (time, out) => this.exclusive.sessionOpened(time, cell, epoch, id, out));
+      }
+      case 'session-died':
+        return this.#exclusive(now, (time, out) => this.exclusive.sessionDied(time, input.session, out));
+      case 'leases-persisted':
+        return this.#exclusive(now, (time, out) => this.exclusive.persisted(time, input.token, out));
+      case 'leases-persist-failed':
+        this.#event('store-refused', this.#name(this.identity.self), 'error', input.reason, {});
+        return this.#exclusive(now, (time, out) => this.exclusive.persistFailed(time, input.token, out));
       case 'persisted':
         return this.#remediation(now, (out) => this.remediation.persisted(now, input.token, out));
       case 'persist-failed':
@@ -328,9 +414,11 @@ export class AgentCore {
         });
         return;
       case 'drain-ordered':
-        return this.#duties(now, (out) => this.duties.drain(now, input.until, out));
+        this.#duties(now, (out) => this.duties.drain(now, input.until, out));
+        return this.#exclusiveDuties(now, (duties, out) => duties.reconsider(now, out));
       case 'leave-ordered':
         this.#duties(now, (out) => this.duties.leave(now, out));
+        this.#exclusiveDuties(now, (duties, out) => duties.leave(now, out));
         return this.#membership(now, (out) => this.membership.leave(now, out));
       default:
         unreachable(input);
@@ -341,6 +429,7 @@ export class AgentCore {
     this.verdict.late(now, lateMs);
     // Membership first: who is dead decides what the others do in this very step.
     if (this.membership.deadline() <= now) this.#membership(now, (out) => this.membership.tick(now, lateMs, out));
+    if (this.exclusive.deadline() <= now) this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
     if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
@@ -362,6 +451,17 @@ export class AgentCore {
     const out: DutyOutput[] = [];
     run(out);
     if (out.length > 0) this.#fromDuties(now, out);
+  }
+
+  #exclusive(now: Instant, run: (time: HolderTime, out: ExclusiveEffect[]) => void): void {
+    const out: ExclusiveEffect[] = [];
+    run({ elapsed: this.#elapsed, monotonic: now }, out);
+    if (out.length > 0) this.#fromExclusive(now, out);
+  }
+
+  #exclusiveDuties(now: Instant, run: (duties: ExclusiveDuties, out: ExclusiveOutput[]) => void): void {
+    if (this.exclusive.duties.isIdle) return;
+    this.#exclusive(now, (time, out) => this.exclusive.onDuties(time, out, run));
   }
 
   #health(now: Instant, run: (out: HealthOutput[]) => void): void {
@@ -437,6 +537,7 @@ export class AgentCore {
           }
           this.verdict.memberChanged(now, member, to);
           this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
+          this.#exclusiveDuties(now, (duties, out) => duties.memberChanged(now, member, to, out));
           this.#health(now, (out) => this.health.membersChanged(now, member, out));
           break;
         }
@@ -515,6 +616,34 @@ export class AgentCore {
       this.#remediation(now, (out) => this.remediation.locationsChanged(now, out));
       this.#alarms((out) => this.alarms.locationsChanged(now, out));
     }
+  }
+
+  #fromExclusive(now: Instant, outputs: readonly ExclusiveEffect[]): void {
+    const common: DutyOutput[] = [];
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'send-lease':
+          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          break;
+        case 'persist-leases':
+        case 'open-session':
+        case 'start-duty':
+        case 'extend-duty':
+        case 'stop-duty':
+          this.#effects.push(output);
+          break;
+        case 'cell-observed': {
+          const { cell, what } = output;
+          this.#effects.push({ kind: 'observe', observation: { kind: 'cell-observed', cell, what } });
+          const told = cellText[what];
+          if (told) this.#event(`leases-${what}`, cell, told[0], told[1], {});
+          break;
+        }
+        default:
+          common.push(output);
+      }
+    }
+    if (common.length > 0) this.#fromDuties(now, common);
   }
 
   /** It happens with every progress of such a duty: said once a minute. */
@@ -636,8 +765,8 @@ export class AgentCore {
   // -- facts ---------------------------------------------------------------------------------------------------
 
   #held(duty: DutyIndex): 'true' | 'false' | 'unknown' {
-    if (this.duties.mine(duty)) return 'true';
-    const holder = this.duties.holder(duty);
+    if (this.mine(duty)) return 'true';
+    const holder = this.holder(duty);
     if (holder === undefined) return 'false';
     const state = this.membership.state(holder);
     return state === 'alive' ? 'true' : state === 'suspect' || state === 'unknown' ? 'unknown' : 'false';
@@ -647,7 +776,7 @@ export class AgentCore {
   #alarmTerm(location: Location): number {
     switch (location.on) {
       case 'holder':
-        return this.duties.term(location.duty);
+        return this.term(location.duty);
       case 'agent':
         // The count of lives is the one number of this box that never falls, whatever was cleared in between.
         return this.identity.bootCounter;
@@ -726,8 +855,8 @@ export class AgentCore {
     this.#digestNext = after(now, digestHeartbeatMs);
     const health = this.health.digest();
     const duties = this.plan.duties
-      .filter((duty) => this.duties.mine(duty.index))
-      .map((duty) => ({ duty: duty.index, term: this.duties.term(duty.index) }));
+      .filter((duty) => this.mine(duty.index))
+      .map((duty) => ({ duty: duty.index, term: this.term(duty.index) }));
     this.membership.setDigestVersion(this.#digestSequence);
     this.#effects.push({
       kind: 'publish',
@@ -745,6 +874,21 @@ export class AgentCore {
     });
   }
 }
+
+/** What of a cell's leases a person should hear of, and how much it matters. */
+const cellText: Partial<Record<CellObservation, readonly [EventReport['severity'], string]>> = {
+  unborn: ['warning', 'this voter lost its memory: it reads the others before it votes again'],
+  born: ['notice', 'this voter has read the memory of a majority, and votes again'],
+  failed: ['error', "this voter's store refuses: it votes no more until the agent is started anew"],
+  poisoned: ['error', 'two processes speak for one session: it may only expire'],
+  activated: ['notice', 'the next epoch has begun'],
+  conflict: [
+    'error',
+    'the site file changes exclusive duties, voters or times without a new epoch: sign it as a bundle',
+  ],
+  'epoch-mismatch': ['error', 'the site file is not of the epoch that is spoken here: fetch the bundles in between'],
+  'bundle-wanted': ['notice', 'the epoch goes on with a site bundle that is not here yet'],
+};
 
 const intruderText = {
   'wrong-mesh-key': 'a stranger without the mesh key knocked and was refused',

@@ -1,7 +1,9 @@
 import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex } from '../base/ids.ts';
 import type { Checkpoint } from './duties/duty.ts';
+import type { Fence } from './duties/exclusive-duties.ts';
 import type { HealthDigest } from './health/digest.ts';
 import type { DirectMessage } from './input.ts';
+import type { CellEntry } from './leases/cell-record.ts';
 import type { Observation } from './observation.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
 import type { ActionRequest } from './remediation/remediation-output.ts';
@@ -20,6 +22,13 @@ export type LocalAlarm = AlarmRow;
 export type Effect =
   // persist
   | { readonly kind: 'persist'; readonly token: number; readonly entries: readonly JournalEntry[] }
+  /** What a voter promised, and how a cell's epochs go. In order; answered by `leases-persisted` with its token. */
+  | {
+      readonly kind: 'persist-leases';
+      readonly token: number;
+      readonly cell: string;
+      readonly entries: readonly CellEntry[];
+    }
   /** Our own numbers rose; the next life must count from above them. */
   | { readonly kind: 'save-incarnation'; readonly bootCounter: number; readonly incarnation: number }
   | { readonly kind: 'save-checkpoint'; readonly checkpoint: Checkpoint }
@@ -35,8 +44,30 @@ export type Effect =
       readonly duty: DutyIndex;
       readonly term: number;
       readonly checkpoint: Checkpoint | undefined;
+      /** The right under which an exclusive duty runs. */
+      readonly fence?: Fence;
     }
-  | { readonly kind: 'stop-duty'; readonly duty: DutyIndex; readonly reason: string }
+  /** An exclusive duty goes on: to a later instant, or under a larger token. */
+  | { readonly kind: 'extend-duty'; readonly duty: DutyIndex; readonly fence: Fence }
+  | {
+      readonly kind: 'stop-duty';
+      readonly duty: DutyIndex;
+      readonly reason: string;
+      /** Its right has ended: nothing may be finished any more. */
+      readonly atOnce?: boolean;
+    }
+  /**
+   * Whoever watches over this process is to draw a secret that proves its death, for one cell and epoch, and to tell
+   * `targets` when it comes to that. Answered by `session-opened`.
+   */
+  | {
+      readonly kind: 'open-session';
+      readonly cell: string;
+      readonly epoch: number;
+      readonly targets: readonly AgentIndex[];
+      /** How long an effect may still be on its way after this process is gone. */
+      readonly guardMs: number;
+    }
   /** Answered by `baseline-read`, before the intent is written. */
   | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
   | ({ readonly kind: 'issue-action' } & ActionRequest)
@@ -63,6 +94,7 @@ export type Effect =
 export const effectClass = (effect: Effect): 0 | 1 | 2 => {
   switch (effect.kind) {
     case 'persist':
+    case 'persist-leases':
     case 'save-incarnation':
     case 'save-checkpoint':
     case 'set-local-alarm':

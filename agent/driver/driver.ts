@@ -6,7 +6,8 @@ import type { Ports } from './ports.ts';
 
 /** The part of the core that the driver needs; a mutant core of the simulator has the same face. */
 export interface Steppable {
-  step(now: Instant, input: Input): readonly Effect[];
+  /** `elapsed`: the holder's clock, read together with `now`. */
+  step(now: Instant, input: Input, elapsed?: Instant): readonly Effect[];
   deadline(): Instant;
 }
 
@@ -85,7 +86,7 @@ export class Driver {
         const now = this.#ports.clock.now();
         this.counters.steps++;
         this.#tap?.input(now, input);
-        const effects = this.#core.step(now, input);
+        const effects = this.#core.step(now, input, this.#ports.clock.elapsed?.());
         if (effects.length > 0) this.#carryOut(now, effects);
       }
     } finally {
@@ -141,9 +142,15 @@ export class Driver {
       case 'run-check':
         return ports.checks.run(effect.check);
       case 'start-duty':
-        return ports.duties.start(effect.duty, effect.term, effect.checkpoint);
+        return ports.duties.start(effect.duty, effect.term, effect.checkpoint, effect.fence);
+      case 'extend-duty':
+        return ports.duties.extend?.(effect.duty, effect.fence);
       case 'stop-duty':
-        return ports.duties.stop(effect.duty);
+        return ports.duties.stop(effect.duty, effect.atOnce);
+      case 'persist-leases':
+        return ports.leases?.persist(effect.token, effect.cell, effect.entries);
+      case 'open-session':
+        return ports.leases?.openSession(effect.cell, effect.epoch, effect.targets, effect.guardMs);
       case 'read-baseline':
         return ports.actions.baseline(effect.run, effect.step, effect.action);
       case 'issue-action':

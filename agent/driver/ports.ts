@@ -1,9 +1,11 @@
 import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex } from '../base/ids.ts';
 import type { Instant, WallTime } from '../base/time.ts';
 import type { Checkpoint } from '../core/duties/duty.ts';
+import type { Fence } from '../core/duties/exclusive-duties.ts';
 import type { LocalAlarm } from '../core/effect.ts';
 import type { HealthDigest } from '../core/health/digest.ts';
 import type { DirectMessage, Input } from '../core/input.ts';
+import type { CellEntry } from '../core/leases/cell-record.ts';
 import type { Observation } from '../core/observation.ts';
 import type { JournalEntry, RunId } from '../core/remediation/journal-entry.ts';
 import type { ActionRequest } from '../core/remediation/remediation-output.ts';
@@ -25,6 +27,8 @@ export interface Ports {
   readonly duties: DutyPort;
   readonly actions: ActionPort;
   readonly hooks: HookPort;
+  /** Absent where nothing is exclusive. */
+  readonly leases?: LeasePort | undefined;
   /** Absent where there is no coordinator. */
   readonly uplink?: UplinkPort | undefined;
   readonly observer: ObserverPort;
@@ -36,6 +40,11 @@ export type Deliver = (input: Input) => void;
 export interface ClockPort {
   now(): Instant;
   wall(): WallTime;
+  /**
+   * The holder's clock: it advances by the largest advance of monotonic clock, uptime and wall clock, so that a box that
+   * slept wakes up without its leases. Without it the monotonic clock has to do.
+   */
+  elapsed?(): Instant;
   /** One wake-up at a time: arming replaces the last. Calls the driver's `wake()` at or after `at`. */
   arm(at: Instant): void;
 }
@@ -67,9 +76,18 @@ export interface CheckPort {
 
 export interface DutyPort {
   /** Answered by `duty-started` or `duty-failed`; later `checkpoint-taken`s. */
-  start(duty: DutyIndex, term: number, checkpoint: Checkpoint | undefined): void;
-  /** Answered by `duty-stopped`. */
-  stop(duty: DutyIndex): void;
+  start(duty: DutyIndex, term: number, checkpoint: Checkpoint | undefined, fence?: Fence): void;
+  /** An exclusive duty goes on, to a later instant or under a larger token. */
+  extend?(duty: DutyIndex, fence: Fence): void;
+  /** Answered by `duty-stopped`. `atOnce`: without grace, also when a gentler stop is under way. */
+  stop(duty: DutyIndex, atOnce?: boolean): void;
+}
+
+export interface LeasePort {
+  /** Durable, all or nothing, in the order of calls; then `leases-persisted` or `leases-persist-failed`. */
+  persist(token: number, cell: string, entries: readonly CellEntry[]): void;
+  /** Answered by `session-opened`. */
+  openSession(cell: string, epoch: number, targets: readonly AgentIndex[], guardMs: number): void;
 }
 
 export interface ActionPort {

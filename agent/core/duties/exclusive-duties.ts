@@ -146,8 +146,9 @@ export class ExclusiveDuties {
     this.#byLease = new Map(this.#hands.map((hand) => [hand.lease, hand]));
   }
 
-  has(duty: DutyIndex): boolean {
-    return this.#byDuty.has(duty);
+  /** The site has none. */
+  get isIdle(): boolean {
+    return this.#hands.length === 0;
   }
 
   mine(duty: DutyIndex): boolean {
