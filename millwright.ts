@@ -54,6 +54,7 @@ millwright
   .option('--state <folder>', 'full path, on a memory file system; default: below /run')
   .option('--watchdog-device <file>', 'hardware watchdog that resets the box should the supervisor hang')
   .option('--kill-ms <n>', 'how long before the end of its right a duty is killed (default: 50)')
+  .option('--beat-timeout-ms <n>', 'an agent that falls silent for so long is started anew (default: 30000)')
   .addHelpText('after', '\nExample: millwright supervise -- agent -c agent.yaml')
   .action(async (agent: string[], options) => {
     const { superviseCommand } = await import('./agent/supervisor/launch.ts');

@@ -5,6 +5,7 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import type { Site } from '../driver/bindings.ts';
+import { oneLineKey } from '../wire/roster.ts';
 import {
   type BundleAgent,
   type BundleCell,
@@ -54,8 +55,10 @@ export function bundleContent(parts: BundleParts): Result<BundleContent, string>
     if (written !== undefined && given === undefined) {
       return err(`the key of ${agent.id} in the site file is no Ed25519 public key`);
     }
-    const key =
-      given ?? (before?.revoked === true ? undefined : before?.key) ?? parts.keys.get(agent.id) ?? before?.key;
+    const stored = parts.keys.get(agent.id);
+    const lines = [given, before?.revoked === true ? undefined : before?.key, stored, before?.key];
+    const text = lines.find((one) => one !== undefined);
+    const key = text === undefined ? undefined : (oneLineKey(text) ?? text);
     if (key === undefined) {
       return err(
         `${agent.id} has no key: write its \`key\` into the site file, or make one with millwright site enrol`,

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { didYouMean } from '../base/nearest.ts';
@@ -7,6 +7,7 @@ import { formatProblems, hasErrors } from './problem.ts';
 import { checkSite } from './site-file.ts';
 import type { SiteLayout } from './site-init.ts';
 import { siteJsonSchema } from './site-schema.ts';
+import type { SignOptions } from './site-sign.ts';
 
 /** `millwright site …`: each gives the exit code, 0 well, 1 mistakes in a file, 2 wrong use. */
 
@@ -79,6 +80,85 @@ async function readLayout(file: string | undefined): Promise<SiteLayout | undefi
     process.stderr.write(`${file}: ${(error as Error).message}\n`);
   }
   return undefined;
+}
+
+/** The next bundle of a site; what changed against the one in force is told. */
+export async function signCommand(
+  file: string,
+  options: Omit<SignOptions, 'site'> & { readonly json?: boolean },
+): Promise<number> {
+  const { signSite } = await import('./site-sign.ts');
+  const signed = signSite({ ...options, site: file });
+  if (!signed.ok) {
+    const { message, problems } = signed.error;
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: false, message, problems })}\n`);
+    else process.stderr.write(`${problems.length === 0 ? '' : `${formatProblems(problems)}\n`}${message}\n`);
+    return 1;
+  }
+  const { bundle, changes, warnings } = signed.value;
+  const { era, version, hash } = bundle;
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok: true, era, version, hash, out: options.out, changes, warnings })}\n`);
+    return 0;
+  }
+  if (warnings.length > 0) process.stdout.write(`${formatProblems(warnings)}\n`);
+  process.stdout.write(
+    `${options.out}: era ${era} version ${version}, ${hash.slice(0, 12)}\n` +
+      (changes.length === 0
+        ? '  nothing changed but the version\n'
+        : changes.map((change) => `  ${change}\n`).join('')),
+  );
+  return 0;
+}
+
+/** What stands in a bundle; with a key also whether it is genuine. */
+export async function showCommand(
+  file: string,
+  options: { readonly siteKey?: string; readonly json?: boolean },
+): Promise<number> {
+  const { bundleMaxBytes, keyId, readBundle, verifyBundle } = await import('../wire/site-bundle.ts');
+  let bytes: Uint8Array;
+  let key: string | undefined;
+  try {
+    if (statSync(file).size > bundleMaxBytes) throw new Error('it is too large for a bundle');
+    bytes = readFileSync(file);
+    if (options.siteKey !== undefined) key = readFileSync(options.siteKey, 'utf8');
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 1;
+  }
+  const read = key === undefined ? readBundle(bytes) : verifyBundle(bytes, { keys: [key] });
+  if (!read.ok) {
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: false, ...read.error })}\n`);
+    else process.stderr.write(`${file}: ${read.error.text}\n`);
+    return 1;
+  }
+  const bundle = read.value;
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok: true, verified: key !== undefined, ...bundle })}\n`);
+    return 0;
+  }
+  const lines = [
+    `Site ${bundle.site}, era ${bundle.era}, version ${bundle.version}, ${bundle.hash}`,
+    `  ${key === undefined ? 'signature not looked at (--site-key site.pub)' : `signed by ${keyId(bundle.signedBy)}`}`,
+    `  follows ${bundle.parent ?? 'nothing: it founds the site'}`,
+    `  the next is signed by ${keyId(bundle.signingKey)}, a new era by ${keyId(bundle.recoveryKey)}`,
+    'Agents',
+    ...bundle.agents.map(
+      (agent) =>
+        `  ${agent.id}  ${keyId(agent.key)}  in ${agent.cell}${agent.role === 'witness' ? ', witness' : ''}${agent.revoked ? ', REVOKED' : ''}`,
+    ),
+    'Cells',
+    ...bundle.cells.map(
+      (cell) =>
+        `  ${cell.id}  epoch ${cell.epoch}, ${cell.voters.length === 0 ? 'nobody votes' : `voters ${cell.voters.join(', ')}`}, ${cell.leases.length} leases of ${cell.lease.leaseMs} ms`,
+    ),
+    ...(bundle.operators.length === 0 ? [] : [`Operators: ${bundle.operators.map((one) => one.name).join(', ')}`]),
+    ...(bundle.models.length === 0 ? [] : [`Models: ${bundle.models.map((one) => one.file).join(', ')}`]),
+    `Site file of ${Buffer.byteLength(bundle.siteFile)} bytes`,
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return 0;
 }
 
 export async function initCommand(

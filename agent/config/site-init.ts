@@ -19,6 +19,7 @@ import type { Problem } from './problem.ts';
 import { formatProblems } from './problem.ts';
 import { checkSite, parseSite, setSiteParams } from './site-file.ts';
 import type { ThingModel } from './site-model.ts';
+import { signSite } from './site-sign.ts';
 
 /**
  * Where things are, as far as the site file does not say it: addresses of agents and coordinator, values for the site
@@ -321,6 +322,20 @@ export function enrolAgent(options: EnrolOptions): Result<InitReport, InitError>
       `${readFileSync(folder.mosquittoPasswords, 'utf8').trimEnd()}\n${mosquitto}\n`,
     );
     writer.replace(folder.roster, signed);
+    if (existsSync(folder.bundle)) {
+      const bundle = signSite({
+        site: folder.siteFile,
+        key: folder.siteKey,
+        parent: folder.bundle,
+        out: folder.bundle,
+        keys: join(folder.out, 'agents'),
+        ...(options.layout?.models === undefined ? {} : { models: options.layout.models }),
+      });
+      if (!bundle.ok) {
+        writer.undo();
+        return fail(`no new bundle: ${bundle.error.message}`, bundle.error.problems);
+      }
+    }
     return ok({
       folder,
       agents: [{ name: thing.name, file: join(folder.agent(thing.name), 'agent.yaml'), keyMadeHere }],
