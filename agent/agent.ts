@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createActionPort } from './adapters/actions.ts';
 import { createCheckPort } from './adapters/checks/check-port.ts';
@@ -19,17 +20,26 @@ import { type BrokerAddress, type ReportLink, startReportLink } from './adapters
 import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
 import { openOutbox } from './adapters/store/sqlite-outbox.ts';
-import { type StatusApi, startStatusApi } from './api/status-api.ts';
+import { apiAddressFile, type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
 import type { WallTime } from './base/time.ts';
+import { after, never } from './base/time.ts';
 import { AgentCore } from './core/agent-core.ts';
 import type { Input } from './core/input.ts';
 import type { Observation } from './core/observation.ts';
 import type { ReportBody } from './core/reporting/report.ts';
 import type { Site } from './driver/bindings.ts';
 import { Driver } from './driver/driver.ts';
-import { agentHealth, agentInfo, agentStatus, metricsText, type Surroundings } from './status.ts';
+import {
+  agentHealth,
+  agentInfo,
+  agentStatus,
+  drainState,
+  explainDuty,
+  metricsText,
+  type Surroundings,
+} from './status.ts';
 import type { Roster } from './wire/roster.ts';
 
 /** Everything an agent needs, read and verified: no path is opened and no secret is looked up after this. */
@@ -284,10 +294,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         ...setup.api,
         source: {
           status: () => agentStatus(around),
-          explainDuty: (id) => {
-            const spec = plan.duties.find((duty) => duty.id === id);
-            return spec && { duty: id, candidates: core.duties.explain(spec.index, clock.now()) };
+          explainDuty: (id) => explainDuty(around, id),
+          drain: (forMs) => {
+            deliver({ kind: 'drain-ordered', until: forMs === undefined ? never : after(clock.now(), forMs) });
+            return { accepted: true, drain: drainState(around) };
           },
+          undrain: () => deliver({ kind: 'drain-ordered', until: undefined }),
           explainCondition: (id) => {
             const spec = plan.conditions.find((condition) => condition.id === id || condition.id.startsWith(`${id} `));
             return spec && { condition: spec.id, source: spec.source, tree: core.health.explain(spec.index) };
@@ -307,7 +319,13 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         },
       }));
     const door = api;
-    if (door !== undefined) stops.push(() => door.stop());
+    if (door !== undefined) {
+      stops.push(() => door.stop());
+      // For the commands of this box (`explain`, `agent drain`), which then need no more than the folder.
+      const note = join(dataDir, apiAddressFile);
+      writeFileSync(note, `${door.address}\n`, { mode: 0o600 });
+      stops.push(() => rmSync(note, { force: true }));
+    }
 
     if (setup.broker !== undefined) {
       link = startReportLink({

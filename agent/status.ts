@@ -6,11 +6,11 @@ import type { Store } from './adapters/store/sqlite-journal.ts';
 import type { Outbox } from './adapters/store/sqlite-outbox.ts';
 import type { StatusApi } from './api/status-api.ts';
 import type { DutyIndex } from './base/ids.ts';
-import type { Instant } from './base/time.ts';
+import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
-import type { AgentStatus } from './wire/status.ts';
+import type { AgentStatus, DutyExplanation } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
 export interface Surroundings {
@@ -66,6 +66,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
         lastFailure: core.lastFailure(duty.index),
       };
     }),
+    drain: drainState(around),
     processes: plan.duties.flatMap((duty) => {
       const state = duty.work.kind === 'process' ? around.processOf(duty.index) : undefined;
       if (state === undefined) return [];
@@ -124,6 +125,39 @@ export function agentStatus(around: Surroundings): AgentStatus {
     store: storeState(around.store.state()),
     memory: { rssBytes: memory.rss },
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
+  };
+}
+
+/** What a drain has left to do. */
+export function drainState({ core, site, now }: Surroundings): AgentStatus['drain'] {
+  const until = core.duties.drainUntil;
+  if (until === undefined) return undefined;
+  return {
+    until: until === never ? undefined : new Date(Date.now() + until - now()).toISOString(),
+    remaining: site.plan.duties
+      .filter((duty) => core.runsHere({ on: 'holder', duty: duty.index }))
+      .map((duty) => duty.id),
+  };
+}
+
+/** Why a duty is where it is, in the site's names; undefined when there is none of that name. */
+export function explainDuty({ core, site, now }: Surroundings, id: string): DutyExplanation | undefined {
+  const { plan } = site;
+  const spec = plan.duties.find((duty) => duty.id === id);
+  if (spec === undefined) return undefined;
+  const at = now();
+  const holder = core.duties.holder(spec.index);
+  const name = (agent: number): string => plan.agents[agent]?.id ?? `agent ${agent}`;
+  return {
+    duty: spec.id,
+    exclusive: spec.exclusive,
+    critical: spec.critical,
+    holder: holder === undefined ? undefined : name(holder),
+    term: core.duties.term(spec.index),
+    candidates: core.duties
+      .explain(spec.index, at)
+      .map(({ agent, rank, score, eligible, reason }) => ({ agent: name(agent), rank, score, eligible, reason })),
+    remarks: core.duties.remarks(spec.index, at),
   };
 }
 
@@ -204,6 +238,8 @@ export function metricsText(around: Surroundings): string {
     ]),
     ['millwright_duties_held', 'Duties that this agent carries.', 'gauge'],
     [`millwright_duties_held ${plan.duties.filter((duty) => core.duties.mine(duty.index)).length}`],
+    ['millwright_draining', 'Whether this agent gives its duties away by order: 0 or 1.', 'gauge'],
+    [`millwright_draining ${core.duties.draining ? 1 : 0}`],
     ['millwright_local_health', 'How much this agent doubts itself; 0 is healthy.', 'gauge'],
     [`millwright_local_health ${core.membership.localHealth}`],
     ['millwright_outbox_pending_records', 'Reports that no coordinator has acknowledged.', 'gauge'],

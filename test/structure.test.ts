@@ -30,6 +30,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/main.ts', 6],
   ['agent/status.ts', 6],
   ['agent/doctor.ts', 6],
+  ['agent/ask.ts', 6],
   ['simulations/', 6],
   ['millwright.ts', 7],
 ];

@@ -7,6 +7,10 @@ export interface StatusSource {
   status(): object;
   /** Why a duty is where it is; undefined when there is no such duty. */
   explainDuty(id: string): object | undefined;
+  /** Takes nothing new and gives its duties away, for so many milliseconds; undefined: until taken back or restarted. */
+  drain(forMs: number | undefined): object;
+  /** Takes the order back. */
+  undrain(): void;
   /** The truth tree of a condition's entry (`press/bearing-wear`); undefined when there is none. */
   explainCondition(id: string): object | undefined;
   /** Durable before it returns true; false when there is no such run. */
@@ -30,6 +34,12 @@ export interface StatusApi {
   readonly refused: { readonly tokens: number; readonly malformed: number };
   stop(): Promise<void>;
 }
+
+/** In the data folder while the agent lives: the API's address. */
+export const apiAddressFile = 'api.address';
+
+/** Thirty days; whoever wants longer means until it is taken back. */
+const drainMaxMs = 30 * 86_400_000;
 
 /** The agent's own HTTP face: it answers with the network away. Loopback by default, a token always. */
 export async function startStatusApi({ host, port, token, source }: StatusApiOptions): Promise<StatusApi> {
@@ -58,7 +68,7 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
     reply.code(404).send({
       code: 'no-such-route',
       message: 'There is nothing here.',
-      remedy: 'See GET /v1/status, /v1/duties/{thing}/{name}, /v1/conditions/{thing}/{name}, /metrics.',
+      remedy: 'See GET /v1/status, /v1/duties/{thing}/{name}, /v1/conditions/{thing}/{name}, /metrics; POST /v1/drain.',
     }),
   );
 
@@ -84,6 +94,20 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
       return missing(reply, 'workflow', params);
     },
   );
+  server.post<{ Body: unknown }>('/v1/drain', async ({ body }, reply) => {
+    const forMs = (body as { forMs?: unknown } | null | undefined)?.forMs;
+    const isGood = forMs === undefined || (typeof forMs === 'number' && forMs > 0 && forMs <= drainMaxMs);
+    if (isGood) return reply.code(202).send(source.drain(forMs));
+    return reply.code(400).send({
+      code: 'bad-drain',
+      message: 'forMs is not a time in milliseconds.',
+      remedy: `Send {"forMs": 600000}, at most ${drainMaxMs}, or nothing to drain until it is taken back.`,
+    });
+  });
+  server.delete('/v1/drain', async () => {
+    source.undrain();
+    return { accepted: true };
+  });
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));
 
   const address = await server.listen({ host, port });

@@ -27,6 +27,15 @@ export interface AgentStatus {
     /** Why it could not run on this box the last time it was tried. */
     readonly lastFailure: string | undefined;
   }[];
+  /** By a person's order it gives its duties away and takes none; undefined when it does not. */
+  readonly drain:
+    | {
+        /** When it ends by itself; undefined: when it is taken back, or at the next start. */
+        readonly until: string | undefined;
+        /** Duties that it still carries. */
+        readonly remaining: readonly string[];
+      }
+    | undefined;
   /** Child processes of duties that this agent carries. */
   readonly processes: readonly {
     readonly duty: string;
@@ -81,4 +90,24 @@ export interface AgentStatus {
   readonly store: { readonly ok: boolean; readonly text: string };
   readonly memory: { readonly rssBytes: number };
   readonly cpuSeconds: number;
+}
+
+/** Why a duty is where it is: `GET /v1/duties/{thing}/{name}`. */
+export interface DutyExplanation {
+  readonly duty: string;
+  readonly exclusive: boolean;
+  readonly critical: boolean;
+  /** Who carries it, as far as this agent knows. */
+  readonly holder: string | undefined;
+  readonly term: number;
+  /** Who tries first stands first; who cannot be considered has no rank. */
+  readonly candidates: readonly {
+    readonly agent: string;
+    readonly rank: number | undefined;
+    readonly score: number;
+    readonly eligible: boolean;
+    readonly reason: string;
+  }[];
+  /** What else holds it where it is. */
+  readonly remarks: readonly string[];
 }

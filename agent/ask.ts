@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { apiAddressFile } from './api/status-api.ts';
+import type { Result } from './base/result.ts';
+import { err, ok } from './base/result.ts';
+import { loadAgent, readSecret } from './config/agent-file.ts';
+import { formatProblems } from './config/problem.ts';
+import { parseDuration } from './config/quantity.ts';
+import type { AgentStatus, DutyExplanation } from './wire/status.ts';
+
+/**
+ * The commands that ask a running agent of this box: `millwright explain …`, `millwright agent drain`. They go by its
+ * local API; exit code 0 done, 1 the agent said no or cannot be asked, 2 wrong use, 3 something is left to do.
+ */
+export interface AgentDoor {
+  /** agent.yaml … */
+  readonly config?: string | undefined;
+  /** … or the data folder of an agent that started without one … */
+  readonly data?: string | undefined;
+  /** … or its API itself, with the file that its token stands in. */
+  readonly api?: string | undefined;
+  readonly token?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+interface Reached {
+  readonly url: string;
+  readonly token: string;
+}
+
+const answerWithinMs = 5_000;
+const everyMs = 500;
+/** Longer than any duty that can move needs: two claims, a start, and a few failed tries elsewhere. */
+const waitDefaultMs = 60_000;
+
+export async function explainDutyCommand(name: string, door: AgentDoor): Promise<number> {
+  const reached = reach(door);
+  if (!reached.ok) return complain(reached.error, 2, door.json);
+  if (!/^[^/]+\/[^/]+$/.test(name)) {
+    return complain(
+      `"${name}" names no duty: say thing/name as in the site file, for example press-1/poll`,
+      2,
+      door.json,
+    );
+  }
+  const path = `/v1/duties/${name.split('/').map(encodeURIComponent).join('/')}`;
+  const answer = await ask<DutyExplanation>(reached.value, 'GET', path);
+  if (!answer.ok) return complain(answer.error, 1, door.json);
+  process.stdout.write(door.json ? `${JSON.stringify(answer.value)}\n` : explained(answer.value));
+  return 0;
+}
+
+/** For people: who holds it, and every agent with its rank, its score and why. */
+export function explained(duty: DutyExplanation): string {
+  const kind = [duty.exclusive ? 'exclusive' : 'available', ...(duty.critical ? ['critical'] : [])].join(', ');
+  const where = duty.holder === undefined ? 'nobody carries it' : `${duty.holder} carries it, term ${duty.term}`;
+  const rows = duty.candidates.map(({ agent, rank, score, eligible, reason }) => [
+    rank === undefined ? '–' : String(rank + 1),
+    agent,
+    eligible ? score.toFixed(2) : '–',
+    reason,
+  ]);
+  const table = [['rank', 'agent', 'score', 'why'], ...rows];
+  const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  const lines = table.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd());
+  return [`${duty.duty} (${kind}): ${where}`, ...lines, ...duty.remarks.map((remark) => `  ${remark}`), ''].join('\n');
+}
+
+export interface DrainOptions extends AgentDoor {
+  readonly for?: string | undefined;
+  readonly undo?: boolean | undefined;
+  /** How long to watch until all is given away; `0s` only orders. */
+  readonly wait?: string | undefined;
+}
+
+export async function drainCommand(options: DrainOptions): Promise<number> {
+  const { json } = options;
+  const reached = reach(options);
+  if (!reached.ok) return complain(reached.error, 2, json);
+  const forMs = options.for === undefined ? ok(undefined) : parseDuration(options.for);
+  if (!forMs.ok) return complain(`--for: ${forMs.error}`, 2, json);
+  const waitMs = options.wait === undefined ? ok(waitDefaultMs) : parseDuration(options.wait);
+  if (!waitMs.ok) return complain(`--wait: ${waitMs.error}`, 2, json);
+  if (options.undo) {
+    if (options.for !== undefined) return complain('--undo takes the order back; --for does not go with it', 2, json);
+    const undone = await ask(reached.value, 'DELETE', '/v1/drain');
+    if (!undone.ok) return complain(undone.error, 1, json);
+    process.stdout.write(json ? `${JSON.stringify({ drain: null })}\n` : 'this agent takes duties again\n');
+    return 0;
+  }
+  const body = forMs.value === undefined ? {} : { forMs: forMs.value };
+  const ordered = await ask(reached.value, 'POST', '/v1/drain', body);
+  if (!ordered.ok) return complain(ordered.error, 1, json);
+
+  const end = performance.now() + waitMs.value;
+  let before: readonly string[] = [];
+  for (;;) {
+    const status = await ask<AgentStatus>(reached.value, 'GET', '/v1/status');
+    if (!status.ok) return complain(status.error, 1, json);
+    const { agent, drain } = status.value;
+    if (drain === undefined)
+      return complain(`${agent} no longer drains: its time is over, or it was taken back`, 1, json);
+    const { remaining } = drain;
+    if (!json) for (const duty of before) if (!remaining.includes(duty)) process.stdout.write(`  ${duty} given away\n`);
+    before = remaining;
+    const isOver = remaining.length === 0 || performance.now() >= end;
+    if (!isOver) {
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+      continue;
+    }
+    if (json) process.stdout.write(`${JSON.stringify({ agent, drain })}\n`);
+    else process.stdout.write(drained(agent, drain, waitMs.value > 0));
+    return remaining.length === 0 || waitMs.value === 0 ? 0 : 3;
+  }
+}
+
+function drained(agent: string, drain: NonNullable<AgentStatus['drain']>, hasWaited: boolean): string {
+  const until = drain.until === undefined ? 'until it is taken back (--undo) or starts anew' : `until ${drain.until}`;
+  if (drain.remaining.length === 0) return `${agent} carries nothing, and takes nothing ${until}\n`;
+  const what = hasWaited ? 'still carries, since nobody else has taken it over' : 'gives away';
+  const hint = hasWaited ? `  millwright explain duty ${drain.remaining[0]} says why\n` : '';
+  return `${agent} takes nothing ${until}; it ${what}: ${drain.remaining.join(', ')}\n${hint}`;
+}
+
+/** Where the agent's API is, and its token. Every way to say it is tried in the order of how exactly it was said. */
+function reach({ config, data, api, token }: AgentDoor): Result<Reached, string> {
+  if (api !== undefined && token !== undefined) return withToken(api, token);
+  if (config !== undefined) {
+    const loaded = loadAgent(config);
+    if (!loaded.ok) return err(`${config}:\n${formatProblems(loaded.error)}`);
+    const { api: door, data: folder } = loaded.value;
+    if (door === undefined) return err(`${config} has no api: add one, and start the agent anew`);
+    const secret = readSecret(door.token);
+    if (!secret.ok) return err(`token of the API: ${secret.error}`);
+    const address = noted(folder) ?? (door.port === 0 ? undefined : `http://${bracketed(door.host)}:${door.port}`);
+    if (address === undefined) return err(`no agent runs with ${config}: its API has no address`);
+    return ok({ url: address, token: secret.value });
+  }
+  if (data !== undefined) {
+    const address = api ?? noted(data);
+    if (address === undefined) {
+      return err(`no agent with an API runs on ${data}: start it with --api 127.0.0.1:7431, or say --api and --token`);
+    }
+    return withToken(address, token ?? join(data, 'api.token'));
+  }
+  return err('which agent? Say --config agent.yaml, or --data FOLDER, or --api HOST:PORT and --token FILE');
+}
+
+function withToken(address: string, file: string): Result<Reached, string> {
+  try {
+    const token = readFileSync(file, 'utf8').trim();
+    return ok({ url: address.includes('://') ? address : `http://${address}`, token });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return err(`--token: ${code === 'ENOENT' ? `there is no ${file}` : `${file} cannot be read: ${code}`}`);
+  }
+}
+
+function noted(folder: string): string | undefined {
+  try {
+    return readFileSync(join(folder, apiAddressFile), 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+async function ask<T>(
+  { url, token }: Reached,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Result<T, string>> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(new URL(path, url), {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(answerWithinMs),
+    });
+    text = await response.text();
+  } catch (error) {
+    const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined)?.code : undefined;
+    return err(`no agent answers at ${url}${cause === undefined ? '' : ` (${cause})`}: does it run?`);
+  }
+  try {
+    const answer = JSON.parse(text) as T & { message?: string; remedy?: string };
+    if (response.ok) return ok(answer);
+    return err(
+      [answer.message, answer.remedy].filter((line) => line !== undefined).join('\n') || `HTTP ${response.status}`,
+    );
+  } catch {
+    return err(`what answers at ${url} is no agent of millwright`);
+  }
+}
+
+function complain(message: string, code: number, json: boolean | undefined): number {
+  if (json) process.stdout.write(`${JSON.stringify({ ok: false, message })}\n`);
+  else process.stderr.write(`${message}\n`);
+  return code;
+}
