@@ -597,7 +597,7 @@ export class Membership {
 
   #host(): DetectorHost<MembershipOutput[]> {
     return {
-      ping: (now, to, seq, out) => this.#ping(now, to, seq, out),
+      ping: (now, to, seq, forAnother, out) => this.#ping(now, to, seq, forAnother, out),
       pingRequest: (now, to, seq, target, out) =>
         this.#send(now, to, { kind: 'ping-request', seq, target, updates: none }, out),
       ack: (now, to, seq, out) => this.#send(now, to, this.#ack(seq, none), out),
@@ -610,9 +610,9 @@ export class Membership {
   }
 
   /** The idle ping says nothing beside itself: our numbers only until they were answered, theirs only in doubt. */
-  #ping(now: Instant, to: AgentIndex, seq: number, out: MembershipOutput[]): void {
+  #ping(now: Instant, to: AgentIndex, seq: number, forAnother: boolean, out: MembershipOutput[]): void {
     let updates = this.#riding(now);
-    const isTold = this.#table.isTold(to);
+    const isTold = forAnother || this.#table.isTold(to);
     if (!isTold || this.#table.code(to) !== code.alive) {
       const told = this.#table.code(to) === code.alive ? none : this.#whatWeHoldOf(to);
       updates = told.length + updates.length === 0 ? this.#selfOnly : [this.#selfUpdate, ...told, ...updates];

@@ -32,8 +32,8 @@ export interface MembershipOptions {
   /** Dead members are probed this often, for ever: a healed partition is found without a restart. */
   readonly deadProbeIntervalMs: number;
   /**
-   * In sites of more members than this, each is probed by `ringObservers` fixed ones (see ring.ts) rather than by
-   * anybody. Fewer observers keep fewer connections and make the first probe of a crash later.
+   * In sites of more members than this, each is probed by `ringObservers` fixed ones at even intervals (see ring.ts)
+   * rather than by anybody in shuffled rounds. Fewer observers keep fewer connections and make the first probe later.
    */
   readonly ringAbove: number;
   readonly ringObservers: number;
@@ -58,7 +58,7 @@ export const lan: MembershipOptions = {
   gossipFanout: 3,
   bytesPerSecond: 4096,
   deadProbeIntervalMs: 1000,
-  ringAbove: 200,
+  ringAbove: 0,
   ringObservers: 10,
   watchIntervalMs: 100,
 };

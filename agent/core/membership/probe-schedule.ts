@@ -46,10 +46,13 @@ export class ShuffledRounds implements ProbeSchedule {
 }
 
 /**
- * For large sites: seven probes of eight go to the next `observedEach` living members on the ring, in turn, the eighth
- * to anybody, by shuffled rounds. A member is then watched by as many observers at even intervals, which finds a crash
- * with a shorter tail than chance does (10 observers: 3.7 T at the 99th percentile of the first probe, chance 4.6 T),
- * and each agent keeps company with few. The eighth probe finds who lost all observers at once.
+ * Seven probes of eight go to the next `observers` living members on the ring, in turn, the eighth to anybody, by
+ * shuffled rounds. So each member is watched by as many observers at even intervals, which cuts the tail of the first
+ * probe, and in a large site each agent keeps company with few. The eighth probe finds who lost all observers at once.
+ *
+ * It was meant for large sites alone, as a saving of connections. Measured (`test/bench/membership-bare.ts`, 1500
+ * crashes, lan), it is better at every size: first detection among 10 at the 99th percentile 1.67 s against 1.94 s in
+ * shuffled rounds, among 100 2.28 s against 2.63 s, among 1000 2.8 s against 3.3 s; the medians are alike.
  */
 export class ObserverRing implements ProbeSchedule {
   readonly #self: AgentIndex;
