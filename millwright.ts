@@ -14,9 +14,10 @@ const millwright = new Command('millwright')
 
 const collect = (value: string, others: readonly string[] = []): readonly string[] => [...others, value];
 
-millwright
+const agent = millwright
   .command('agent')
   .description('run the agent of this box')
+  .enablePositionalOptions()
   .option('-c, --config <file>', 'agent.yaml; or, without one, everything that it would say:')
   .option('--site <bundle>', 'signed site bundle')
   .option('--key <file>', 'private key of this agent')
@@ -44,6 +45,38 @@ millwright
       return;
     }
     await runAgent({ config: { ...flags, site, key, name, listen, data }, endWithStdin });
+  });
+
+agent
+  .command('drain')
+  .description('give the duties of this box away without a gap, and take none: before work on it')
+  .option('-c, --config <file>', 'agent.yaml; or')
+  .option('--data <folder>', 'data folder of an agent that started without one; or')
+  .option('--api <host:port>', 'its local API, with')
+  .option('--token <file>', 'the file of its token')
+  .option('--for <time>', 'end by itself after this long, as 10m or 8h; else at --undo or the next start')
+  .option('--undo', 'take duties again')
+  .option('--wait <time>', 'how long to watch until all is given away; 0s only orders (default: 60s)')
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { drainCommand } = await import('./agent/ask.ts');
+    process.exitCode = await drainCommand(options);
+  });
+
+millwright
+  .command('explain')
+  .description('ask the agent of this box why')
+  .command('duty')
+  .description('why a duty is where it is: every agent with its rank, its score and the reason')
+  .argument('<name>', 'thing/name as in the site file')
+  .option('-c, --config <file>', 'agent.yaml; or')
+  .option('--data <folder>', 'data folder of an agent that started without one; or')
+  .option('--api <host:port>', 'its local API, with')
+  .option('--token <file>', 'the file of its token')
+  .option('--json', 'machine-readable')
+  .action(async (name: string, options) => {
+    const { explainDutyCommand } = await import('./agent/ask.ts');
+    process.exitCode = await explainDutyCommand(name, options);
   });
 
 millwright
