@@ -10,6 +10,8 @@ const millwright = new Command('millwright')
   .description('Keeps a factory’s edge boxes and machines running by themselves.')
   .version(version, '-V, --version')
   .showHelpAfterError('(--help shows what there is)')
+  // So that `agent drain --data …` is asked of the drain, and not of the agent that has the same word.
+  .enablePositionalOptions()
   .configureHelp({ sortSubcommands: false });
 
 const collect = (value: string, others: readonly string[] = []): readonly string[] => [...others, value];
