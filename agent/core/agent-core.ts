@@ -70,6 +70,8 @@ export class AgentCore {
   #digestDirty = false;
   #digestNext: Instant = never;
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
+  #localAt: Instant = never;
+  #localStale = true;
   #verdictReportAt: Instant = never;
   #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
   #verdictText = '';
@@ -178,14 +180,22 @@ export class AgentCore {
         this.membership.deadline(),
         this.duties.deadline(),
         this.exclusive.deadline(),
-        this.health.deadline(),
-        this.remediation.deadline(),
-        this.alarms.deadline(),
+        this.#localDeadline(),
         this.verdict.deadline(),
         this.#verdictReportAt,
         this.#digestNext,
       ),
     );
+  }
+
+  /** Of the parts that look at this box alone. They are asked again only after something reached one of them. */
+  #localDeadline(): Instant {
+    if (this.#localStale) {
+      const { health, remediation, alarms } = this;
+      this.#localAt = instant(Math.min(health.deadline(), remediation.deadline(), alarms.deadline()));
+      this.#localStale = false;
+    }
+    return this.#localAt;
   }
 
   runsHere(location: Location): boolean {
@@ -247,7 +257,7 @@ export class AgentCore {
 
   /** `elapsed`: the holder's clock, read together with `now`; without it the monotonic one has to do. */
   step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
-    this.#effects = [];
+    if (this.#effects.length > 0) this.#effects = [];
     this.#elapsed = elapsed;
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
@@ -431,9 +441,11 @@ export class AgentCore {
     if (this.membership.deadline() <= now) this.#membership(now, (out) => this.membership.tick(now, lateMs, out));
     if (this.exclusive.deadline() <= now) this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
-    if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
-    if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
-    if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
+    if (this.#localDeadline() <= now) {
+      if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
+      if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
+      if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
+    }
     if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.verdict.tick(now, out));
     if (this.#verdictReportAt <= now) this.#reportVerdict(now);
     if (this.#digestNext <= now) this.#publishDigest(now);
@@ -467,12 +479,14 @@ export class AgentCore {
   #health(now: Instant, run: (out: HealthOutput[]) => void): void {
     const out: HealthOutput[] = [];
     run(out);
+    this.#localStale = true;
     if (out.length > 0) this.#fromHealth(now, out);
   }
 
   #remediation(now: Instant, run: (out: RemediationOutput[]) => void): void {
     const out: RemediationOutput[] = [];
     run(out);
+    this.#localStale = true;
     if (out.length > 0) this.#fromRemediation(now, out);
   }
 
@@ -504,6 +518,7 @@ export class AgentCore {
   #alarms(run: (out: AlarmOutput[]) => void): void {
     const out: AlarmOutput[] = [];
     run(out);
+    this.#localStale = true;
     if (out.length > 0) this.#fromAlarms(out);
   }
 

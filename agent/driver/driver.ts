@@ -53,11 +53,19 @@ export class Driver {
   /** Hands one input to the core, now or, while a step runs, right after it. */
   deliver(input: Input): void {
     if (this.#stopped) return;
-    if (!this.#queue.push(input)) {
-      this.counters.refused++;
+    if (this.#stepping) {
+      if (!this.#queue.push(input)) this.counters.refused++;
       return;
     }
-    if (!this.#stepping) this.#drain();
+    this.#stepping = true;
+    try {
+      this.#step(input);
+      // What arrived meanwhile.
+      while (this.#queue.length > 0 && !this.#stopped) this.#step(this.#queue.shift()!);
+    } finally {
+      this.#stepping = false;
+    }
+    this.#arm();
   }
 
   /** The armed wake-up fired. Early calls are harmless: they re-arm. */
@@ -79,20 +87,12 @@ export class Driver {
     this.#queue.clear();
   }
 
-  #drain(): void {
-    this.#stepping = true;
-    try {
-      for (let input = this.#queue.shift(); input !== undefined && !this.#stopped; input = this.#queue.shift()) {
-        const now = this.#ports.clock.now();
-        this.counters.steps++;
-        this.#tap?.input(now, input);
-        const effects = this.#core.step(now, input, this.#ports.clock.elapsed?.());
-        if (effects.length > 0) this.#carryOut(now, effects);
-      }
-    } finally {
-      this.#stepping = false;
-    }
-    this.#arm();
+  #step(input: Input): void {
+    const now = this.#ports.clock.now();
+    this.counters.steps++;
+    this.#tap?.input(now, input);
+    const effects = this.#core.step(now, input, this.#ports.clock.elapsed?.());
+    if (effects.length > 0) this.#carryOut(now, effects);
   }
 
   #arm(): void {
@@ -108,21 +108,26 @@ export class Driver {
   }
 
   #carryOut(now: Instant, effects: readonly Effect[]): void {
-    // One pass is enough for the usual case (all of one class); else one per class, lowest first.
-    let classes = 0;
-    for (const effect of effects) classes |= 1 << effectClass(effect);
+    // One pass is enough for the usual case, classes in ascending order; else one per class, lowest first.
+    let last = 0;
+    let isSorted = true;
+    for (const effect of effects) {
+      const its = effectClass(effect);
+      if (its < last) isSorted = false;
+      last = its;
+    }
+    if (isSorted) {
+      for (const effect of effects) this.#carryOutOne(now, effect);
+      return;
+    }
     for (let wanted = 0; wanted < 3; wanted++) {
-      if ((classes & (1 << wanted)) === 0) continue;
-      for (const effect of effects) {
-        if (effectClass(effect) !== wanted) continue;
-        this.#tap?.effect(now, effect);
-        this.#carryOutOne(now, effect);
-      }
+      for (const effect of effects) if (effectClass(effect) === wanted) this.#carryOutOne(now, effect);
     }
   }
 
   #carryOutOne(now: Instant, effect: Effect): void {
     const ports = this.#ports;
+    this.#tap?.effect(now, effect);
     switch (effect.kind) {
       case 'persist':
         return ports.journal.append(effect.token, effect.entries);

@@ -596,6 +596,7 @@ export class Health {
   /** Says what changed: checks first, then anomalies, then conditions, and what their change moves in turn. */
   #flush(now: Instant, out: HealthOutput[]): void {
     for (const judged of this.#judged.values()) this.#sayCheck(judged, out);
+    if (this.#modelsTouched.size === 0 && this.#dirty.size === 0 && !this.#digestChanged) return;
     for (const model of [...this.#modelsTouched].sort((a, b) => a - b)) this.#sayAnomaly(model, out);
     this.#modelsTouched.clear();
     for (let round = 0; this.#dirty.size > 0 && round < maxRounds; round++) {
