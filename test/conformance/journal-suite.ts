@@ -73,7 +73,7 @@ export function journalSuite(name: string, make: () => JournalHarness): void {
       );
 
     test('fresh disk → nothing to restore', () => {
-      expect(harness.open().restore()).toEqual({ incarnation: 0, journal: [], checkpoints: [], alarms: [] });
+      expect(harness.open().restore()).toMatchObject({ incarnation: 0, journal: [], checkpoints: [], alarms: [] });
     });
 
     test('append → persisted with its token, later than the call; after a crash all of it is there, in order', async () => {

@@ -6,9 +6,11 @@ import { instant, wallTime } from '../../base/time.ts';
 import type { Checkpoint } from '../../core/duties/duty.ts';
 import type { LocalAlarm } from '../../core/effect.ts';
 import type { Restored } from '../../core/input.ts';
+import type { CellEntry } from '../../core/leases/cell-record.ts';
 import type { JournalEntry } from '../../core/remediation/journal-entry.ts';
 import type { Deliver, JournalPort } from '../../driver/ports.ts';
 import { type Misfortune, openDatabase, relaxed, transaction } from './database.ts';
+import { LeaseJournal, leaseMigration } from './lease-journal.ts';
 
 const migrations = [
   `CREATE TABLE life (id INTEGER PRIMARY KEY CHECK (id = 1), boot_counter INTEGER NOT NULL, incarnation INTEGER NOT NULL) STRICT;
@@ -43,6 +45,7 @@ const migrations = [
    ) STRICT;`,
   // When the later lives began.
   'CREATE TABLE start (at REAL NOT NULL) STRICT;',
+  leaseMigration,
 ] as const;
 
 export interface StoreOptions {
@@ -84,6 +87,8 @@ export interface Store extends JournalPort {
   /** Raises and returns the durable count of this agent's lives. Once per start. */
   nextBootCounter(): number;
   restore(): Restored;
+  /** Durable, all or nothing, in order; answered by `leases-persisted` or `leases-persist-failed`. */
+  persistLeases(token: number, cell: string, entries: readonly CellEntry[]): void;
   /** Local alarms that stand, for the API. */
   alarms(): readonly LocalAlarm[];
   state(): StoreState;
@@ -137,6 +142,7 @@ class SqliteStore implements Store {
   readonly #saveCheckpoint: StatementSync;
   readonly #setAlarm: StatementSync;
   readonly #dropAlarm: StatementSync;
+  readonly #leases: LeaseJournal;
   readonly #file: string;
   /** Which file on the disk is ours; undefined when there is none. */
   readonly #inode: number | undefined;
@@ -176,6 +182,7 @@ class SqliteStore implements Store {
            first_sample_at = excluded.first_sample_at, since = excluded.since, evidence = excluded.evidence`,
     );
     this.#dropAlarm = db.prepare('DELETE FROM alarm WHERE alarm_id = ?');
+    this.#leases = new LeaseJournal(db);
     this.#loadAlarms();
   }
 
@@ -226,7 +233,10 @@ class SqliteStore implements Store {
       });
     const life = this.#db.prepare('SELECT incarnation FROM life').get();
     const incarnation = Number(life?.['incarnation'] ?? 0);
-    return { incarnation, journal, checkpoints, alarms: this.alarms(), returns: this.#returns };
+    const { records, unreadable } = this.#leases.restore();
+    this.#counters.skipped += unreadable;
+    const leases = { records, isStoreWhole: this.#misfortune === undefined };
+    return { incarnation, journal, checkpoints, alarms: this.alarms(), returns: this.#returns, leases };
   }
 
   alarms(): readonly LocalAlarm[] {
@@ -250,6 +260,16 @@ class SqliteStore implements Store {
     if (this.#sincePrune < pruneEvery) return;
     this.#sincePrune = 0;
     this.#quietly('pruning', () => this.#prune());
+  }
+
+  persistLeases(token: number, cell: string, entries: readonly CellEntry[]): void {
+    const reason = this.#write(() => this.#leases.append(cell, entries));
+    this.#defer(() => {
+      if (this.#closed) return;
+      if (reason === undefined) this.#deliver({ kind: 'leases-persisted', token });
+      else this.#deliver({ kind: 'leases-persist-failed', token, reason });
+    });
+    if (reason === undefined && this.#leases.isLong(cell)) this.#quietly('leases', () => this.#leases.fold(cell));
   }
 
   saveIncarnation(bootCounter: number, incarnation: number): void {
