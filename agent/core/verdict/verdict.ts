@@ -54,6 +54,8 @@ export class Verdict {
   readonly #doubts = new Map<AgentIndex, Doubt>();
   /** When others last answered us, the most recent few. */
   readonly #contacts = new Map<AgentIndex, Instant>();
+  /** Neighbours of a lost member whose answer a statement waits for; cleared when nothing is doubted. */
+  readonly #awaited = new Set<AgentIndex>();
   #contactAt: Instant = longAgo;
   #insideContactAt: Instant = longAgo;
   #outsideContactAt: Instant = longAgo;
@@ -64,7 +66,8 @@ export class Verdict {
   /** The same for members of other locations. */
   readonly #silentOutside = new Set<AgentIndex>();
   #outsideSince: Instant = never;
-  #insideAskAt: Instant = longAgo;
+  #askAroundAt: Instant = longAgo;
+  #cursor: number;
   /** Share of healthy targets whose first round failed directly: what this network loses anyway. */
   #directFailure = 0;
 
@@ -74,6 +77,7 @@ export class Verdict {
   #slowSince: Instant = never;
   #slowUntil: Instant = longAgo;
   #blindUntil: Instant = longAgo;
+  #watchUntil: Instant = longAgo;
 
   #uplink: CoordinatorSight = 'lost';
   #uplinkLostAt: Instant = longAgo;
@@ -103,6 +107,7 @@ export class Verdict {
     this.#self = parts.self;
     this.#size = parts.size;
     this.#facts = parts.facts;
+    this.#cursor = parts.self;
   }
 
   /** What stands now, ordered by class and subject. */
@@ -157,6 +162,11 @@ export class Verdict {
   /** A timer of ours came this much late. */
   late(now: Instant, lateMs: number): void {
     const { probeIntervalMs, slowHoldMs } = this.#options;
+    if (lateMs > probeIntervalMs / 4) {
+      // A stall shows in a timer only as far as one was due in it: for a while there is always one.
+      this.#watchUntil = after(now, slowHoldMs);
+      this.#wake(now, 0);
+    }
     if (lateMs <= probeIntervalMs / 2) return;
     const again = now - this.#lateAt <= slowHoldMs;
     this.#lateCount = again ? this.#lateCount + 1 : 1;
@@ -173,8 +183,11 @@ export class Verdict {
   }
 
   coordinatorChanged(now: Instant, state: CoordinatorSight): void {
-    if (state === 'connected') this.#coordinatorKnown = true;
-    else if (this.#uplink === 'connected') this.#uplinkLostAt = now;
+    if (state === 'connected') {
+      this.#coordinatorKnown = true;
+      // It found its way back; what is lost from here on is a new loss.
+      this.#uplinkHoldUntil = longAgo;
+    } else if (this.#uplink === 'connected') this.#uplinkLostAt = now;
     if (state !== this.#uplink) this.#wake(now, 0);
     this.#uplink = state;
   }
@@ -199,6 +212,7 @@ export class Verdict {
   tick(now: Instant, out: VerdictOutput[]): void {
     if (now < this.#evaluateAt) return;
     this.#evaluateAt = never;
+    if (now < this.#watchUntil) this.#wake(now, this.#options.probeIntervalMs / 5);
     if (now < this.#blindUntil) {
       // Of ourselves we may speak at once; of others after the waiting answers were read.
       this.#wake(this.#blindUntil, 0);
@@ -256,7 +270,6 @@ export class Verdict {
     this.#contacts.set(member, now);
     if (this.#contacts.size > maxContacts) this.#contacts.delete(this.#contacts.keys().next().value!);
     this.#contactAt = now;
-    const standing = this.#isolated !== 'no';
     if (this.#silentSince !== never) {
       this.#silent.clear();
       this.#silentSince = never;
@@ -268,10 +281,9 @@ export class Verdict {
     }
     if (this.#isInside(member)) this.#insideContactAt = now;
     else this.#outsideContactAt = now;
-    if (standing || this.#doubts.delete(member)) {
-      this.#doubts.delete(member);
-      this.#wake(now, 0);
-    }
+    const wasDoubted = this.#doubts.delete(member);
+    const wasAwaited = this.#awaited.delete(member);
+    if (wasDoubted || wasAwaited || this.#isolated !== 'no') this.#wake(now, 0);
   }
 
   #unanswered(now: Instant, target: AgentIndex, nacks: readonly AgentIndex[]): void {
@@ -304,10 +316,10 @@ export class Verdict {
   #told(now: Instant, member: AgentIndex): void {
     // Who hears nobody accuses everybody; what membership holds then is about us.
     if (this.#isolated === 'cut') return;
-    if (!this.#isInside(member) && (this.#isolated === 'segment' || this.#silentOutside.size >= 3)) return;
+    if (this.#isolated === 'segment' && !this.#isInside(member)) return;
     const doubt = this.#doubt(now, member);
     if (doubt.toldAt === never) doubt.toldAt = now;
-    this.#wake(now, this.#options.refuteMs);
+    this.#wake(now, 0);
   }
 
   #silence(now: Instant, member: AgentIndex): void {
@@ -345,6 +357,8 @@ export class Verdict {
     let after_: 'no' | 'cut' | 'segment' = 'no';
     const others = this.#size - 1;
     const enough = (silent: number, all: number) => silent >= Math.min(cutPeers, all);
+    // Before it is everybody, a few more are asked: those next to us, and some elsewhere that were not silent yet.
+    if (this.#isQuiet()) this.#askAround(now, out);
     if (this.#silentSince !== never && !isSlow) {
       const peers = Math.max(1, Math.min(others, this.#facts.aliveCount() - 1));
       const isLong = now >= after(this.#silentSince, cutAfterMs);
@@ -356,9 +370,6 @@ export class Verdict {
     if (after_ === 'no' && this.#outsideSince !== never && !isSlow) {
       const { inside, outside } = this.#surroundings();
       if (inside > 0 && outside > inside) {
-        if (this.#silentOutside.size >= Math.min(3, outside) && this.#insideContactAt < this.#outsideSince) {
-          this.#askInside(now, out);
-        }
         const isLong = now >= after(this.#outsideSince, cutAfterMs);
         const isHeard = this.#insideContactAt >= this.#outsideSince;
         const stands = before === 'segment';
@@ -411,20 +422,39 @@ export class Verdict {
     return members;
   }
 
-  #askInside(now: Instant, out: VerdictOutput[]): void {
-    this.#wake(now, this.#options.probeIntervalMs / 2);
-    if (now < this.#insideAskAt) return;
-    this.#insideAskAt = after(now, this.#options.probeIntervalMs);
-    let asked = 0;
-    for (const member of this.#membersOf(this.#facts.locationOf(this.#self), this.#size)) {
-      if (member === this.#self || asked >= this.#options.neighbours) continue;
+  /** Nobody elsewhere answered of late, or nobody at all: no time to judge others by their silence. */
+  #isQuiet(): boolean {
+    return this.#silentOutside.size >= Math.min(3, this.#size - 1) || this.#isolated !== 'no';
+  }
+
+  #askAround(now: Instant, out: VerdictOutput[]): void {
+    const { probeIntervalMs, neighbours } = this.#options;
+    if (this.#silentSince === never && this.#outsideSince === never) return;
+    // Who only sends and never hears would keep the others from finding him out by his own questions.
+    if (this.#isolated === 'cut') return;
+    if (now < this.#askAroundAt) return this.#wake(this.#askAroundAt, 0);
+    this.#askAroundAt = after(now, probeIntervalMs);
+    this.#wake(this.#askAroundAt, 0);
+    const here = this.#facts.locationOf(this.#self);
+    let inside = now - this.#insideContactAt < probeIntervalMs / 2 || here === '' ? neighbours : 0;
+    let outside = this.#isolated === 'no' ? neighbours / 2 : neighbours;
+    for (let i = 0; i < this.#size && (inside < neighbours || outside < neighbours); i++) {
+      this.#cursor = (this.#cursor + 1) % this.#size;
+      const member = this.#cursor;
+      const state = this.#facts.state(member);
+      if (member === this.#self || (state !== 'alive' && state !== 'suspect')) continue;
+      if (here !== '' && this.#facts.locationOf(member) === here) {
+        if (inside++ >= neighbours) continue;
+      } else if (this.#silent.has(member) || outside++ >= neighbours) continue;
       out.push({ kind: 'probe-wanted', target: member });
-      asked++;
     }
   }
 
   #judgeMembers(now: Instant, out: VerdictOutput[]): Statement[] {
-    if (this.#doubts.size === 0) return [];
+    if (this.#doubts.size === 0) {
+      this.#awaited.clear();
+      return [];
+    }
     const lost: [AgentIndex, Doubt][] = [];
     const statements: Statement[] = [];
     for (const [member, doubt] of this.#doubts) {
@@ -437,7 +467,7 @@ export class Verdict {
         const evidence: Evidence[] = [{ kind: 'reached-by-others', member, rounds: strikes, helpers: [...reachedBy] }];
         statements.push({ class: 'link', member, since: doubt.firstStrikeAt, evidence });
       }
-      if (doubt.rounds > 0 && doubt.neighbours === undefined) this.#lookAround(now, member, doubt, out);
+      if (doubt.neighbours === undefined && !this.#isQuiet()) this.#lookAround(now, member, doubt, out);
       this.#ask(now, member, doubt, out);
     }
     for (const [location, group] of this.#byLocation(lost)) {
@@ -491,17 +521,27 @@ export class Verdict {
     return doubt.strikes >= wanted && doubt.strikeAt - doubt.firstStrikeAt >= this.#options.linkSpanMs;
   }
 
-  /** One of a location does not answer: are its neighbours there? Their answers come within a round trip. */
+  /**
+   * One of a location does not answer: are its neighbours there? Their answers come within a round trip. Who only heard of
+   * it looks at two of them; and of a large site only some look, or all would ping the same few.
+   */
   #lookAround(now: Instant, member: AgentIndex, doubt: Doubt, out: VerdictOutput[]): void {
+    if (doubt.rounds === 0 && doubt.toldAt === never) return;
     doubt.neighbours = [];
     const location = this.#facts.locationOf(member);
     if (location === '') return;
-    // Starting behind the member itself: different members of one location make us look at different ones.
-    for (let i = 1; i < this.#size && doubt.neighbours.length < this.#options.neighbours; i++) {
-      const other = (member + i) % this.#size;
-      if (other === this.#self || this.#facts.locationOf(other) !== location) continue;
+    const isTold = doubt.rounds === 0;
+    const every = Math.ceil(this.#facts.aliveCount() / lookersAtMost);
+    if (isTold && (this.#self + member) % every !== 0) return;
+    const count = isTold ? Math.min(2, this.#options.neighbours) : this.#options.neighbours;
+    const from = isTold ? this.#self : member;
+    // Starting at different places: different members and different observers make us look at different neighbours.
+    for (let i = 1; i < this.#size && doubt.neighbours.length < count; i++) {
+      const other = (from + i) % this.#size;
+      if (other === this.#self || other === member || this.#facts.locationOf(other) !== location) continue;
       if (this.#facts.state(other) !== 'alive' && this.#facts.state(other) !== 'suspect') continue;
       doubt.neighbours.push(other);
+      this.#awaited.add(other);
       out.push({ kind: 'probe-wanted', target: other });
     }
     this.#wake(now, this.#options.neighboursMs);
@@ -545,6 +585,7 @@ export class Verdict {
   #ask(now: Instant, member: AgentIndex, doubt: Doubt, out: VerdictOutput[]): void {
     // Membership itself keeps at whom it doubts or holds dead.
     if (doubt.proven || (doubt.toldAt !== never && doubt.strikes === 0)) return;
+    if (doubt.strikes === 0 && this.#isQuiet()) return;
     if (now < doubt.askAt) return this.#wake(doubt.askAt, 0);
     const { probeIntervalMs } = this.#options;
     out.push({ kind: 'probe-wanted', target: member });
@@ -570,8 +611,10 @@ export class Verdict {
     }
     if (this.#coordinatorLostSince !== never) {
       this.#coordinatorLostSince = never;
-      this.#uplinkHoldUntil = after(now, this.#options.uplinkReturnMs);
-      if (isLost) out.push({ kind: 'uplink-check-wanted' });
+      if (isLost) {
+        this.#uplinkHoldUntil = after(now, this.#options.uplinkReturnMs);
+        out.push({ kind: 'uplink-check-wanted' });
+      }
     }
     if (!isLost) return [];
     const at = instant(Math.max(after(this.#uplinkLostAt, this.#options.uplinkHoldMs), this.#uplinkHoldUntil));
@@ -637,6 +680,8 @@ const maxContacts = 64;
 const maxSilent = 32;
 const maxNamed = 8;
 const maxPeerUplinks = 1_024;
+/** Of those who only heard of a loss, about so many look at its neighbours themselves. */
+const lookersAtMost = 64;
 
 function remember(list: AgentIndex[], member: AgentIndex): void {
   if (list.length < maxNamed && !list.includes(member)) list.push(member);
