@@ -52,8 +52,6 @@ export class DutyProcess {
   readonly #events: DutyEvents;
   readonly #output: Output;
   readonly #cgroup: string | undefined;
-  /** Whether the cgroup has anyone in it; handed in, since no test can make a process hang in the kernel. */
-  readonly #populated: (cgroup: string) => boolean;
   #child: ChildProcess | undefined;
   /** First process of the namespace. */
   #first: { readonly pid: number; readonly startTicks: number } | undefined;
@@ -67,28 +65,15 @@ export class DutyProcess {
   #poll: NodeJS.Timeout | undefined;
   #pollMs = 1;
 
-  private constructor(
-    program: DutyProgram,
-    containment: Containment,
-    cgroup: string | undefined,
-    populated: (cgroup: string) => boolean,
-    events: DutyEvents,
-  ) {
+  private constructor(program: DutyProgram, containment: Containment, cgroup: string | undefined, events: DutyEvents) {
     this.#containment = containment;
     this.#cgroup = cgroup;
-    this.#populated = populated;
     this.#events = events;
     this.#output = new Output(program.log);
   }
 
   /** Starts it, or says why nothing was started. `name`: of its cgroup, unique among those that live. */
-  static start(
-    program: DutyProgram,
-    name: string,
-    containment: Containment,
-    events: DutyEvents,
-    populated: (cgroup: string) => boolean = isPopulated,
-  ): DutyProcess | string {
+  static start(program: DutyProgram, name: string, containment: Containment, events: DutyEvents): DutyProcess | string {
     const [wanted = '', ...rest] = program.argv;
     const found = findProgram(wanted, program.env['PATH'] ?? '', program.cwd);
     if (found.path === undefined) return found.refusal;
@@ -99,7 +84,7 @@ export class DutyProcess {
     } catch (error) {
       return `no cgroup for it: ${(error as Error).message}`;
     }
-    const duty = new DutyProcess(program, containment, cgroup, populated, events);
+    const duty = new DutyProcess(program, containment, cgroup, events);
     const fork = (): ChildProcess =>
       spawn(file, args, {
         cwd: program.cwd,
@@ -248,7 +233,7 @@ export class DutyProcess {
 
   #isLeft(): boolean {
     const pid = this.#child!.pid!;
-    if (this.#cgroup !== undefined && this.#populated(this.#cgroup)) return true;
+    if (this.#cgroup !== undefined && isPopulated(this.#cgroup)) return true;
     if (this.#first !== undefined && isAlive(this.#first.pid, this.#first.startTicks)) return true;
     // A wrapper killed so early that its namespace's first process was never seen; and no containment at all.
     const blind = this.#cgroup === undefined && this.#first === undefined && this.#exit?.signal !== null;

@@ -9,6 +9,7 @@ export interface SuperviseFlags {
   readonly state?: string | undefined;
   readonly watchdogDevice?: string | undefined;
   readonly killMs?: string | undefined;
+  readonly beatTimeoutMs?: string | undefined;
   readonly without?: readonly string[] | undefined;
 }
 
@@ -33,10 +34,10 @@ const nodeFlags = ['--v8-pool-size=0'];
  * Opens systemd's notify socket and becomes the program in its arguments, which inherits it. Not blocking, so that a
  * systemd that does not read cannot hang the supervisor. An argument vector for an interpreter, never for a shell.
  */
-const perl = `use Socket; use Fcntl; my $p = $ENV{NOTIFY_SOCKET}; $p =~ s/^@/\\0/;
-if (socket(my $s, PF_UNIX, SOCK_DGRAM, 0) && connect($s, pack_sockaddr_un($p))) {
+const perl = `use Socket; use Fcntl; my $s; my $p = $ENV{NOTIFY_SOCKET}; $p =~ s/^@/\\0/;
+if (socket($s, PF_UNIX, SOCK_DGRAM, 0) && connect($s, pack_sockaddr_un($p))) {
 fcntl($s, F_SETFD, 0); fcntl($s, F_SETFL, O_NONBLOCK); $ENV{MILLWRIGHT_NOTIFY_FD} = fileno($s);
-exec { $ARGV[0] } @ARGV; } else { exec { $ARGV[0] } @ARGV; }`;
+} exec { $ARGV[0] } @ARGV;`;
 const python = `import os, socket, sys
 p = os.environ['NOTIFY_SOCKET']; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 try:
@@ -60,6 +61,7 @@ export function prepareLaunch(
   const args = ['--name', name, '--state', state];
   if (flags.watchdogDevice !== undefined) args.push('--watchdog-device', flags.watchdogDevice);
   if (flags.killMs !== undefined) args.push('--kill-ms', flags.killMs);
+  if (flags.beatTimeoutMs !== undefined) args.push('--beat-timeout-ms', flags.beatTimeoutMs);
   for (const what of flags.without ?? []) args.push('--without', what);
   for (const [variable, value] of Object.entries(small)) {
     if (env[variable] !== undefined) continue;

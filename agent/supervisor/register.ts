@@ -74,7 +74,7 @@ export function killLeftovers(register: Register, cgroups: CgroupHome | undefine
   const former = register.read()?.leaders ?? [];
   const groups = former
     .map(({ pid, startTicks }) => ({ pid, startTicks, firsts: childrenOf(pid).flatMap(markOf) }))
-    .filter(({ pid, startTicks }) => isAlive(pid, startTicks) || (readStat(pid) === undefined && groupIsOf(pid, name)));
+    .filter(({ pid, startTicks }) => isAlive(pid, startTicks) || groupIsOf(pid, name));
   let cgroupsLeft = cgroups === undefined ? [] : listCgroups(cgroups);
   let groupsLeft = groups;
   return () => {

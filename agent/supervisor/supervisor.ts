@@ -40,8 +40,6 @@ export interface SupervisorOptions {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
   /** All is over: the process may end with this code. */
   readonly ended: (code: number) => void;
-  /** Whether a cgroup has anyone in it. For tests. */
-  readonly populated?: (cgroup: string) => boolean;
 }
 
 interface SessionRow {
@@ -199,7 +197,11 @@ export class Supervisor {
       if (ask !== undefined) this.#hear(life, ask);
       else if (life.garbage++ === 0) log('warn', 'the agent sent a line that is none of ours');
     });
-    stream.on('data', (chunk: Buffer) => reader.push(chunk));
+    stream.on('data', (chunk: Buffer) => {
+      const { oversized } = reader;
+      reader.push(chunk);
+      life.garbage += reader.oversized - oversized;
+    });
     stream.on('error', () => {});
     child.once('exit', (code, signal) => this.#reaped(life, code, signal));
     this.#keepRegister();
@@ -316,30 +318,24 @@ export class Supervisor {
       if (!isTight(containment.kind)) life.uncertain.add(ask.cell);
     }
     const program = { ...ask, env: { ...ask.env, [markVariable]: this.#options.name } };
-    const started = DutyProcess.start(
-      program,
-      `duty-${process.pid}-${++this.#serial}`,
-      containment,
-      {
-        started: (pid) => this.#say(life, { is: 'started', duty: ask.duty, pid }),
-        stuck: (reason) => {
-          log('error', 'a process does not die', { duty: ask.duty, reason });
-          this.#say(life, { is: 'stuck', duty: ask.duty, reason });
-        },
-        over: ({ code, signal, reason, certain }) => {
-          this.#duties.delete(ask.duty);
-          if (ask.exclusive) {
-            life.lastOver.set(ask.cell, monotonic());
-            if (!certain) life.uncertain.add(ask.cell);
-          }
-          this.#keepRegister();
-          if (row.asked) this.#say(life, { is: 'stopped', duty: ask.duty });
-          else this.#say(life, { is: 'exited', duty: ask.duty, code, signal, reason });
-          this.#settleOwed();
-        },
+    const started = DutyProcess.start(program, `duty-${process.pid}-${++this.#serial}`, containment, {
+      started: (pid) => this.#say(life, { is: 'started', duty: ask.duty, pid }),
+      stuck: (reason) => {
+        log('error', 'a process does not die', { duty: ask.duty, reason });
+        this.#say(life, { is: 'stuck', duty: ask.duty, reason });
       },
-      this.#options.populated,
-    );
+      over: ({ code, signal, reason, certain }) => {
+        this.#duties.delete(ask.duty);
+        if (ask.exclusive) {
+          life.lastOver.set(ask.cell, monotonic());
+          if (!certain) life.uncertain.add(ask.cell);
+        }
+        this.#keepRegister();
+        if (row.asked) this.#say(life, { is: 'stopped', duty: ask.duty });
+        else this.#say(life, { is: 'exited', duty: ask.duty, code, signal, reason });
+        this.#settleOwed();
+      },
+    });
     if (typeof started === 'string') return refuse(started);
     const row: DutyRow = {
       id: ask.duty,

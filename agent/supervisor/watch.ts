@@ -1,4 +1,4 @@
-import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { constants, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 
 /**
  * Who watches the supervisor. One that hangs keeps no deadline, so something outside must end it, and with it all that
@@ -52,7 +52,8 @@ function hardware(device: string, notify: (text: string) => boolean): Watch {
   let fd: number | undefined;
   let why = `${device} resets a box whose supervisor hangs`;
   try {
-    fd = openSync(device, 'w');
+    // Never made: a mistyped path would be a plain file that resets nothing.
+    fd = openSync(device, constants.O_WRONLY);
   } catch (error) {
     why = `${device} cannot be opened: ${(error as Error).message}`;
   }
