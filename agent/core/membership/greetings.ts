@@ -12,9 +12,9 @@ export interface Life {
  * Who greeted us, under which boot; and the proof that two processes live under one key.
  *
  * A process whose boot counter others remember as higher jumps above what it hears (its store was lost). So when life A
- * spoke under 5, life B under 6, and A again under 7, then A heard of B's 6: it was alive after B had started, and two
- * processes ran at once. Counters order this, not arrival: messages that a stall held back prove nothing. Both
- * statements are kept, because people will want to see them.
+ * spoke under 5, then life B under 6, and then A again under 7, A heard of B's 6: it was alive after B had started, and
+ * two processes ran at once. A restart never looks like that, for the old life does not speak again; nor does a lost
+ * store, which is corrected before another life follows. Both statements are kept, because people will want to see them.
  *
  * Bounded: the last `maxGreeted` members that greeted, and of each its last two lives.
  */
@@ -48,18 +48,18 @@ export class Greetings {
     const { latest, earlier } = known;
     if (latest.boot === boot) {
       known.latest = spoke(latest, bootCounter);
-    } else if (earlier?.boot === boot) {
-      known.latest = spoke(earlier, bootCounter);
-      known.earlier = latest;
-    } else {
-      known.latest = { boot, low: bootCounter, high: bootCounter };
-      known.earlier = latest;
-      known.proven = false;
+      return undefined;
     }
-    if (known.proven || !known.earlier) return undefined;
-    if (!outlived(known.latest, known.earlier) && !outlived(known.earlier, known.latest)) return undefined;
+    known.earlier = latest;
+    if (earlier?.boot !== boot) {
+      known.latest = { boot, low: bootCounter, high: bootCounter };
+      known.proven = false;
+      return undefined;
+    }
+    known.latest = spoke(earlier, bootCounter);
+    if (known.proven || !(earlier.high < latest.high && latest.high < bootCounter)) return undefined;
     known.proven = true;
-    return [known.latest, known.earlier];
+    return [known.latest, latest];
   }
 
   /** Whether two processes are known to have lived under this member's key. */
@@ -79,9 +79,5 @@ const spoke = (life: Life, bootCounter: number): Life =>
   bootCounter >= life.low && bootCounter <= life.high
     ? life
     : { boot: life.boot, low: Math.min(life.low, bootCounter), high: Math.max(life.high, bootCounter) };
-
-/** `a` spoke below and above something that `b` said: it lived on while `b` did. */
-const outlived = (a: Life, b: Life): boolean =>
-  (a.low < b.low && b.low < a.high) || (a.low < b.high && b.high < a.high);
 
 export const maxGreeted = 256;

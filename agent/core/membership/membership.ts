@@ -609,10 +609,13 @@ export class Membership {
     };
   }
 
-  /** The idle ping says nothing beside itself: our numbers only until they were answered, theirs only in doubt. */
+  /**
+   * The idle ping says little beside itself: the member's numbers only in doubt, our own until they were answered, and
+   * in one probe of eight for ever, so that a twin of ours, which others may have heard since, comes to light.
+   */
   #ping(now: Instant, to: AgentIndex, seq: number, forAnother: boolean, out: MembershipOutput[]): void {
     let updates = this.#riding(now);
-    const isTold = forAnother || this.#table.isTold(to);
+    const isTold = forAnother || (this.#table.isTold(to) && (seq & 7) !== 0);
     if (!isTold || this.#table.code(to) !== code.alive) {
       const told = this.#table.code(to) === code.alive ? none : this.#whatWeHoldOf(to);
       updates = told.length + updates.length === 0 ? this.#selfOnly : [this.#selfUpdate, ...told, ...updates];

@@ -132,7 +132,7 @@ test('membership: a member is suspected and lives → it raises its incarnation,
   mesh.changes.length = 0;
   const accusation = { member: 2, state: 'suspect', bootCounter: 1, incarnation: 0, origin: 4 } as const;
   for (const to of [0, 1, 2, 3]) mesh.tell(to, 4, { kind: 'gossip', updates: [accusation] });
-  expect(mesh.raised).toEqual([{ at: mesh.now, by: 2, incarnation: 1 }]);
+  expect(mesh.raised).toEqual([{ at: mesh.now, by: 2, bootCounter: 1, incarnation: 1 }]);
   const answer = mesh.said.find(({ from, to }) => from === 2 && to === 4);
   expect(answer?.message).toMatchObject({ kind: 'gossip', updates: [{ member: 2, state: 'alive', incarnation: 1 }] });
   expect(mesh.members[2]!.localHealth).toBe(1);

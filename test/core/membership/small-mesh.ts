@@ -1,42 +1,52 @@
 import { bootId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { type Instant, instant } from '../../../agent/base/time.ts';
-import type { MemberState, MembershipMessage } from '../../../agent/core/membership/member.ts';
+import type { MemberState, MembershipMessage, MemberUpdate } from '../../../agent/core/membership/member.ts';
 import { Membership, type MembershipOutput } from '../../../agent/core/membership/membership.ts';
 import { lan, type MembershipOptions } from '../../../agent/core/membership/options.ts';
 
-export type Change = Extract<MembershipOutput, { kind: 'member-changed' }> & {
+type Said<K extends MembershipOutput['kind']> = Extract<MembershipOutput, { kind: K }> & {
   readonly at: number;
   readonly by: number;
 };
+export type Change = Said<'member-changed'>;
+
+interface OnWire {
+  readonly at: number;
+  /** Numbers of processes: members have their own index, twins come after them. */
+  readonly from: number;
+  readonly to: number;
+  readonly message: MembershipMessage;
+}
 
 /** A handful of detectors on a wire of one millisecond, in virtual time; everything said is on record. */
 export class SmallMesh {
+  /** One process per member, and after them the twins of cloned ones. */
   readonly members: Membership[];
   readonly changes: Change[] = [];
-  readonly raised: { at: number; by: number; incarnation: number }[] = [];
+  readonly raised: { at: number; by: number; bootCounter: number; incarnation: number }[] = [];
   readonly rejected: { at: number; by: number; why: string }[] = [];
   readonly said: { at: number; from: number; to: number; message: MembershipMessage }[] = [];
+  readonly proven: Said<'clone-proven'>[] = [];
+  readonly probes: Said<'probe-ended'>[] = [];
   readonly down = new Set<number>();
+  readonly size: number;
+  readonly seed: number;
   /** True: this message never arrives. */
   loses: (from: number, to: number, message: MembershipMessage) => boolean = () => false;
   now: Instant = instant(1_000);
-  #wire: { at: number; from: number; to: number; message: MembershipMessage }[] = [];
+  #wire: OnWire[] = [];
+  readonly #options: MembershipOptions;
+  readonly #selfOf: number[] = [];
+  /** By process and peer: the process of that peer from which it heard last, which its answers go to. */
+  readonly #routes = new Map<string, number>();
 
   constructor(size: number, options: Partial<MembershipOptions> = {}, seed = 1) {
-    this.members = Array.from(
-      { length: size },
-      (_, self) =>
-        new Membership({
-          options: { ...lan, ...options },
-          self,
-          size,
-          random: new Random(seed, `member ${self}`),
-          boot: boot(self),
-          bootCounter: 1,
-          incarnation: 0,
-        }),
-    );
+    this.size = size;
+    this.seed = seed;
+    this.#options = { ...lan, ...options };
+    this.members = [];
+    for (let self = 0; self < size; self++) this.#add(self, boot(self), 1, 0, new Random(seed, `member ${self}`));
     for (let self = 0; self < size; self++) this.#do(self, (out) => this.members[self]!.start(this.now, out));
     for (let a = 0; a < size; a++) {
       for (let b = 0; b < size; b++) if (a !== b) this.#do(a, (out) => this.members[a]!.connected(this.now, b, out));
@@ -52,12 +62,13 @@ export class SmallMesh {
       const due = this.#wire.filter((item) => item.at <= this.now && !asleep.has(item.to));
       this.#wire = this.#wire.filter((item) => item.at > this.now || asleep.has(item.to));
       // Timers before sockets, as Node does it.
-      this.members.forEach((member, self) => {
+      this.members.forEach((member, process) => {
         const late = this.now - member.deadline();
-        if (late >= 0 && !asleep.has(self)) this.#do(self, (out) => member.tick(this.now, late, out));
+        if (late >= 0 && !asleep.has(process)) this.#do(process, (out) => member.tick(this.now, late, out));
       });
       for (const { from, to, message } of due) {
-        this.#do(to, (out) => this.members[to]!.message(this.now, from, message, out));
+        this.#routes.set(`${to}/${this.#selfOf[from]}`, from);
+        this.#do(to, (out) => this.members[to]!.message(this.now, this.#selfOf[from]!, message, out));
       }
     }
   }
@@ -81,49 +92,92 @@ export class SmallMesh {
 
   restart(self: number, bootCounter: number, incarnation = 0): void {
     this.down.delete(self);
-    this.members[self] = new Membership({
-      options: lan,
+    this.#add(
       self,
-      size: this.members.length,
-      random: new Random(bootCounter, `member ${self}`),
-      boot: boot(self + 100 * bootCounter),
+      boot(self + 100 * bootCounter),
       bootCounter,
       incarnation,
+      new Random(bootCounter, `member ${self}`),
+    );
+    this.#greet(self);
+  }
+
+  /** A copied disk: a second process of the same member, beside the first. Returns its number. */
+  clone(self: number, bootCounter: number): number {
+    const process = this.members.length;
+    this.#add(self, boot(self + 1_000), bootCounter, 0, new Random(this.seed, `twin of ${self}`), process);
+    this.#greet(process);
+    return process;
+  }
+
+  states(of: number): MemberState[] {
+    return this.members
+      .slice(0, this.size)
+      .flatMap((member, i) => (i === of || this.down.has(i) ? [] : [member.state(of)]));
+  }
+
+  #add(
+    self: number,
+    id: ReturnType<typeof bootId>,
+    bootCounter: number,
+    incarnation: number,
+    random: Random,
+    process = self,
+  ): void {
+    this.#selfOf[process] = self;
+    this.members[process] = new Membership({
+      options: this.#options,
+      self,
+      size: this.size,
+      random,
+      boot: id,
+      bootCounter,
+      incarnation,
+      evidence: true,
     });
-    this.#do(self, (out) => this.members[self]!.start(this.now, out));
-    for (let peer = 0; peer < this.members.length; peer++) {
+  }
+
+  #greet(process: number): void {
+    const self = this.#selfOf[process]!;
+    this.#do(process, (out) => this.members[process]!.start(this.now, out));
+    for (let peer = 0; peer < this.size; peer++) {
       if (peer === self) continue;
-      this.#do(self, (out) => this.members[self]!.connected(this.now, peer, out));
+      this.#do(process, (out) => this.members[process]!.connected(this.now, peer, out));
       this.#do(peer, (out) => this.members[peer]!.connected(this.now, self, out));
     }
   }
 
-  states(of: number): MemberState[] {
-    return this.members.flatMap((member, i) => (i === of || this.down.has(i) ? [] : [member.state(of)]));
-  }
-
-  #do(self: number, act: (out: MembershipOutput[]) => void): void {
-    if (this.down.has(self)) return;
+  #do(process: number, act: (out: MembershipOutput[]) => void): void {
+    if (this.down.has(process)) return;
     const out: MembershipOutput[] = [];
     act(out);
     for (const output of out) {
+      const by = { at: this.now, by: process };
       switch (output.kind) {
         case 'send': {
           const { to, message } = output;
-          this.said.push({ at: this.now, from: self, to, message });
-          if (!this.down.has(to) && !this.loses(self, to, message)) {
-            this.#wire.push({ at: this.now + 1, from: self, to, message });
+          this.said.push({ at: this.now, from: process, to, message });
+          const route = this.#routes.get(`${process}/${to}`) ?? to;
+          const reached = this.down.has(route) ? to : route;
+          if (!this.down.has(reached) && !this.loses(process, to, message)) {
+            this.#wire.push({ at: this.now + 1, from: process, to: reached, message });
           }
           break;
         }
         case 'member-changed':
-          this.changes.push({ ...output, at: this.now, by: self });
+          this.changes.push({ ...output, ...by });
           break;
         case 'incarnation-raised':
-          this.raised.push({ at: this.now, by: self, incarnation: output.incarnation });
+          this.raised.push({ ...by, bootCounter: output.bootCounter, incarnation: output.incarnation });
           break;
         case 'message-rejected':
-          this.rejected.push({ at: this.now, by: self, why: output.why });
+          this.rejected.push({ ...by, why: output.why });
+          break;
+        case 'clone-proven':
+          this.proven.push({ ...output, ...by });
+          break;
+        case 'probe-ended':
+          this.probes.push({ ...output, ...by });
           break;
       }
     }
@@ -131,3 +185,7 @@ export class SmallMesh {
 }
 
 const boot = (n: number) => bootId(n.toString(16).padStart(32, '0'));
+
+/** `2 suspect 1.0 by 0`: member, state, boot and incarnation, origin. */
+export const inWords = ({ member, state, bootCounter, incarnation, origin }: MemberUpdate): string =>
+  `${member} ${state} ${bootCounter}.${incarnation}${origin === member ? '' : ` by ${origin}`}`;
