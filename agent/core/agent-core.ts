@@ -526,7 +526,7 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          this.#effects.push(output);
           break;
         case 'incarnation-raised':
           this.#effects.push({
@@ -576,7 +576,7 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          this.#effects.push(output);
           break;
         case 'save-checkpoint':
           this.#effects.push({ kind: 'save-checkpoint', checkpoint: output.checkpoint });

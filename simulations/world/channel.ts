@@ -75,6 +75,10 @@ export class SimulatedChannels {
   readonly #plans: Int32Array;
   #isSkewed = false;
   readonly #dialSpacingMs: number;
+  readonly #exchange: Exchange = {
+    send: (from, to, message) => this.#send(from, to, message),
+    publish: (from, digest) => this.#publish(from, digest),
+  };
   readonly counters: ChannelCounters[];
   /** Frames whose bits were flipped: refused by the decoder, or well-formed by chance, which the seal of the line finds. */
   readonly garbled = { refused: 0, wellFormed: 0 };
@@ -111,10 +115,7 @@ export class SimulatedChannels {
   }
 
   port(place: number): MeshPort {
-    return {
-      send: (to, message) => this.#send(place, to, message),
-      publish: (digest) => this.#publish(place, digest),
-    };
+    return new PlacePort(this.#exchange, place);
   }
 
   isConnected(a: number, b: number): boolean {
@@ -404,6 +405,29 @@ export class SimulatedChannels {
     known[seat] = bootCounter;
     known[seat + 1] = sequence;
     this.#world.deliverAt(this.#world.now(), to, { kind: 'digest-received', digest });
+  }
+}
+
+interface Exchange {
+  send(from: number, to: number, message: DirectMessage): void;
+  publish(from: number, digest: HealthDigest): void;
+}
+
+class PlacePort implements MeshPort {
+  readonly #exchange: Exchange;
+  readonly #place: number;
+
+  constructor(exchange: Exchange, place: number) {
+    this.#exchange = exchange;
+    this.#place = place;
+  }
+
+  send(to: number, message: DirectMessage): void {
+    this.#exchange.send(this.#place, to, message);
+  }
+
+  publish(digest: HealthDigest): void {
+    this.#exchange.publish(this.#place, digest);
   }
 }
 

@@ -198,6 +198,6 @@ class StreamOrder {
   }
 }
 
-const tableSize = 16_384;
+const tableSize = 8_192;
 const probes = 8;
-const placeOf = (stream: number): number => Math.imul(stream, 0x9e37_79b1 | 0) >>> 18;
+const placeOf = (stream: number): number => Math.imul(stream, 0x9e37_79b1 | 0) >>> 19;

@@ -55,7 +55,7 @@ export class TraceHash {
     }
   }
 
-  effect(agent: number, _at: number, effect: Effect): void {
+  effect(agent: number, effect: Effect): void {
     this.#events++;
     switch (effect.kind) {
       case 'send':

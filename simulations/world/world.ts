@@ -1,13 +1,15 @@
 import { bootId } from '../../agent/base/ids.ts';
 import { Random } from '../../agent/base/random.ts';
-import { type Instant, instant, wallTime } from '../../agent/base/time.ts';
+import { type Instant, instant, type WallTime, wallTime } from '../../agent/base/time.ts';
 import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
+import type { Effect } from '../../agent/core/effect.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
+import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
 import type { Observation } from '../../agent/core/observation.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
-import { Driver, type Steppable } from '../../agent/driver/driver.ts';
-import type { Ports } from '../../agent/driver/ports.ts';
+import { Driver, type Steppable, type Tap } from '../../agent/driver/driver.ts';
+import type { ClockPort, Ports } from '../../agent/driver/ports.ts';
 import { SimulatedChannels } from './channel.ts';
 import { type DiskImage, SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
@@ -131,6 +133,12 @@ export class World {
   readonly #planNumbers = new Map<string, number>();
   #broker: 'connected' | 'lost' | undefined;
   #now = 0;
+  readonly #clockwork: Clockwork = {
+    now: (place) => this.#local(place),
+    wall: (place) => this.wall(place),
+    uptime: (place) => this.uptime(place),
+    arm: (place, at) => this.#arm(place, at),
+  };
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -252,12 +260,7 @@ export class World {
       random: random.fork('core'),
       restored: box.disk.restore(),
     });
-    const driver = new Driver(core, this.#ports(box), {
-      tap: {
-        input: (now, input) => this.trace.input(place, now, input),
-        effect: (now, effect) => this.trace.effect(place, now, effect),
-      },
-    });
+    const driver = new Driver(core, this.#ports(box), { tap: new PlaceTap(this.trace, place) });
     box.core = core;
     box.driver = driver;
     this.#hand(place, { kind: 'started', wall: wallTime(this.wall(place)) });
@@ -602,11 +605,11 @@ export class World {
     const startMs = this.#options.dutyStartMs ?? 100;
     const chance = this.#random.fork(`ports ${place} ${life}`);
     return {
-      clock: {
-        now: () => this.#local(place),
-        wall: () => wallTime(this.wall(place)),
-        arm: (at) => this.#arm(place, at),
-      },
+      clock: new PlaceClock(
+        this.#clockwork,
+        place,
+        this.plan.cells.some(({ leases }) => leases.length > 0) ? new ElapsedClock() : undefined,
+      ),
       mesh: this.channels.port(place),
       journal: simulatedJournal(disk, {
         later: (act) => later(chance.exponential(diskMs), act),
@@ -714,6 +717,64 @@ export class World {
     const number = this.#planNumbers.get(plan.hash) ?? this.#planNumbers.size;
     this.#planNumbers.set(plan.hash, number);
     return number;
+  }
+}
+
+/** The clocks of all places, asked by number. */
+interface Clockwork {
+  now(place: number): Instant;
+  wall(place: number): number;
+  uptime(place: number): number;
+  arm(place: number, at: Instant): void;
+}
+
+// A class and not four closures: with a thousand processes in turn, each object that one touches is a cache miss.
+class PlaceClock implements ClockPort {
+  readonly #clockwork: Clockwork;
+  readonly #place: number;
+  readonly #elapsed: ElapsedClock | undefined;
+
+  /** `elapsed`: where something is held by leases; without them nobody asks. */
+  constructor(clockwork: Clockwork, place: number, elapsed: ElapsedClock | undefined) {
+    this.#clockwork = clockwork;
+    this.#place = place;
+    this.#elapsed = elapsed;
+  }
+
+  now(): Instant {
+    return this.#clockwork.now(this.#place);
+  }
+
+  wall(): WallTime {
+    return wallTime(this.#clockwork.wall(this.#place));
+  }
+
+  elapsed(): Instant {
+    const now = this.#clockwork.now(this.#place);
+    if (this.#elapsed === undefined) return now;
+    return this.#elapsed.read(now, this.#clockwork.uptime(this.#place), this.#clockwork.wall(this.#place));
+  }
+
+  arm(at: Instant): void {
+    this.#clockwork.arm(this.#place, at);
+  }
+}
+
+class PlaceTap implements Tap {
+  readonly #trace: TraceHash;
+  readonly #place: number;
+
+  constructor(trace: TraceHash, place: number) {
+    this.#trace = trace;
+    this.#place = place;
+  }
+
+  input(now: Instant, input: Input): void {
+    this.#trace.input(this.#place, now, input);
+  }
+
+  effect(_now: Instant, effect: Effect): void {
+    this.#trace.effect(this.#place, effect);
   }
 }
 
