@@ -101,6 +101,7 @@ export function playScenario(run: RunOptions): Run {
     diskMs: options.diskMs,
     dutyStartMs: options.dutyStartMs,
     dutyFailure: options.dutyFailure,
+    clones: options.faults.filter(({ kind }) => kind === 'clone').length,
     ...(run.core ? { core: run.core } : {}),
     watch: {
       observed: (at, agent, observation) => {
@@ -127,7 +128,7 @@ export function playScenario(run: RunOptions): Run {
     world.at(fault.atMs, () => {
       measured.before(world, fault);
       witness?.injected?.(world.now, fault);
-      inject(world, fault);
+      inject(world, fault, measured);
     });
   }
 

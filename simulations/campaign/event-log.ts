@@ -1,5 +1,5 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { describeFault } from '../faults/fault.ts';
+import { inWords } from '../faults/fault.ts';
 import type { Witness } from '../run.ts';
 
 /**
@@ -17,7 +17,7 @@ export function eventLog(write: (line: string) => void, names: { duty: (duty: nu
       say(atMs, running ? 'duty-started' : 'duty-stopped', { agent, duty: names.duty(duty) }),
     injected: (_atMs, fault) => {
       const { atMs, kind, ...more } = fault;
-      say(atMs, 'fault', { kind, text: describeFault(fault).replace(/^\S+ s {2}/, ''), ...more });
+      say(atMs, 'fault', { kind, text: inWords(fault), ...more });
     },
     violated: ({ atMs, invariant, text }) => say(atMs, 'violation', { invariant, text }),
   };

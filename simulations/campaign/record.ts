@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { err, ok, type Result } from '../../agent/base/result.ts';
-import type { FaultEvent } from '../faults/fault.ts';
+import { type FaultEvent, faultKinds } from '../faults/fault.ts';
 import { scenarioNamed } from '../scenarios/list.ts';
 import type { ScenarioOptions } from '../scenarios/scenario.ts';
 
@@ -60,6 +60,7 @@ const isCount = (n: unknown, from: number, to: number): n is number =>
 
 function faultProblem(fault: Partial<FaultEvent> | null, agents: number): string | undefined {
   if (typeof fault !== 'object' || fault === null || typeof fault.kind !== 'string') return 'no fault';
+  if (!faultKinds.has(fault.kind)) return `no fault "${fault.kind}" in this version`;
   if (typeof fault.atMs !== 'number' || !(fault.atMs >= 0)) return `at ${fault.atMs}`;
   const boxes =
     'agent' in fault ? [fault.agent] : 'left' in fault ? [...(fault.left ?? []), ...(fault.right ?? [])] : [];

@@ -60,8 +60,8 @@ export function shrink(
     for (const simpler of simplerOptions(best)) if (take(simpler(best))) changed = true;
     for (const fewer of [2, 3, 4, 5, 7, 10, 20, 50]) {
       if (fewer >= best.agents || run.plan) continue;
-      const kept = best.faults.filter((fault) => named(fault).every((box) => box < fewer));
-      const options = { ...best, agents: fewer, faults: narrowed(kept), repairs: Math.min(best.repairs, fewer) };
+      const faults = best.faults.flatMap((fault) => among(fault, fewer));
+      const options = { ...best, agents: fewer, faults, repairs: Math.min(best.repairs, fewer) };
       if (take(options)) {
         changed = true;
         break;
@@ -110,9 +110,12 @@ export function ddmin<T>(parts: readonly T[], fails: (kept: readonly T[]) => boo
 const inOrder = (kept: readonly (readonly FaultEvent[])[]): FaultEvent[] =>
   kept.flat().toSorted((a, b) => a.atMs - b.atMs);
 
-/** Only whole episodes: a cut whose healing named a box that is gone goes as well. */
-const narrowed = (faults: readonly FaultEvent[]): FaultEvent[] =>
-  inOrder(episodes(faults).filter((episode) => episode[0]!.kind !== 'cut' || episode.length > 1));
+/** The same fault where only the first boxes are left; nothing where it was about others. */
+function among(fault: FaultEvent, boxes: number): FaultEvent[] {
+  if (!('left' in fault)) return named(fault).every((box) => box < boxes) ? [fault] : [];
+  const [left, right] = [fault.left, fault.right].map((side) => side.filter((box) => box < boxes));
+  return left!.length > 0 && right!.length > 0 ? [{ ...fault, left: left!, right: right! }] : [];
+}
 
 function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOptions) => ScenarioOptions)[] {
   const calmer = (['loss', 'duplication', 'reordering', 'stalls', 'jitterMs'] as const)

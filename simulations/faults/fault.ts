@@ -15,8 +15,30 @@ export type FaultEvent = { readonly atMs: number } & (
   /** A person stops what is under way on a box, and mends its fan by hand. */
   | { readonly kind: 'stop'; readonly agent: number }
   | { readonly kind: 'pause'; readonly agent: number; readonly ms: number }
-  /** For `ms` the box gets one part in `factor` of its processor, in slices of 100 ms. */
-  | { readonly kind: 'slow'; readonly agent: number; readonly ms: number; readonly factor: number }
+  /** Frozen together with its monotonic clock, as a virtual machine is. */
+  | { readonly kind: 'suspend'; readonly agent: number; readonly ms: number }
+  /** For `ms` each step of the box takes `stepMs`. */
+  | { readonly kind: 'slow'; readonly agent: number; readonly ms: number; readonly stepMs: number }
+  /** For `ms` its monotonic clock runs at this rate (1.01: one per cent fast). */
+  | { readonly kind: 'drift'; readonly agent: number; readonly ms: number; readonly rate: number }
+  /** Its wall clock is set forward, or back where negative. */
+  | { readonly kind: 'wall'; readonly agent: number; readonly byMs: number }
+  /** For `ms` a second process runs with the same key, from a copy of the disk. */
+  | { readonly kind: 'clone'; readonly agent: number; readonly ms: number }
+  | {
+      readonly kind: 'disk';
+      readonly agent: number;
+      readonly ms: number;
+      /**
+       * `full`, `failing` (EIO): for `ms`. `torn`: for `ms`, what is under way at a crash may be there unsaid. `wiped`:
+       * the box loses power and starts `ms` later with a new disk. `rolled-back`: `ms` later it loses power and starts
+       * from a copy of now. `unsynced`: from now on syncs are a lie, `ms` later it loses power, and starts again.
+       */
+      readonly what: 'full' | 'failing' | 'torn' | 'wiped' | 'rolled-back' | 'unsynced';
+    }
+  | { readonly kind: 'broker'; readonly ms: number }
+  /** For `ms` a share of commands to machines times out, and lands up to `lateMs` later all the same. */
+  | { readonly kind: 'plc'; readonly ms: number; readonly timeouts: number; readonly lateMs: number }
   | {
       readonly kind: 'cut' | 'heal';
       readonly left: readonly number[];
@@ -24,32 +46,153 @@ export type FaultEvent = { readonly atMs: number } & (
       /** Only what the left says to the right is lost; the left still hears. */
       readonly oneWay?: boolean;
     }
+  /** For `ms` the two sides are cut and joined again every half `periodMs`. */
+  | {
+      readonly kind: 'flap';
+      readonly left: readonly number[];
+      readonly right: readonly number[];
+      readonly periodMs: number;
+      readonly ms: number;
+      readonly oneWay?: boolean;
+    }
   | { readonly kind: 'network'; readonly change: Partial<NetworkOptions> }
 );
 
-export function inject(world: World, fault: FaultEvent): void {
+const signs = {
+  crash: '✕',
+  restart: '↑',
+  break: '⚙',
+  stop: '■',
+  pause: '❚❚',
+  suspend: '❚❚',
+  slow: '◔',
+  drift: '◷',
+  wall: '◷',
+  clone: '⧉',
+  disk: '▤',
+  broker: '☁',
+  plc: '⚡',
+  cut: '✂',
+  heal: '↔',
+  flap: '✂',
+  network: '≈',
+} as const satisfies Record<FaultEvent['kind'], string>;
+
+export const faultKinds: ReadonlySet<string> = new Set(Object.keys(signs));
+
+/** One character for a timeline. */
+export const signOf = ({ kind }: FaultEvent): string => signs[kind];
+
+/** Told right before each thing that a fault does to a box, some of it later than the fault itself. */
+export interface FaultHooks {
+  crashing?(world: World, agent: number): void;
+  starting?(world: World, agent: number): void;
+  storeLost?(world: World, agent: number): void;
+}
+
+/** A box that loses power comes up again after this, unless the fault says otherwise. */
+const upAgainMs = 300;
+
+export function inject(world: World, fault: FaultEvent, hooks: FaultHooks = {}): void {
+  const crash = (agent: number, closes: boolean): void => {
+    hooks.crashing?.(world, agent);
+    world.crash(agent, closes);
+  };
+  const start = (agent: number): void => {
+    hooks.starting?.(world, agent);
+    world.start(agent);
+  };
+  const later = (ms: number, act: () => void): void => world.at(world.now + ms, act);
   switch (fault.kind) {
     case 'crash':
-      return world.crash(fault.agent, fault.closes);
+      return crash(fault.agent, fault.closes);
     case 'restart':
-      return world.start(fault.agent);
+      return start(fault.agent);
     case 'break':
       return world.break(fault.agent);
     case 'stop':
       return world.stop(fault.agent);
     case 'pause':
       return world.pause(fault.agent, fault.ms);
-    case 'slow': {
-      const frozenMs = sliceMs * (1 - 1 / Math.max(1, fault.factor));
-      for (let ms = 0; ms < fault.ms; ms += sliceMs) {
-        world.at(fault.atMs + ms, () => world.pause(fault.agent, frozenMs));
-      }
-      return;
+    case 'suspend':
+      return world.suspend(fault.agent, fault.ms);
+    case 'slow':
+      world.slow(fault.agent, fault.stepMs);
+      return later(fault.ms, () => world.slow(fault.agent, 0));
+    case 'drift':
+      world.drift(fault.agent, fault.rate);
+      return later(fault.ms, () => world.drift(fault.agent, 1));
+    case 'wall':
+      return world.jumpWall(fault.agent, fault.byMs);
+    case 'clone': {
+      const clone = world.startClone(fault.agent);
+      return later(fault.ms, () => world.endClone(clone, true));
     }
+    case 'disk': {
+      const { agent, ms, what } = fault;
+      const { disk } = world.boxes[agent]!;
+      switch (what) {
+        case 'full':
+          disk.full = true;
+          return later(ms, () => {
+            disk.full = false;
+          });
+        case 'failing':
+          disk.failing = true;
+          return later(ms, () => {
+            disk.failing = false;
+          });
+        case 'torn':
+          disk.torn = 0.5;
+          return later(ms, () => {
+            disk.torn = 0;
+          });
+        case 'wiped':
+          crash(agent, false);
+          hooks.storeLost?.(world, agent);
+          disk.wipe();
+          return later(ms, () => start(agent));
+        case 'rolled-back': {
+          const image = world.imageDisk(agent);
+          return later(ms, () => {
+            crash(agent, false);
+            hooks.storeLost?.(world, agent);
+            disk.rollBack(image);
+            later(upAgainMs, () => start(agent));
+          });
+        }
+        case 'unsynced':
+          disk.loseSyncs(true);
+          return later(ms, () => {
+            hooks.storeLost?.(world, agent);
+            crash(agent, false);
+            disk.loseSyncs(false);
+            later(upAgainMs, () => start(agent));
+          });
+        default:
+          return unreachable(what);
+      }
+    }
+    case 'broker':
+      world.broker('lost');
+      return later(fault.ms, () => world.broker('connected'));
+    case 'plc':
+      world.plc = { timeouts: fault.timeouts, lateMs: fault.lateMs };
+      return later(fault.ms, () => {
+        world.plc = { timeouts: 0, lateMs: 0 };
+      });
     case 'cut':
       return world.partition(fault.left, fault.right, true, fault.oneWay);
     case 'heal':
       return world.partition(fault.left, fault.right, false);
+    case 'flap': {
+      const { left, right, periodMs, oneWay } = fault;
+      return world.flap(left, right, {
+        periodMs,
+        untilMs: world.now + fault.ms,
+        ...(oneWay === undefined ? {} : { oneWay }),
+      });
+    }
     case 'network':
       return world.setNetwork({ ...world.network.options, ...fault.change });
     default:
@@ -57,20 +200,27 @@ export function inject(world: World, fault: FaultEvent): void {
   }
 }
 
-const sliceMs = 100;
-const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`;
-
-/** Whom a fault is at work on by itself, and until when; cuts and the network are judged by looking at the wires. */
+/** Whom a fault is at work on by itself, and until when; what it does to wires is judged by looking at the wires. */
 export function touches(fault: FaultEvent): { readonly agent: number | undefined; readonly untilMs: number } {
   switch (fault.kind) {
     case 'pause':
+    case 'suspend':
     case 'slow':
+    case 'drift':
+    case 'clone':
       return { agent: fault.agent, untilMs: fault.atMs + fault.ms };
+    case 'disk':
+      return { agent: fault.agent, untilMs: fault.atMs + fault.ms + upAgainMs };
+    case 'wall':
+      return { agent: fault.agent, untilMs: fault.atMs };
+    case 'broker':
+    case 'plc':
+    case 'flap':
+      return { agent: undefined, untilMs: fault.atMs + fault.ms };
     case 'crash':
     case 'restart':
     case 'break':
     case 'stop':
-      return { agent: undefined, untilMs: fault.atMs };
     case 'cut':
     case 'heal':
     case 'network':
@@ -120,34 +270,76 @@ export function named(fault: FaultEvent): readonly number[] {
   return 'left' in fault ? [...fault.left, ...fault.right] : [];
 }
 
-/** For people: `20.000 s  box-0003 is killed`. */
-export function describeFault(fault: FaultEvent): string {
-  const at = `${(fault.atMs / 1000).toFixed(3)} s`;
+const seconds = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`);
+
+/** For people: `20.000 s  box 3 is killed`. */
+export const describeFault = (fault: FaultEvent): string => `${(fault.atMs / 1000).toFixed(3)} s  ${inWords(fault)}`;
+
+/** What happens, without when; boxes by their numbers, or as `nameOf` calls them. */
+export function inWords(fault: FaultEvent, nameOf: (agent: number) => string = (agent) => `box ${agent}`): string {
+  const box = 'agent' in fault ? nameOf(fault.agent) : '';
   switch (fault.kind) {
     case 'crash':
-      return `${at}  box ${fault.agent} ${fault.closes ? 'is killed' : 'loses power'}`;
+      return `${box} ${fault.closes ? 'is killed' : 'loses power'}`;
     case 'restart':
-      return `${at}  box ${fault.agent} starts again`;
+      return `${box} starts again`;
     case 'break':
-      return `${at}  the fan of box ${fault.agent} stalls`;
+      return `the fan of ${box} stalls`;
     case 'stop':
-      return `${at}  a person stops the repair of box ${fault.agent} and mends it by hand`;
+      return `a person stops the repair of ${box} and mends it by hand`;
     case 'pause':
-      return `${at}  box ${fault.agent} freezes for ${Math.round(fault.ms)} ms`;
+      return `${box} freezes for ${seconds(fault.ms)}`;
+    case 'suspend':
+      return `${box} is suspended with its clock for ${seconds(fault.ms)}`;
     case 'slow':
-      return `${at}  box ${fault.agent} runs ${fault.factor} times slower for ${seconds(fault.ms)}`;
+      return `${box} needs ${seconds(fault.stepMs)} per step for ${seconds(fault.ms)}`;
+    case 'drift':
+      return `the clock of ${box} runs ${((fault.rate - 1) * 100).toFixed(2)} % off for ${seconds(fault.ms)}`;
+    case 'wall':
+      return `the wall clock of ${box} jumps ${fault.byMs < 0 ? 'back' : 'forward'} by ${seconds(Math.abs(fault.byMs))}`;
+    case 'clone':
+      return `a clone of ${box} runs beside it for ${seconds(fault.ms)}`;
+    case 'disk':
+      return `${diskWords[fault.what](box, seconds(fault.ms))}`;
+    case 'broker':
+      return `the broker is gone for ${seconds(fault.ms)}`;
+    case 'plc':
+      return `for ${seconds(fault.ms)} ${Math.round(fault.timeouts * 100)} % of the commands to machines time out`;
     case 'cut':
-    case 'heal':
-      if (fault.left.length === 1 && fault.right.length === 1) {
-        const pair = `${fault.left[0]} and ${fault.right[0]}`;
-        return `${at}  boxes ${pair} ${fault.kind === 'cut' ? 'no longer reach each other' : 'reach each other again'}`;
-      }
-      return `${at}  ${fault.left.length} and ${fault.right.length} boxes are ${fault.kind === 'cut' ? 'cut apart' : 'joined again'}${
-        fault.oneWay ? ', in one direction' : ''
-      }`;
+    case 'heal': {
+      const pair = fault.left.length === 1 && fault.right.length === 1;
+      const who = pair
+        ? `${nameOf(fault.left[0]!)} and ${nameOf(fault.right[0]!)}`
+        : `${fault.left.length} and ${fault.right.length} boxes`;
+      const what = fault.kind === 'cut' ? (pair ? 'no longer reach each other' : 'are cut apart') : 'are joined again';
+      return fault.kind === 'cut' && fault.oneWay ? `${who} are cut in one direction` : `${who} ${what}`;
+    }
+    case 'flap':
+      return `${fault.left.length} and ${fault.right.length} boxes are cut and joined every ${seconds(fault.periodMs / 2)} for ${seconds(fault.ms)}`;
     case 'network':
-      return `${at}  the network changes: ${JSON.stringify(fault.change)}`;
+      return `the network changes: ${networkWords(fault.change)}`;
     default:
       return unreachable(fault);
   }
 }
+
+const diskWords: Readonly<Record<Extract<FaultEvent, { kind: 'disk' }>['what'], (box: string, ms: string) => string>> =
+  {
+    full: (box, ms) => `the disk of ${box} is full for ${ms}`,
+    failing: (box, ms) => `every write on ${box} fails for ${ms}`,
+    torn: (box, ms) => `for ${ms}, a crash of ${box} leaves half of what it was writing`,
+    wiped: (box, ms) => `${box} loses its disk, and starts with a blank one after ${ms}`,
+    'rolled-back': (box, ms) => `${box} is set back, in ${ms}, to a copy of its disk of now`,
+    unsynced: (box, ms) => `the disk of ${box} lies about its syncs, and loses power after ${ms}`,
+  };
+
+const networkWords = (change: Partial<NetworkOptions>): string =>
+  Object.entries(change)
+    .map(([what, value]) => {
+      if (value === undefined) return `no ${what}`;
+      if (typeof value !== 'number') return `${what} ${JSON.stringify(value)}`;
+      return what.endsWith('Ms')
+        ? `${what.slice(0, -2)} ${seconds(value)}`
+        : `${what} ${Number((value * 100).toFixed(2))} %`;
+    })
+    .join(', ');

@@ -1,5 +1,5 @@
 import type { CampaignReport } from '../campaign/tally.ts';
-import { describeFault } from '../faults/fault.ts';
+import { inWords } from '../faults/fault.ts';
 import type { Samples } from '../invariants/measurements.ts';
 import { optionRows, type SimulationReport, type Spread, spread } from '../report.ts';
 import { settleMs } from '../scenarios/scenario.ts';
@@ -143,10 +143,7 @@ const spreadTable = (rows: readonly (readonly [string, Spread])[]): string =>
 
 function faultTable(story: Story, nameOf: (ms: number) => string): string {
   if (story.faults.length === 0) return '<p class="soft">None: a quiet run.</p>';
-  const rows = story.faults.map((fault): [string, string] => [
-    nameOf(fault.atMs),
-    describeFault(fault).replace(/^\S+ s {2}/, ''),
-  ]);
+  const rows = story.faults.map((fault): [string, string] => [nameOf(fault.atMs), inWords(fault)]);
   if (rows.length <= 14) return table(rows);
   return `${table(rows.slice(0, 12))}<details><summary>${rows.length - 12} more</summary>${table(rows.slice(12, 2_000))}</details>`;
 }

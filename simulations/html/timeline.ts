@@ -1,4 +1,4 @@
-import { describeFault, type FaultEvent, named } from '../faults/fault.ts';
+import { describeFault, type FaultEvent, named, signOf } from '../faults/fault.ts';
 import { clock, px, textOf, ticks } from './markup.ts';
 import type { Seen, Story } from './story.ts';
 
@@ -161,18 +161,6 @@ function truths(story: Story, member: number, scale: Scale, y: number): string[]
   });
 }
 
-const signs: Readonly<Partial<Record<FaultEvent['kind'], string>>> = {
-  crash: '✕',
-  restart: '↑',
-  pause: '❚❚',
-  slow: '◔',
-  cut: '✂',
-  heal: '↔',
-  network: '≈',
-  break: '⚙',
-  stop: '■',
-};
-
 function faultMarks(faults: readonly FaultEvent[], scale: Scale, top: number, withSigns = true): string[] {
   let lastAt = Number.NEGATIVE_INFINITY;
   return faults.map((fault) => {
@@ -181,7 +169,7 @@ function faultMarks(faults: readonly FaultEvent[], scale: Scale, top: number, wi
     if (!isCrowded) lastAt = at;
     const mark =
       withSigns && !isCrowded
-        ? `<text x="${px(at)}" y="${top - 6}" text-anchor="middle" style="font-size:11px">${signs[fault.kind] ?? '●'}</text>`
+        ? `<text x="${px(at)}" y="${top - 6}" text-anchor="middle" style="font-size:11px">${signOf(fault)}</text>`
         : '';
     return `<g class="fault"><title>${textOf(describeFault(fault))}</title><line x1="${px(at)}" x2="${px(at)}" y1="${top - 4}" y2="${top + 3}" stroke="var(--ink)"/>${mark}</g>`;
   });

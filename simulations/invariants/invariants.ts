@@ -1,3 +1,4 @@
+import type { DutyOptions } from '../../agent/core/duties/options.ts';
 import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
 import { RunLedger } from '../../agent/core/remediation/run-ledger.ts';
 import type { World } from '../world/world.ts';
@@ -99,26 +100,41 @@ export class IncarnationsNeverGoBack {
   }
 }
 
-/** An available duty has a runner wherever an eligible box is up, except for as long as noticing and starting take. */
+/**
+ * An available duty has a runner wherever an eligible box is up, except for as long as noticing and starting take; and
+ * one box must have been up all that time, since a site that reboots again and again has nobody to notice. When so many
+ * boxes of a cell are missed at once that its storm brake may hold, the pause of that brake comes on top.
+ */
 export class DutyHasRunner {
   readonly #missingSince: Float64Array;
   readonly #told: Uint8Array;
   readonly #withinMs: (eligible: number) => number;
+  readonly #storm: Pick<DutyOptions, 'stormShare' | 'stormWatchMs' | 'stormPauseMs'>;
+  /** Since when each box has been up without a break and without a freeze; NaN where it is not. */
+  readonly #ableSince: Float64Array;
+  /** When each box was last down, frozen, cut off from somebody, or otherwise hard to hear. */
+  readonly #lastMissed: Float64Array;
 
-  constructor(duties: number, withinMs: (eligible: number) => number) {
-    this.#missingSince = new Float64Array(duties).fill(Number.NaN);
-    this.#told = new Uint8Array(duties);
-    this.#withinMs = withinMs;
+  constructor(parts: {
+    readonly agents: number;
+    readonly duties: number;
+    readonly withinMs: (eligible: number) => number;
+    readonly storm: Pick<DutyOptions, 'stormShare' | 'stormWatchMs' | 'stormPauseMs'>;
+  }) {
+    this.#missingSince = new Float64Array(parts.duties).fill(Number.NaN);
+    this.#told = new Uint8Array(parts.duties);
+    this.#withinMs = parts.withinMs;
+    this.#storm = parts.storm;
+    this.#ableSince = new Float64Array(parts.agents).fill(Number.NaN);
+    this.#lastMissed = new Float64Array(parts.agents).fill(Number.NEGATIVE_INFINITY);
   }
 
   /** With `excused`, nothing is promised at this moment (a network beyond all bounds). */
   check(world: World, excused = false): readonly Violation[] {
     const found: Violation[] = [];
-    for (const { index, id, eligible } of world.plan.duties) {
-      const able = eligible.some((agent) => {
-        const box = world.boxes[agent]!;
-        return box.up && box.pausedUntil === 0;
-      });
+    this.#look(world);
+    for (const { index, id, eligible, critical } of world.plan.duties) {
+      const able = eligible.some((agent) => !Number.isNaN(this.#ableSince[agent]!));
       const runs = eligible.some((agent) => world.boxes[agent]!.running.has(index));
       if (runs || !able || excused) {
         this.#missingSince[index] = Number.NaN;
@@ -127,12 +143,41 @@ export class DutyHasRunner {
       }
       if (Number.isNaN(this.#missingSince[index]!)) this.#missingSince[index] = world.now;
       const missing = world.now - this.#missingSince[index]!;
-      if (missing > this.#withinMs(eligible.length) && this.#told[index] === 0) {
-        this.#told[index] = 1;
-        found.push(violation(world, 'an available duty has a runner', `${id} had none for ${Math.round(missing)} ms`));
-      }
+      let within = this.#withinMs(eligible.length);
+      if (missing <= within || this.#told[index] === 1) continue;
+      if (!critical && this.#isStormy(world, eligible)) within += this.#storm.stormWatchMs + this.#storm.stormPauseMs;
+      if (missing <= within || !eligible.some((agent) => world.now - this.#ableSince[agent]! > within)) continue;
+      this.#told[index] = 1;
+      found.push(violation(world, 'an available duty has a runner', `${id} had none for ${Math.round(missing)} ms`));
     }
     return found;
+  }
+
+  #look(world: World): void {
+    const { blockedCount } = world.network;
+    for (const { index, up, pausedUntil, disturbedAt } of world.boxes) {
+      const isAble = up && pausedUntil === 0;
+      if (!isAble) this.#ableSince[index] = Number.NaN;
+      else if (!(this.#ableSince[index]! >= disturbedAt)) this.#ableSince[index] = world.now;
+      const isCut = blockedCount > 0 && world.boxes.some((other) => !world.network.isWhole(index, other.index));
+      if (!isAble || isCut) this.#lastMissed[index] = world.now;
+      else this.#lastMissed[index] = Math.max(this.#lastMissed[index]!, disturbedAt);
+    }
+  }
+
+  #isStormy(world: World, eligible: readonly number[]): boolean {
+    const { stormShare, stormWatchMs, stormPauseMs } = this.#storm;
+    const since = world.now - 2 * (stormWatchMs + stormPauseMs);
+    for (const cell of new Set(eligible.map((agent) => world.plan.agents[agent]!.cell))) {
+      let [size, missed] = [0, 0];
+      for (const { index, cell: other } of world.plan.agents) {
+        if (other !== cell) continue;
+        size++;
+        if (this.#lastMissed[index]! >= since) missed++;
+      }
+      if (missed > size * stormShare) return true;
+    }
+    return false;
   }
 }
 
@@ -151,6 +196,15 @@ export class RemediationKeepsItsWord {
   /** Runs that a person stopped. */
   get stopped(): number {
     return this.#stopped.size;
+  }
+
+  /** What a restart finds on its disk counts as durable, whether or not anybody was told so (a torn write). */
+  found(agent: number, journal: readonly JournalEntry[]): void {
+    for (const entry of journal) {
+      if (entry.kind === 'intent') {
+        this.#intents.add(`${agent} ${entry.run} ${entry.step} ${entry.try} ${entry.issue}`);
+      }
+    }
   }
 
   journalled(world: World, agent: number, entries: readonly JournalEntry[]): readonly Violation[] {

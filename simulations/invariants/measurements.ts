@@ -106,6 +106,11 @@ export class Measurements {
   #roughUntil = 0;
   /** Crashes that not all survivors know of yet. */
   #open: { agent: number; at: number; missing: Set<number>; first: boolean }[] = [];
+  /** Wires that come and go on their own: who is whole at this moment was perhaps not a moment ago. */
+  #flappingUntil = 0;
+  readonly #slowUntil: Float64Array;
+  /** Lives whose journal the checker has read: what a torn write left is there, and nobody was told. */
+  readonly #read = new Map<number, number>();
   /** Duties that lost their runner by a crash, with the moment. */
   readonly #orphans = new Map<number, number>();
   #lastCrash = Number.NEGATIVE_INFINITY;
@@ -122,13 +127,16 @@ export class Measurements {
     this.#knownWithin = knownToAllWithinMs(membership, agents);
     this.#convergedWithin = convergedWithinMs(membership, agents);
     this.#disturbedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
+    this.#slowUntil = new Float64Array(agents);
     this.#runners = new Uint16Array(duties.count);
-    this.#runner = new DutyHasRunner(
-      duties.count,
-      (eligible) =>
+    this.#runner = new DutyHasRunner({
+      agents,
+      duties: duties.count,
+      withinMs: (eligible) =>
         // A start that fails costs the next in rank another round.
         runnerWithinMs(duties.options, options.dutyStartMs, eligible) * (options.dutyFailure > 0 ? 4 : 1),
-    );
+      storm: duties.options,
+    });
     if (isRough(options.network)) this.#roughUntil = Number.POSITIVE_INFINITY;
   }
 
@@ -140,7 +148,7 @@ export class Measurements {
     this.sometimes.set(what, (this.sometimes.get(what) ?? 0) + by);
   }
 
-  /** Called right before a fault happens. */
+  /** Called right before a fault happens; the hooks below tell what it does to boxes. */
   before(world: World, fault: FaultEvent): void {
     const { agent, untilMs } = touches(fault);
     if (agent !== undefined) {
@@ -153,21 +161,34 @@ export class Measurements {
         else if (wasRough) this.#roughUntil = world.now + this.#knownWithin;
         return;
       }
-      case 'restart':
-        if (this.#open.some((crash) => crash.agent === fault.agent)) this.count('restart before the death was known');
-        this.#open = this.#open.filter((crash) => crash.agent !== fault.agent);
-        return;
       case 'pause':
+      case 'suspend':
         if (fault.ms > this.#knownWithin) this.count('frozen for longer than a suspicion');
+        if (fault.kind === 'suspend') this.count('clock stood still');
         return;
-      case 'crash':
-        return this.#crashes(world, fault.agent);
+      case 'flap':
+        this.#flappingUntil = Math.max(this.#flappingUntil, world.now + fault.ms + this.#knownWithin);
+        return;
+      case 'slow':
+        this.#slowUntil[fault.agent] = world.now + fault.ms;
+        return;
+      case 'clone':
+        this.count('clone at work');
+        return;
+      case 'wall':
+        this.count('wall clock jumped');
+        return;
       default:
         return;
     }
   }
 
-  #crashes(world: World, agent: number): void {
+  starting(_world: World, agent: number): void {
+    if (this.#open.some((crash) => crash.agent === agent)) this.count('restart before the death was known');
+    this.#open = this.#open.filter((crash) => crash.agent !== agent);
+  }
+
+  crashing(world: World, agent: number): void {
     const box = world.boxes[agent]!;
     if (!box.up) return;
     if (box.pausedUntil > world.now) this.count('crash while frozen');
@@ -187,9 +208,16 @@ export class Measurements {
     for (const crash of this.#open) crash.missing.delete(agent);
     this.#close(world.now);
     const missing = new Set<number>();
-    for (const other of world.boxes) if (other.up && other.index !== agent) missing.add(other.index);
+    let up = 0;
+    for (const other of world.boxes) {
+      if (!other.up || other.index === agent) continue;
+      up++;
+      // Who holds it dead already, because it was frozen or cut off, has nothing to learn.
+      const state = other.core?.membership.state(agent);
+      if (state === 'alive' || state === 'suspect') missing.add(other.index);
+    }
     if (missing.size > 0) this.#open.push({ agent, at: world.now, missing, first: true });
-    if (missing.size * 2 < world.boxes.length) this.count('most of the site down at once');
+    if (up * 2 < world.boxes.length) this.count('most of the site down at once');
     for (const duty of box.running) {
       const stillRuns = world.boxes.some((other) => other.index !== agent && other.running.has(duty));
       const able = world.plan.duties[duty]!.eligible.some((other) => other !== agent && world.boxes[other]!.up);
@@ -239,7 +267,7 @@ export class Measurements {
   }
 
   /** The store of a box was lost or set back on purpose: what it saved before binds nobody any more. */
-  storeLost(agent: number): void {
+  storeLost(_world: World, agent: number): void {
     this.#saved.delete(agent);
     this.count('store lost or damaged');
   }
@@ -259,11 +287,20 @@ export class Measurements {
       if (entry.kind === 'end' && world.boxes[agent]!.life > 1) this.count('repair over a restart');
       if (entry.kind === 'stop') this.count('repair stopped by a person');
     }
+    this.#readJournal(world, agent);
     this.#violated(this.repairs.journalled(world, agent, entries));
   }
 
   actionIssued(world: World, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void {
+    this.#readJournal(world, agent);
     this.#violated(this.repairs.issued(world, agent, action));
+  }
+
+  #readJournal(world: World, agent: number): void {
+    const { life, disk } = world.boxes[agent]!;
+    if (this.#read.get(agent) === life) return;
+    this.#read.set(agent, life);
+    this.repairs.found(agent, disk.journal);
   }
 
   sample(world: World): void {
@@ -311,24 +348,27 @@ export class Measurements {
   }
 
   #isSlow(world: World, agent: number): boolean {
-    return (
-      this.#disturbedUntil[agent]! > world.now &&
-      this.#options.faults.some((f) => f.kind === 'slow' && f.agent === agent)
-    );
+    return this.#slowUntil[agent]! > world.now;
   }
 
   /** Frozen, cut off, or so lately that what happens to it may still follow from that. */
   #wasDisturbed(world: World, agent: number): boolean {
     const box = world.boxes[agent]!;
     if (box.pausedUntil > 0 || world.now - box.disturbedAt < this.#knownWithin) return true;
-    if (world.now < this.#disturbedUntil[agent]!) return true;
+    if (world.now < this.#disturbedUntil[agent]! || world.now < this.#flappingUntil) return true;
     if (world.network.blockedCount === 0) return false;
     return world.boxes.some((other) => !world.network.isWhole(agent, other.index));
   }
 }
 
-/** Beyond what membership promises anything for. */
-const isRough = (network: NetworkOptions): boolean => network.loss > lossPromised || network.latencyMs > 40;
+/** Beyond what membership promises anything for: a quarter lost, everything late, or links dark for a suspicion's time. */
+const isRough = ({ loss, latencyMs, burst, tail, uplink, corruption, stalls }: NetworkOptions): boolean =>
+  loss + (corruption ?? 0) > lossPromised ||
+  latencyMs > 40 ||
+  (burst !== undefined && burst.badMs > 200) ||
+  (tail !== undefined && tail.share > 0.05) ||
+  stalls > 0.05 ||
+  uplink !== undefined;
 
 /** A workflow's tries, its verification and the soak take this at the worst. */
 const mendedWithinMs = 45_000;

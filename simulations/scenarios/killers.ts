@@ -1,0 +1,244 @@
+import type { FaultEvent } from '../faults/fault.ts';
+import type { Violation } from '../invariants/invariants.ts';
+import type { Facts } from '../invariants/measurements.ts';
+import { drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
+
+/**
+ * Stories that have killed clusters, each by name. What they promise beyond the invariants of all is stated beside them:
+ * the invariants excuse whoever is cut or frozen, a story knows whom it may not excuse.
+ */
+const broken = (facts: Facts, invariant: string, text: string): Violation => ({
+  invariant,
+  atMs: facts.world.now,
+  text,
+});
+
+const everybody = (agents: number): number[] => Array.from({ length: agents }, (_, agent) => agent);
+
+/** At most so many verdicts "dead" over boxes that lived, by the innocent over the innocent. */
+const nobodyWronged =
+  (guilty: (facts: Facts) => ReadonlySet<number>) =>
+  (facts: Facts): readonly Violation[] => {
+    const excused = guilty(facts);
+    const wrong = facts.deaths.filter(
+      ({ observer, member, wasUp }) => wasUp && !excused.has(observer) && !excused.has(member),
+    );
+    if (wrong.length === 0) return [];
+    const { observer, member, atMs, why } = wrong[0]!;
+    const text = `${wrong.length} times; first at ${Math.round(atMs)} ms: box ${observer} held box ${member} dead: ${why}`;
+    return [broken(facts, 'the innocent are not declared dead', text)];
+  };
+
+const agentsOf = (facts: Facts, kind: FaultEvent['kind']): ReadonlySet<number> =>
+  new Set(facts.options.faults.flatMap((fault) => (fault.kind === kind && 'agent' in fault ? [fault.agent] : [])));
+
+const lonely = (facts: Facts): ReadonlySet<number> =>
+  new Set(facts.options.faults.flatMap((fault) => (fault.kind === 'cut' ? fault.right : [])));
+
+export const killers: readonly Scenario[] = [
+  {
+    name: 'both-reach-c',
+    about: 'A and B are cut from each other, and both reach C: nobody is declared dead, nothing moves',
+    agents: 5,
+    reaches: ['message lost'],
+    draw(random, agents, durationS) {
+      const [a, b] = drawBoxes(random, agents, 2) as [number, number];
+      const atMs = settleMs + random.between(0, 2_000);
+      const cutMs = random.between(15_000, 30_000);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: durationS ?? 90,
+        faults: [
+          { kind: 'cut', atMs, left: [a], right: [b], oneWay: random.chance(0.3) },
+          { kind: 'heal', atMs: atMs + cutMs, left: [a], right: [b] },
+        ],
+      };
+    },
+    promises: nobodyWronged(() => new Set()),
+  },
+  {
+    name: 'sends-but-hears-nothing',
+    about: 'a runner still sends and hears nothing: it accuses nobody in public, and its work goes on elsewhere',
+    agents: 7,
+    reaches: ['live box held dead', 'dead box came back'],
+    draw(random, agents, durationS) {
+      const [deaf] = drawBoxes(random, agents, 1) as [number];
+      const others = everybody(agents).filter((agent) => agent !== deaf);
+      const atMs = settleMs + random.between(0, 2_000);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: durationS ?? 90,
+        faults: [
+          { kind: 'cut', atMs, left: others, right: [deaf], oneWay: true },
+          { kind: 'heal', atMs: atMs + random.between(15_000, 25_000), left: others, right: [deaf] },
+        ],
+      };
+    },
+    promises: nobodyWronged(lonely),
+  },
+  {
+    name: 'two-agents-cable-pulled',
+    about: 'two agents, the cable between them is pulled, both are alive: each works on, then one runner is left',
+    agents: 2,
+    reaches: ['live box held dead', 'dead box came back', 'duty run twice for a while'],
+    draw(random, _agents, durationS) {
+      const atMs = settleMs + random.between(0, 2_000);
+      return {
+        ...drawBasics(random, 2),
+        dutyFailure: 0,
+        durationS: durationS ?? 90,
+        faults: [
+          { kind: 'cut', atMs, left: [0], right: [1] },
+          { kind: 'heal', atMs: atMs + random.between(10_000, 30_000), left: [0], right: [1] },
+        ],
+      };
+    },
+  },
+  {
+    name: 'quarter-lost',
+    about: 'a quarter of all messages is lost among 1000 agents, and nobody is declared dead',
+    agents: 1000,
+    reaches: ['message lost'],
+    draw(random, agents, durationS) {
+      const basics = drawBasics(random, agents);
+      return {
+        ...basics,
+        network: { ...basics.network, loss: 0.25 },
+        dutyFailure: 0,
+        durationS: durationS ?? 40,
+        faults: [],
+      };
+    },
+    promises: nobodyWronged(() => new Set()),
+  },
+  {
+    name: 'half-vanishes',
+    about: 'half of the agents (100 of 200) vanish at once and return within 20 s',
+    agents: 200,
+    reaches: ['two crashes within a second', 'dead box came back', 'duty taken over'],
+    draw(random, agents, durationS) {
+      const atMs = settleMs + random.between(0, 2_000);
+      const faults: FaultEvent[] = [];
+      for (const agent of drawBoxes(random, agents, Math.floor(agents / 2))) {
+        const fellAt = atMs + random.between(0, 200);
+        faults.push({ kind: 'crash', atMs: fellAt, agent, closes: false });
+        faults.push({ kind: 'restart', atMs: atMs + random.between(15_000, 20_000), agent });
+      }
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: durationS ?? 90,
+        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
+      };
+    },
+  },
+  {
+    name: 'slow-accuser',
+    about: 'one agent ten times slower than the others would accuse everybody; nobody else believes it',
+    agents: 12,
+    draw(random, agents, durationS) {
+      const [agent] = drawBoxes(random, agents, 1) as [number];
+      const duration = durationS ?? 90;
+      const atMs = settleMs + random.between(0, 2_000);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: duration,
+        // At some 40 steps a second for its probes and those of others, this is an event loop that is never idle.
+        faults: [{ kind: 'slow', atMs, agent, ms: duration * 1000 - atMs - 40_000, stepMs: random.between(10, 25) }],
+      };
+    },
+    promises: nobodyWronged((facts) => agentsOf(facts, 'slow')),
+  },
+  {
+    name: 'cloned-disk',
+    about: 'a disk is cloned: two agents with one key run for a while; the others keep their heads, then one is left',
+    agents: 7,
+    reaches: ['clone at work'],
+    draw(random, agents, durationS) {
+      const [agent] = drawBoxes(random, agents, 1) as [number];
+      const atMs = settleMs + random.between(0, 2_000);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: durationS ?? 90,
+        faults: [{ kind: 'clone', atMs, agent, ms: random.between(5_000, 20_000) }],
+      };
+    },
+    promises: nobodyWronged((facts) => agentsOf(facts, 'clone')),
+  },
+  {
+    name: 'hour-apart',
+    about: 'a partition of an hour, then healed: without a restart the two halves find each other',
+    agents: 5,
+    reaches: ['live box held dead', 'dead box came back', 'duty run twice for a while'],
+    draw(random, agents, durationS) {
+      const size = 1 + random.below(agents - 1);
+      const order = drawBoxes(random, agents, agents);
+      const [left, right] = [order.slice(0, size), order.slice(size)];
+      const atMs = settleMs + random.between(0, 2_000);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: durationS ?? 3_680,
+        faults: [
+          { kind: 'cut', atMs, left, right },
+          { kind: 'heal', atMs: Math.max(atMs + 5_000, (durationS ?? 3_680) * 1000 - 60_000), left, right },
+        ],
+      };
+    },
+  },
+  {
+    name: 'reboot-storm',
+    about: 'all boxes reboot again and again within a minute, as after a site-wide power flicker',
+    agents: 20,
+    reaches: ['most of the site down at once', 'restart before the death was known', 'two crashes within a second'],
+    draw(random, agents, durationS) {
+      const faults: FaultEvent[] = [];
+      for (const agent of everybody(agents)) {
+        let atMs = settleMs + random.between(0, 500);
+        for (let n = 2 + random.below(4); n > 0; n--) {
+          const downMs = random.between(300, 8_000);
+          faults.push({ kind: 'crash', atMs, agent, closes: random.chance(0.3) });
+          faults.push({ kind: 'restart', atMs: atMs + downMs, agent });
+          atMs += downMs + random.between(500, 6_000);
+        }
+      }
+      const last = faults.reduce((latest, { atMs }) => Math.max(latest, atMs), 0);
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
+        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
+      };
+    },
+  },
+  {
+    name: 'clock-freeze',
+    about: 'boxes are suspended with their clocks for seconds to an hour, and wake believing that no time has passed',
+    agents: 7,
+    reaches: ['clock stood still', 'live box held dead', 'dead box came back'],
+    draw(random, agents, durationS) {
+      const faults: FaultEvent[] = [];
+      const boxes = drawBoxes(random, agents, 1 + random.below(Math.max(1, Math.floor(agents / 3))));
+      let last = 0;
+      for (const agent of boxes) {
+        const atMs = settleMs + random.between(0, 4_000);
+        const ms = random.chance(0.2) ? random.between(60_000, 3_600_000) : random.between(2_000, 30_000);
+        faults.push({ kind: 'suspend', atMs, agent, ms });
+        if (random.chance(0.5))
+          faults.push({ kind: 'wall', atMs: atMs + ms, agent, byMs: random.between(-1, 1) * 600_000 });
+        last = Math.max(last, atMs + ms);
+      }
+      return {
+        ...drawBasics(random, agents),
+        dutyFailure: 0,
+        durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
+        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
+      };
+    },
+    promises: nobodyWronged((facts) => agentsOf(facts, 'suspend')),
+  },
+];
