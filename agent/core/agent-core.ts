@@ -29,6 +29,8 @@ import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
 const digestSpacingMs = 200;
 /** … and an unchanged one this often, so that a newcomer hears everybody within the minute. */
 const digestHeartbeatMs = 15_000;
+/** Who connects may know nothing of us: it is told within this, once for all who came meanwhile. */
+const digestGreetingMs = [500, 2_000] as const;
 /** A changed verdict is reported at most this often; what stands then is what counts. */
 const verdictReportSpacingMs = 5_000;
 
@@ -66,6 +68,7 @@ export class AgentCore {
   #effects: Effect[] = [];
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
+  readonly #greeting: Random;
   #digestSequence = 0;
   #digestDirty = false;
   #digestNext: Instant = never;
@@ -83,6 +86,7 @@ export class AgentCore {
   constructor({ plan, identity, random, restored }: AgentCoreOptions) {
     this.plan = plan;
     this.identity = identity;
+    this.#greeting = random.fork('greeting');
     const runsHere = (location: Location): boolean => this.runsHere(location);
     const wallAt = (at: Instant): WallTime => this.wallAt(at);
     this.membership = new Membership({
@@ -169,6 +173,7 @@ export class AgentCore {
         state: (member) => this.membership.state(member),
         aliveCount: () => this.membership.aliveCount,
         locationOf: (member) => locations[member] ?? '',
+        hearsDigestsOf: (member) => plan.agents[member]?.cell === plan.agents[identity.self]?.cell,
       },
     });
   }
@@ -326,6 +331,10 @@ export class AgentCore {
         this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
         return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
       case 'peer-connected':
+        if (this.#digestSequence > 0) {
+          const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
+          this.#digestNext = instant(Math.min(this.#digestNext, greetAt));
+        }
         return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
       case 'peer-disconnected':
         this.exclusive.duties.outOfReach(input.peer);

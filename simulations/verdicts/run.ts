@@ -204,6 +204,7 @@ class Trial {
   #judge(end: number, faults: readonly Fault[]): Judgement[] {
     const judgements: Judgement[] = [];
     let anyUnobservable = false;
+    const alsoTrue = this.#truth.alsoTrue();
     for (const { index: observer, up } of this.world.boxes) {
       if (!up || this.#truth.isMute(observer)) continue;
       const expected = this.#truth.explain(observer);
@@ -233,7 +234,7 @@ class Trial {
         observer,
         expected,
         said,
-        ...longestWrong(history, expected, deadline),
+        ...longestWrong(history, [...expected, ...alsoTrue], deadline),
         verdictMs: rightAt === undefined ? undefined : Math.max(0, rightAt - seen),
         sinceOnsetMs: rightAt === undefined ? undefined : rightAt - this.#onset,
       });

@@ -106,6 +106,12 @@ export class Truth {
     return !box.up || box.pausedUntil > this.#world.now;
   }
 
+  /** True, even where the observer's own trouble explains all that it sees. */
+  alsoTrue(): string[] {
+    const without = this.#world.boxes.filter((box) => !this.#broker.works(box.index)).length;
+    return without * 2 > this.#size ? ['coordinator'] : [];
+  }
+
   /** The fewest statements that explain what this agent can and cannot reach. */
   explain(observer: number): string[] {
     const size = this.#size;

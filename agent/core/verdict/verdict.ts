@@ -28,6 +28,8 @@ export interface VerdictFacts {
   state(member: AgentIndex): 'unknown' | 'alive' | 'suspect' | 'dead' | 'left';
   /** Members held alive or suspect, oneself included. */
   aliveCount(): number;
+  /** Its digests reach us: what it says of its line to the coordinator is known here. */
+  hearsDigestsOf(member: AgentIndex): boolean;
   /** Switch, room or cell that members share; empty where none is known or all share the same. */
   locationOf(member: AgentIndex): string;
 }
@@ -87,6 +89,8 @@ export class Verdict {
   #coordinatorKnown = false;
   #coordinatorLostSince: Instant = never;
   readonly #peerUplinks = new Map<AgentIndex, CoordinatorSight>();
+  /** Of them, how many are not connected. */
+  #lostUplinks = 0;
 
   /** After a cut: when to look again at whom membership holds dead. */
   #recheckAt: Instant = never;
@@ -147,7 +151,11 @@ export class Verdict {
   /** What membership holds of a member now. */
   memberChanged(now: Instant, member: AgentIndex, to: 'unknown' | 'alive' | 'suspect' | 'dead' | 'left'): void {
     if (!this.#isOther(member)) return;
-    if (to === 'left') this.#peerUplinks.delete(member);
+    if (to === 'left') {
+      const said = this.#peerUplinks.get(member);
+      if (said !== undefined && said !== 'connected') this.#lostUplinks--;
+      this.#peerUplinks.delete(member);
+    }
     if (to === 'suspect' || to === 'dead') return this.#told(now, member);
     if (this.#doubts.delete(member)) this.#wake(now, 0);
   }
@@ -199,6 +207,8 @@ export class Verdict {
     if (before === state) return;
     if (before === undefined && this.#peerUplinks.size >= maxPeerUplinks) return;
     this.#peerUplinks.set(peer, state);
+    if (state === 'connected' && before !== undefined) this.#lostUplinks--;
+    else if (state !== 'connected' && (before === undefined || before === 'connected')) this.#lostUplinks++;
     if (state === 'connected') this.#coordinatorKnown = true;
     // Either way our own knowledge may be old: a silent line is found by asking, not by waiting.
     const mayDiffer = (state === 'connected') !== (this.#uplink === 'connected');
@@ -531,8 +541,7 @@ export class Verdict {
     const location = this.#facts.locationOf(member);
     if (location === '') return;
     const isTold = doubt.rounds === 0;
-    const every = Math.ceil(this.#facts.aliveCount() / lookersAtMost);
-    if (isTold && (this.#self + member) % every !== 0) return;
+    if (isTold && !this.#isLooker(member)) return;
     const count = isTold ? Math.min(2, this.#options.neighbours) : this.#options.neighbours;
     const from = isTold ? this.#self : member;
     // Starting at different places: different members and different observers make us look at different neighbours.
@@ -545,6 +554,10 @@ export class Verdict {
       out.push({ kind: 'probe-wanted', target: other });
     }
     this.#wake(now, this.#options.neighboursMs);
+  }
+
+  #isLooker(member: AgentIndex): boolean {
+    return (this.#self + member) % Math.ceil(this.#facts.aliveCount() / lookersAtMost) === 0;
   }
 
   /** A neighbour of this lost member is not accounted for yet: wait a little before it is called the only one. */
@@ -583,8 +596,14 @@ export class Verdict {
 
   /** Keeps the evidence fresh: nobody else looks at a member that we alone doubt. */
   #ask(now: Instant, member: AgentIndex, doubt: Doubt, out: VerdictOutput[]): void {
-    // Membership itself keeps at whom it doubts or holds dead.
-    if (doubt.proven || (doubt.toldAt !== never && doubt.strikes === 0)) return;
+    if (doubt.proven) return;
+    // Membership itself keeps at whom it holds dead. Whom others accuse we look at ourselves, some of us, if no refutation
+    // came: it may have passed us by.
+    if (doubt.toldAt !== never && doubt.strikes === 0) {
+      if (this.#facts.state(member) !== 'suspect' || !this.#isLooker(member)) return;
+      const at = after(doubt.toldAt, 1.5 * this.#options.refuteMs);
+      if (doubt.askAt < at) doubt.askAt = at;
+    }
     if (doubt.strikes === 0 && this.#isQuiet()) return;
     if (now < doubt.askAt) return this.#wake(doubt.askAt, 0);
     const { probeIntervalMs } = this.#options;
@@ -596,13 +615,25 @@ export class Verdict {
   #judgeUplink(now: Instant, out: VerdictOutput[]): Statement[] {
     if (!this.#coordinatorKnown) return [];
     const isLost = this.#uplink !== 'connected';
+    // At rest this costs nothing; the count below is for when somebody lost it.
+    if (!isLost && this.#lostUplinks === 0 && this.#coordinatorLostSince === never) return [];
+    let component = 1;
     let known = 1;
     let lost = isLost ? 1 : 0;
-    for (const [peer, state] of this.#peerUplinks) {
+    for (let peer = 0; peer < this.#size; peer++) {
+      if (peer === this.#self || !this.#facts.hearsDigestsOf(peer)) continue;
       const held = this.#facts.state(peer);
       if ((held !== 'alive' && held !== 'suspect') || this.#doubts.get(peer)?.lost) continue;
+      component++;
+      const said = this.#peerUplinks.get(peer);
+      if (said === undefined) continue;
       known++;
-      if (state !== 'connected') lost++;
+      if (said !== 'connected') lost++;
+    }
+    // A newcomer has not heard most of the others yet.
+    if (known * 2 <= component && this.#coordinatorLostSince === never) {
+      this.#wake(now, this.#options.uplinkHoldMs);
+      return [];
     }
     const evidence: Evidence[] = [{ kind: 'uplinks', lost, known }];
     if (lost * 2 > known && (known > 1 || this.#size === 1)) {
@@ -680,7 +711,7 @@ const maxContacts = 64;
 const maxSilent = 32;
 const maxNamed = 8;
 const maxPeerUplinks = 1_024;
-/** Of those who only heard of a loss, about so many look at its neighbours themselves. */
+/** Of those who only heard of a loss, about so many look for themselves. */
 const lookersAtMost = 64;
 
 function remember(list: AgentIndex[], member: AgentIndex): void {
