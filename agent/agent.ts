@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createActionPort } from './adapters/actions.ts';
@@ -9,17 +9,22 @@ import { createDutyPort } from './adapters/duty-port.ts';
 import { createPollRunner } from './adapters/duty-runners/poll.ts';
 import { createProcessRunner } from './adapters/duty-runners/process.ts';
 import { createScheduleRunner } from './adapters/duty-runners/schedule.ts';
+import { createSupervisedRunner, splitProcessRunner } from './adapters/duty-runners/supervised.ts';
 import { createUploadRunner } from './adapters/duty-runners/upload.ts';
 import { createWatchRunner } from './adapters/duty-runners/watch.ts';
 import { createEffectLog } from './adapters/effect-log.ts';
 import { createHookPort } from './adapters/hooks.ts';
+import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
+import { SealDesk } from './adapters/seal-desk.ts';
 import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
 import { openOutbox } from './adapters/store/sqlite-outbox.ts';
+import { receiveCertificates } from './adapters/supervisor/certificate-receiver.ts';
+import { connectSupervisor, type Say, supervisorFd } from './adapters/supervisor/supervisor-client.ts';
 import { apiAddressFile, type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
@@ -27,6 +32,7 @@ import type { WallTime } from './base/time.ts';
 import { after, never } from './base/time.ts';
 import { AgentCore } from './core/agent-core.ts';
 import type { Input } from './core/input.ts';
+import { sessionId } from './core/leases/session.ts';
 import type { Observation } from './core/observation.ts';
 import type { ReportBody } from './core/reporting/report.ts';
 import type { Site } from './driver/bindings.ts';
@@ -40,7 +46,7 @@ import {
   metricsText,
   type Surroundings,
 } from './status.ts';
-import type { Roster } from './wire/roster.ts';
+import { publicKeyOf, type Roster } from './wire/roster.ts';
 
 /** Everything an agent needs, read and verified: no path is opened and no secret is looked up after this. */
 export interface AgentSetup {
@@ -70,6 +76,24 @@ export interface RunningAgent {
   /** In reverse order of start, each step bounded in time. */
   stop(): Promise<void>;
 }
+
+/** What the box supervisor says of itself, or what is said in its absence. */
+export interface Guardian {
+  readonly protected: boolean;
+  readonly why: string;
+}
+
+/** Where death certificates are heard: the first address of the mesh. */
+function certificateDoor(listen: readonly string[], addresses: readonly string[]): { host: string; port: number } {
+  const bound = addresses.map((text) => /^\/ip[46]\/([^/]+)\/tcp\/(\d+)/.exec(text)).find((match) => match !== null);
+  const wanted = /^\[?([0-9a-fA-F:.]+)\]?:(\d+)$/.exec(listen[0] ?? '');
+  return { host: wanted?.[1] ?? bound?.[1] ?? '127.0.0.1', port: Number(bound?.[2] ?? wanted?.[2] ?? 0) };
+}
+
+/** Signs of life to the supervisor, and addresses that have changed. */
+const guardianEveryMs = 2_000;
+/** A program that does not end when it is told to is ended by then. */
+const leaveWithinMs = 4_500;
 
 /** How often the two clocks are compared. */
 const clockEveryMs = 1_000;
@@ -106,7 +130,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     if (!lock.ok) throw new Error(lock.error);
     stops.push(() => lock.value.release());
     const boot = bootId(randomBytes(16).toString('hex'));
-    const clock = new SystemClock(() => driver.wake());
+    const hasLeases = plan.cells.some(({ leases }) => leases.length > 0);
+    const clock = new SystemClock(() => driver.wake(), { keepsElapsed: hasLeases });
     stops.push(() => clock.stop());
     const deliver = (input: Input): void => driver.deliver(input);
     const store = openStore({ dir: dataDir, deliver, log, duties: plan.duties.map((duty) => duty.id) });
@@ -133,14 +158,67 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     stops.push(() => effectLog.close());
     const containment = await findContainment();
     if (containment.kind === 'none') log.warn({ why: containment.why }, 'duty processes may outlive a killed agent');
-    const processes = createProcessRunner({
+    const onChange = (duty: DutyIndex) => checks.processChanged(duty);
+    const localProcesses = createProcessRunner({
       agent: name,
       dataDir,
       containment,
       deliver,
       clock,
       log,
-      onChange: (duty: DutyIndex) => checks.processChanged(duty),
+      onChange,
+      effectLog,
+      msUntil: (until) => until - clock.elapsed(),
+    });
+
+    // Who watches over this process, if anybody does: its exclusive programs are that one's children.
+    let guardian: Guardian = { protected: false, why: 'no box supervisor: start the agent with millwright supervise' };
+    const hearsSupervisor: ((message: Say) => void)[] = [];
+    const fd = supervisorFd();
+    const supervisor =
+      fd === undefined
+        ? undefined
+        : connectSupervisor(fd, {
+            said: (message) => {
+              if (message.is === 'hello') guardian = message;
+              for (const hear of hearsSupervisor) hear(message);
+            },
+            lost: (why) => {
+              guardian = { protected: false, why };
+              log.error({ why }, 'the box supervisor is gone, and this agent goes with it');
+              process.kill(process.pid, 'SIGTERM');
+            },
+          });
+    const supervised =
+      supervisor &&
+      createSupervisedRunner({
+        agent: name,
+        dataDir,
+        plan,
+        supervisor,
+        deliver,
+        clock,
+        boxTime: (until) => clock.boxTime(until),
+        log,
+        onChange,
+        effectLog,
+      });
+    if (supervised) hearsSupervisor.push((message) => supervised.said(message));
+    const processes = supervised ? splitProcessRunner(localProcesses, supervised, plan) : localProcesses;
+    const sessions = createLeaseSessions({ deliver, supervisor, targetOf: (agent) => mesh?.addressOf(agent) });
+    hearsSupervisor.push((message) => sessions.said(message));
+    const mayAct = (duty: DutyIndex): boolean => core.mayAct(clock.holderTime(), duty) !== undefined;
+    const sealDesk = new SealDesk({
+      site: plan.site,
+      self,
+      agentIds: plan.agents.map((agent) => agent.id),
+      key: createPrivateKey(setup.mesh.privateKeyPem),
+      keyOf: (agent) => {
+        const entry = setup.mesh.roster.agents.find(({ id }) => id === agent);
+        return entry && publicKeyOf(entry);
+      },
+      leases: () => core.exclusive.leases,
+      forged: (from) => log.warn({ peer: plan.agents[from]?.id }, 'a seal that its voter did not sign was refused'),
     });
     const checks = createCheckPort({
       site,
@@ -173,8 +251,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       runners: {
         poll,
         process: processes,
-        schedule: createScheduleRunner({ site, deliver, clock, zone: site.zone ?? 'UTC', log }),
-        upload: createUploadRunner({ deliver, report, log }),
+        schedule: createScheduleRunner({ site, deliver, clock, zone: site.zone ?? 'UTC', log, mayAct }),
+        upload: createUploadRunner({ deliver, report, log, mayAct }),
         watch: createWatchRunner({ deliver }),
       },
     });
@@ -205,8 +283,15 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
 
     const driver = new Driver(core, {
       clock,
-      mesh: { send: (to, message) => mesh?.port.send(to, message), publish: (digest) => mesh?.port.publish(digest) },
+      mesh: {
+        send: (to, message) => mesh?.port.send(to, sealDesk.signed(message)),
+        publish: (digest) => mesh?.port.publish(digest),
+      },
       journal: store,
+      leases: {
+        persist: (token, cell, entries) => store.persistLeases(token, cell, entries),
+        openSession: (cell, epoch, targets, guardMs) => sessions.openSession(cell, epoch, targets, guardMs),
+      },
       outbox,
       checks,
       duties,
@@ -233,15 +318,38 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       roster: setup.mesh.roster,
       agentIds: plan.agents.map((agent) => agent.id),
       cells: plan.agents.map((agent) => agent.cell),
-      bounds: { duties: plan.duties.length, checks: plan.checks.length, models: plan.models.length },
+      bounds: {
+        duties: plan.duties.length,
+        checks: plan.checks.length,
+        models: plan.models.length,
+      },
       listen: setup.mesh.listen,
       peers: setup.mesh.peers,
       mdns: setup.mesh.mdns,
-      deliver,
+      deliver: (input) => {
+        const checked = sealDesk.checked(input);
+        if (checked) deliver(checked);
+      },
       log,
     });
     const node = mesh;
     stops.push(() => node.stop());
+    if (hasLeases) {
+      // At the port of the mesh, so that whoever finds the one finds the other.
+      const door = certificateDoor(setup.mesh.listen, node.addresses());
+      try {
+        const dead = (session: string) => deliver({ kind: 'session-died', session: sessionId(session) });
+        const receiver = await receiveCertificates({ ...door, dead, monotonic: () => performance.now() });
+        stops.push(() => receiver.close());
+      } catch (error) {
+        log.warn({ ...door, error: String(error) }, 'death certificates cannot be heard: takeovers wait for time-outs');
+      }
+      const refresh = setInterval(() => {
+        sessions.refresh();
+        supervisor?.beat();
+      }, guardianEveryMs);
+      stops.push(() => clearInterval(refresh));
+    }
 
     const trust = new ClockTrust();
     const readClock = () => {
@@ -283,6 +391,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       store,
       models,
       processOf: (duty) => processes.processOf(duty),
+      guardian: () => guardian,
+      holderTime: () => clock.holderTime(),
       now: () => clock.now(),
       link: () => link?.state(),
       api: () => api,
@@ -323,7 +433,11 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       stops.push(() => door.stop());
       // For the commands of this box (`explain`, `agent drain`), which then need no more than the folder.
       const note = join(dataDir, apiAddressFile);
-      writeFileSync(note, `${door.address}\n`, { mode: 0o600 });
+      try {
+        writeFileSync(note, `${door.address}\n`, { mode: 0o600 });
+      } catch (error) {
+        log.warn({ error: String(error) }, 'the address of the API could not be written down: say it with --api');
+      }
       stops.push(() => rmSync(note, { force: true }));
     }
 
@@ -348,6 +462,10 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       boot,
       stop: async () => {
         deliver({ kind: 'leave-ordered' });
+        // Exclusive work is ended before its lease is given back, while the mesh can still carry the word.
+        for (let waitedMs = 0; core.exclusive.duties.load > 0 && waitedMs < leaveWithinMs; waitedMs += 20) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
         // The last words (left, handovers) are on their way in the streams' buffers.
         await new Promise((resolve) => setTimeout(resolve, 150));
         await stopAll();

@@ -8,9 +8,12 @@ import type { StatusApi } from './api/status-api.ts';
 import type { DutyIndex } from './base/ids.ts';
 import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
+import type { DutySpec } from './core/duties/duty.ts';
+import type { HolderTime } from './core/leases/elapsed-clock.ts';
+import { tokenHex } from './core/leases/fencing-token.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
-import type { AgentStatus, DutyExplanation } from './wire/status.ts';
+import type { AgentStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
 export interface Surroundings {
@@ -25,6 +28,10 @@ export interface Surroundings {
   readonly store: Store;
   readonly models: ModelScorer;
   processOf(duty: DutyIndex): ProcessState | undefined;
+  /** What the box supervisor says of itself, or what is said in its absence. */
+  guardian(): { readonly protected: boolean; readonly why: string };
+  /** The holder's clocks, for what is left of a right. */
+  holderTime(): HolderTime;
   now(): Instant;
   link(): ReportLinkState | undefined;
   api(): StatusApi | undefined;
@@ -56,16 +63,24 @@ export function agentStatus(around: Surroundings): AgentStatus {
       connected: agent.index === core.identity.self || mesh.isConnected(agent.index),
     })),
     duties: plan.duties.map((duty) => {
-      const holder = core.duties.holder(duty.index);
+      const holder = core.holder(duty.index);
       return {
         duty: duty.id,
         kind: duty.work.kind,
-        mine: core.duties.mine(duty.index),
+        mine: core.mine(duty.index),
         holder: holder === undefined ? undefined : plan.agents[holder]?.id,
-        term: core.duties.term(duty.index),
+        term: core.term(duty.index),
         lastFailure: core.lastFailure(duty.index),
+        lease: leaseStatus(around, duty),
       };
     }),
+    cells: core.exclusive.leases.cells.map((cell) => ({
+      cell: cell.id,
+      epoch: cell.epoch,
+      voters: cell.voters.map((agent) => plan.agents[agent]?.id ?? 'no agent of this site any more'),
+      vote: cell.voterState,
+      conflict: cell.isConflicting,
+    })),
     drain: drainState(around),
     processes: plan.duties.flatMap((duty) => {
       const state = duty.work.kind === 'process' ? around.processOf(duty.index) : undefined;
@@ -141,23 +156,51 @@ export function drainState({ core, site, now }: Surroundings): AgentStatus['drai
 }
 
 /** Why a duty is where it is, in the site's names; undefined when there is none of that name. */
-export function explainDuty({ core, site, now }: Surroundings, id: string): DutyExplanation | undefined {
+export function explainDuty(around: Surroundings, id: string): DutyExplanation | undefined {
+  const { core, site, now } = around;
   const { plan } = site;
   const spec = plan.duties.find((duty) => duty.id === id);
   if (spec === undefined) return undefined;
   const at = now();
-  const holder = core.duties.holder(spec.index);
+  const holder = core.holder(spec.index);
   const name = (agent: number): string => plan.agents[agent]?.id ?? `agent ${agent}`;
   return {
     duty: spec.id,
     exclusive: spec.exclusive,
     critical: spec.critical,
     holder: holder === undefined ? undefined : name(holder),
-    term: core.duties.term(spec.index),
-    candidates: core.duties
-      .explain(spec.index, at)
-      .map(({ agent, rank, score, eligible, reason }) => ({ agent: name(agent), rank, score, eligible, reason })),
+    term: core.term(spec.index),
+    lease: leaseStatus(around, spec),
+    candidates: (spec.exclusive ? core.exclusive.duties.explain(spec.index) : core.duties.explain(spec.index, at)).map(
+      ({ agent, rank, score, eligible, reason }) => ({ agent: name(agent), rank, score, eligible, reason }),
+    ),
     remarks: core.duties.remarks(spec.index, at),
+  };
+}
+
+/** How things stand with the lease of an exclusive duty; undefined for others, and where this agent has no part in it. */
+function leaseStatus({ core, site, holderTime, guardian }: Surroundings, duty: DutySpec): LeaseStatus | undefined {
+  const view = duty.exclusive ? core.leaseView(holderTime(), duty.index) : undefined;
+  if (view === undefined) return undefined;
+  const name = (agent: number): string => site.plan.agents[agent]?.id ?? 'no agent of this site any more';
+  const { lease, cell, epoch, token, session, held, leftMs, voters, promisedTo } = view;
+  // What runs on the main thread asks before each effect; only a program can go on without its agent.
+  const isProgram = duty.work.kind === 'process' && core.mine(duty.index);
+  return {
+    lease,
+    cell,
+    epoch,
+    token: token && tokenHex(token),
+    session,
+    held,
+    leftMs: Math.round(leftMs),
+    voters: voters.map(({ agent, answer, agoMs }) => ({
+      agent: name(agent),
+      answer,
+      agoMs: agoMs === undefined ? undefined : Math.round(agoMs),
+    })),
+    promisedTo: promisedTo === undefined ? undefined : name(promisedTo),
+    unprotected: isProgram && !guardian().protected ? guardian().why : undefined,
   };
 }
 
@@ -170,8 +213,8 @@ export function agentHealth(around: Surroundings): object {
   return {
     members: plan.agents.map((agent) => ({ agent: agent.id, state: core.membership.state(agent.index) })),
     duties: plan.duties
-      .filter((duty) => core.duties.mine(duty.index))
-      .map((duty) => ({ duty: duty.id, term: core.duties.term(duty.index) })),
+      .filter((duty) => core.mine(duty.index))
+      .map((duty) => ({ duty: duty.id, term: core.term(duty.index) })),
     checks: health.checks
       .filter((check) => check.here)
       .map((check) => ({ check: plan.checks[check.check]?.id ?? '', status: check.status, text: check.text })),
@@ -237,7 +280,7 @@ export function metricsText(around: Surroundings): string {
       `millwright_members{state="${state}"} ${count(state)}`,
     ]),
     ['millwright_duties_held', 'Duties that this agent carries.', 'gauge'],
-    [`millwright_duties_held ${plan.duties.filter((duty) => core.duties.mine(duty.index)).length}`],
+    [`millwright_duties_held ${plan.duties.filter((duty) => core.mine(duty.index)).length}`],
     ['millwright_draining', 'Whether this agent gives its duties away by order: 0 or 1.', 'gauge'],
     [`millwright_draining ${core.duties.draining ? 1 : 0}`],
     ['millwright_local_health', 'How much this agent doubts itself; 0 is healthy.', 'gauge'],

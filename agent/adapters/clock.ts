@@ -1,5 +1,7 @@
 import { type Instant, instant, type WallTime, wallTime } from '../base/time.ts';
+import type { HolderTime } from '../core/leases/elapsed-clock.ts';
 import type { ClockPort } from '../driver/ports.ts';
+import { ElapsedTime, monotonic, readClocks } from '../supervisor/elapsed.ts';
 
 /** setTimeout takes at most 2^31 - 1 ms; a later wake-up is re-armed on the way. */
 const longestTimerMs = 2_000_000_000;
@@ -10,13 +12,47 @@ const jumpMs = 2_000;
 /** After a jump the wall clock is trusted again when it ran straight for this long. */
 const settleMs = 60_000;
 
-/** The box's own clocks. Monotonic time since process start; one armed wake-up at a time. */
+/** Time since boot is a file to be read: between two steps of the core its answer of so long ago will do. */
+const uptimeEveryMs = 20;
+
+/**
+ * The box's own clocks. Monotonic time since process start; one armed wake-up at a time.
+ *
+ * `elapsed` is the holder's clock: a little old between two looks at the time since boot, which makes a window end too
+ * early, never too late. Whoever is about to act asks `holderTime`, which looks at everything.
+ */
 export class SystemClock implements ClockPort {
   readonly #wake: () => void;
+  readonly #keepsElapsed: boolean;
+  /** From this process's monotonic clock to the box's. */
+  readonly #origin = monotonic() - performance.now();
+  readonly #elapsed = new ElapsedTime(readClocks());
+  #uptimeReadAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(wake: () => void) {
+  /** `keepsElapsed`: there are leases here; without any the looks at three clocks are spared. */
+  constructor(wake: () => void, options: { readonly keepsElapsed?: boolean } = {}) {
     this.#wake = wake;
+    this.#keepsElapsed = options.keepsElapsed ?? true;
+  }
+
+  elapsed(): Instant {
+    if (!this.#keepsElapsed) return this.now();
+    if (performance.now() - this.#uptimeReadAt >= uptimeEveryMs) return this.holderTime().elapsed;
+    const at = monotonic();
+    return instant(this.#elapsed.read({ before: at, after: at, uptime: undefined, wall: Date.now() }) - this.#origin);
+  }
+
+  /** Both of the holder's clocks, now; all three clocks of the box are read. */
+  holderTime(): HolderTime {
+    const clocks = readClocks();
+    this.#uptimeReadAt = performance.now();
+    return { elapsed: instant(this.#elapsed.read(clocks) - this.#origin), monotonic: this.now() };
+  }
+
+  /** An instant of the elapsed clock as milliseconds of CLOCK_MONOTONIC, if nothing sleeps until then. */
+  boxTime(until: Instant): number {
+    return monotonic() + (until - this.elapsed());
   }
 
   now(): Instant {

@@ -26,6 +26,18 @@ export interface AgentStatus {
     readonly term: number;
     /** Why it could not run on this box the last time it was tried. */
     readonly lastFailure: string | undefined;
+    /** Of an exclusive duty, as far as this agent votes on it or may carry it. */
+    readonly lease?: LeaseStatus | undefined;
+  }[];
+  /** Cells in which this agent votes or may hold something. */
+  readonly cells: readonly {
+    readonly cell: string;
+    readonly epoch: number;
+    readonly voters: readonly string[];
+    /** Of its own vote; undefined: it has none. */
+    readonly vote: string | undefined;
+    /** The site file's leases are not the ones that are spoken, and no epoch leads from one to the other. */
+    readonly conflict: boolean;
   }[];
   /** By a person's order it gives its duties away and takes none; undefined when it does not. */
   readonly drain:
@@ -92,6 +104,28 @@ export interface AgentStatus {
   readonly cpuSeconds: number;
 }
 
+/** The right to an exclusive duty, from this agent's seat. */
+export interface LeaseStatus {
+  readonly lease: string;
+  readonly cell: string;
+  readonly epoch: number;
+  /** 16 hex digits; undefined: this agent neither holds nor tries for it. */
+  readonly token: string | undefined;
+  readonly session: string | undefined;
+  readonly held: boolean;
+  /** What is left of the window if nobody answers any more. */
+  readonly leftMs: number;
+  readonly voters: readonly {
+    readonly agent: string;
+    readonly answer: 'granted' | 'taken' | 'silent';
+    readonly agoMs: number | undefined;
+  }[];
+  /** Whom this agent, as a voter, has promised it to. */
+  readonly promisedTo: string | undefined;
+  /** Its program would not end in time should this agent or its supervisor hang, and why; undefined: it would. */
+  readonly unprotected: string | undefined;
+}
+
 /** Why a duty is where it is: `GET /v1/duties/{thing}/{name}`. */
 export interface DutyExplanation {
   readonly duty: string;
@@ -100,6 +134,7 @@ export interface DutyExplanation {
   /** Who carries it, as far as this agent knows. */
   readonly holder: string | undefined;
   readonly term: number;
+  readonly lease?: LeaseStatus | undefined;
   /** Who tries first stands first; who cannot be considered has no rank. */
   readonly candidates: readonly {
     readonly agent: string;

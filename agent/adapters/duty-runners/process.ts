@@ -4,14 +4,16 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DutyIndex } from '../../base/ids.ts';
 import { err, ok, type Result } from '../../base/result.ts';
-import type { WallTime } from '../../base/time.ts';
+import type { Instant, WallTime } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
+import type { Fence } from '../../core/duties/exclusive-duties.ts';
 import type { ClockPort, Deliver } from '../../driver/ports.ts';
 import { BoundedOutput, lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
 import { signalGroup } from '../connections/local.ts';
 import { hostBoot, onlyChild, readProcess } from '../connections/process-table.ts';
 import { childEnvironment, findProgram } from '../connections/program.ts';
+import type { EffectLog } from '../effect-log.ts';
 import { ProcessLog } from './process-log.ts';
 import type { DutyRunner, Log } from './runner.ts';
 
@@ -63,11 +65,17 @@ export interface ProcessRunnerOptions {
   readonly onChange?: (duty: DutyIndex) => void;
   /** From SIGTERM to SIGKILL. Default 3000. */
   readonly graceMs?: number;
+  /** Milliseconds from now to an instant of the elapsed clock; needed where duties are exclusive. */
+  readonly msUntil?: (until: Instant) => number;
+  readonly effectLog?: EffectLog;
 }
 
 interface Held {
   readonly duty: DutySpec;
   readonly term: number;
+  fence: Fence | undefined;
+  /** Ends an exclusive duty with its right, whatever else this agent is busy with. */
+  deadline: NodeJS.Timeout | undefined;
   child: ChildProcess | undefined;
   /** Number and start of the program below its wrappers. */
   program: { readonly pid: number; readonly startTicks: number | undefined } | undefined;
@@ -132,6 +140,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
       ['MILLWRIGHT_DUTY', entry.duty.id],
       ['MILLWRIGHT_AGENT', options.agent],
       ['MILLWRIGHT_TERM', String(entry.term)],
+      ...fenceEnvironment(entry.fence),
     ]);
     const found = await findProgram(name, env['PATH'] ?? '', cwd);
     if (!found.ok) return found;
@@ -225,6 +234,35 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     }
   }
 
+  /** No program of an exclusive duty outlives its right, as far as this process gets to run in time. */
+  const armDeadline = (entry: Held) => {
+    clearTimeout(entry.deadline);
+    if (entry.fence === undefined || options.msUntil === undefined) return;
+    entry.deadline = setTimeout(
+      () => {
+        entry.ending = true;
+        signalGroup(entry.child?.pid, 'SIGKILL');
+      },
+      Math.max(0, options.msUntil(entry.fence.until)),
+    );
+  };
+
+  const note = (entry: Held, effect: string) => {
+    const { fence } = entry;
+    if (fence === undefined) return;
+    const { token, session } = fence;
+    const pid = entry.child?.pid;
+    options.effectLog?.append({
+      at: clock.wall(),
+      agent: options.agent,
+      effect,
+      duty: entry.duty.id,
+      token,
+      session,
+      pid,
+    });
+  };
+
   /** One operation at a time for each duty; operations never reject. */
   const queue = <T>(entry: Held, operation: () => Promise<T>): Promise<T> => {
     const result = entry.tail.then(operation);
@@ -232,21 +270,29 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     return result;
   };
 
-  async function stop(duty: DutyIndex): Promise<void> {
+  async function stop(duty: DutyIndex, atOnce = false): Promise<void> {
     const entry = held.get(duty);
     if (entry === undefined) return;
     entry.dropped = true;
+    if (atOnce) {
+      entry.ending = true;
+      signalGroup(entry.child?.pid, 'SIGKILL');
+    }
     await queue(entry, () => endChild(entry));
+    clearTimeout(entry.deadline);
+    note(entry, 'process.ended');
     if (held.get(duty) === entry) held.delete(duty);
     writeRegister();
   }
 
   return {
-    start(duty, term) {
+    start(duty, term, _checkpoint, fence) {
       if (held.has(duty.index)) return;
       const entry: Held = {
         duty,
         term,
+        fence,
+        deadline: undefined,
         child: undefined,
         program: undefined,
         startedAt: clock.wall(),
@@ -263,6 +309,8 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
         const begun = await spawnChild(entry);
         if (entry.dropped) return;
         if (begun.ok) {
+          armDeadline(entry);
+          note(entry, 'process.started');
           deliver({ kind: 'duty-started', duty: duty.index });
           changed(entry);
         } else {
@@ -271,9 +319,15 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
         }
       });
     },
+    extend(duty, fence) {
+      const entry = held.get(duty);
+      if (entry === undefined || entry.dropped) return;
+      entry.fence = fence;
+      armDeadline(entry);
+    },
     stop,
     async stopAll() {
-      await Promise.all([...held.keys()].map(stop));
+      await Promise.all([...held.keys()].map((duty) => stop(duty)));
     },
     processOf(duty) {
       const entry = held.get(duty);
@@ -310,6 +364,16 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     },
   };
 }
+
+/** What a program under a lease is told of its right; it passes the token on with every effect. */
+export const fenceEnvironment = (fence: Fence | undefined): [string, string][] =>
+  fence === undefined
+    ? []
+    : [
+        ['MILLWRIGHT_TOKEN', fence.token],
+        ['MILLWRIGHT_LEASE', fence.lease],
+        ['MILLWRIGHT_SESSION', fence.session],
+      ];
 
 /** Undefined when the process exists; else why it does not. */
 const spawned = (child: ChildProcess): Promise<string | undefined> =>

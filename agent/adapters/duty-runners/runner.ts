@@ -1,5 +1,6 @@
 import type { DutyIndex } from '../../base/ids.ts';
 import type { Checkpoint, DutySpec } from '../../core/duties/duty.ts';
+import type { Fence } from '../../core/duties/exclusive-duties.ts';
 
 /**
  * Carries one kind of duty. `start` returns at once and is answered by `duty-started` or `duty-failed`; what goes on
@@ -9,8 +10,11 @@ import type { Checkpoint, DutySpec } from '../../core/duties/duty.ts';
  * A runner may count on this: the duty port never starts a duty that is running, nor one whose stop is under way.
  */
 export interface DutyRunner {
-  start(duty: DutySpec, term: number, checkpoint: Checkpoint | undefined): void;
-  stop(duty: DutyIndex): Promise<void>;
+  start(duty: DutySpec, term: number, checkpoint: Checkpoint | undefined, fence?: Fence): void;
+  /** An exclusive duty goes on, to a later instant or under a larger token. */
+  extend?(duty: DutyIndex, fence: Fence): void;
+  /** `atOnce`: no grace, its right has ended; also while a gentler stop is under way. */
+  stop(duty: DutyIndex, atOnce?: boolean): Promise<void>;
   stopAll(): Promise<void>;
 }
 

@@ -12,6 +12,8 @@ export interface ScheduleRunnerOptions {
   /** IANA zone of the site's shifts. */
   readonly zone: string;
   readonly log: Log;
+  /** For exclusive duties: whether an effect may begin at this very moment. */
+  readonly mayAct?: (duty: DutyIndex) => boolean;
 }
 
 interface Running {
@@ -20,8 +22,11 @@ interface Running {
   /** Last slot that was run or deliberately passed over; undefined until the clock could be believed. */
   last: WallTime | undefined;
   timer: NodeJS.Timeout | undefined;
+  readonly isExclusive: boolean;
 }
 
+/** A slot that is due while the right is in doubt waits this long for it. */
+const refusedMs = 100;
 /** The wall clock may be set: it is looked at anew this often. */
 const lookMs = 30_000;
 /** A box that reads an earlier time has lost its clock, and waits for a better one before it starts anything. */
@@ -46,6 +51,11 @@ export function createScheduleRunner(options: ScheduleRunnerOptions): DutyRunner
   const look = (duty: DutyIndex, entry: Running) => {
     const now = clock.wall();
     const due = entry.slots.last(now);
+    const isDue = entry.last === undefined || due > entry.last;
+    if (isDue && entry.isExclusive && options.mayAct?.(duty) !== true) {
+      entry.timer = setTimeout(() => look(duty, entry), refusedMs);
+      return;
+    }
     if (now >= earliest && entry.last === undefined) {
       entry.last = due;
       checkpoint(duty, due);
@@ -82,7 +92,7 @@ export function createScheduleRunner(options: ScheduleRunnerOptions): DutyRunner
         );
         last = undefined;
       }
-      const entry: Running = { workflow, slots, last, timer: undefined };
+      const entry: Running = { workflow, slots, last, timer: undefined, isExclusive: duty.exclusive };
       running.set(duty.index, entry);
       deliver({ kind: 'duty-started', duty: duty.index });
       look(duty.index, entry);

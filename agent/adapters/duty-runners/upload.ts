@@ -13,6 +13,8 @@ export interface UploadRunnerOptions {
   /** Into the outbox; true when it is durable there. Only then does the offset move. */
   readonly report: (report: LogLinesReport) => boolean;
   readonly log: Log;
+  /** For exclusive duties: whether an effect may begin at this very moment. */
+  readonly mayAct?: (duty: DutyIndex) => boolean;
   /** How often the file is looked at. Default 250. */
   readonly everyMs?: number;
   /** Longer lines are cut here and marked with `…`. Default 8192 bytes. */
@@ -164,6 +166,8 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
       break;
     }
     if (lines.length === 0 || entry.stopped) return 'nothing';
+    // In the same synchronous block as the effect; what was read is read again once the right is there.
+    if (entry.duty.exclusive && options.mayAct?.(entry.duty.index) !== true) return 'nothing';
     const to = from + at;
     if (!report({ type: 'lines', duty: entry.duty.id, file: entry.path, from, to, lines })) {
       entry.refusals++;

@@ -54,6 +54,12 @@ export class Dialer {
     for (const address of wanted.values()) this.#add(address, agent, nowMs, false);
   }
 
+  /** Where this agent can be dialled, as far as known: configured addresses first. */
+  addressesOf(agent: AgentIndex): readonly string[] {
+    const own = [...this.#targets.values()].filter((target) => target.agent === agent);
+    return own.sort((a, b) => Number(b.configured) - Number(a.configured)).map(({ text }) => text);
+  }
+
   /** Call a few times a second. */
   tick(nowMs: number): void {
     if (this.#stopped) return;

@@ -66,6 +66,8 @@ export interface Mesh {
   addresses(): readonly string[];
   counters(): MeshCounters;
   isConnected(agent: AgentIndex): boolean;
+  /** Host and port at which an agent listens, where that is an IP address that this one knows. */
+  addressOf(agent: AgentIndex): { readonly host: string; readonly port: number } | undefined;
   /** Takes a newer (verified) list of agents while running; who is no longer on it is cut off. */
   updateRoster(roster: Roster): void;
   /** Bounded in time; nothing is delivered afterwards. */
@@ -285,6 +287,14 @@ class RunningMesh implements Mesh {
 
   isConnected(agent: AgentIndex): boolean {
     return this.#direct.isConnected(agent);
+  }
+
+  addressOf(agent: AgentIndex): { readonly host: string; readonly port: number } | undefined {
+    for (const text of this.#dialer.addressesOf(agent)) {
+      const match = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)/.exec(text);
+      if (match) return { host: match[1]!, port: Number(match[2]) };
+    }
+    return undefined;
   }
 
   updateRoster(roster: Roster): void {
