@@ -18,6 +18,7 @@ export interface BareOptions {
   readonly warm?: 'greet' | 'presume';
   /** Counts the bytes of each message as the wire encodes it. Costs a third of the speed. */
   readonly weigh?: boolean;
+  readonly evidence?: boolean;
 }
 
 const wake = 0;
@@ -34,6 +35,10 @@ export class BareMesh {
   readonly size: number;
   /** Told of every change of view. */
   changed: (at: number, by: number, change: Extract<MembershipOutput, { kind: 'member-changed' }>) => void = () => {};
+  /** Told of every probe round, with `evidence`. */
+  ended: (at: number, by: number, probe: Extract<MembershipOutput, { kind: 'probe-ended' }>) => void = () => {};
+  /** Told of every message, lost or not. */
+  said: (at: number, from: number, to: number, message: MembershipMessage) => void = () => {};
   /** True: this message never arrives. Chance is `loss`. */
   loses: ((from: number, to: number, message: MembershipMessage) => boolean) | undefined;
   loss: number;
@@ -58,6 +63,7 @@ export class BareMesh {
     latencyMs = [0.3, 1.3],
     warm = 'presume',
     weigh = false,
+    evidence = false,
   }: BareOptions) {
     this.size = size;
     this.loss = loss;
@@ -78,6 +84,7 @@ export class BareMesh {
           boot: bootId(self.toString(16).padStart(32, '0')),
           bootCounter: 1,
           incarnation: 0,
+          evidence,
         }),
     );
     for (let self = 0; self < size; self++) {
@@ -95,6 +102,12 @@ export class BareMesh {
 
   at(time: number, what: () => void): void {
     this.#heap.push(time, act, 0, 0, 0, what);
+  }
+
+  /** Hands a message to a member as if `from` had sent it. */
+  tell(to: number, from: number, message: MembershipMessage): void {
+    this.members[to]!.message(this.now as Instant, from, message, this.#out);
+    this.#spoken(to);
   }
 
   /** Lets time pass up to `until`, or until `stop` says so. */
@@ -133,6 +146,7 @@ export class BareMesh {
       const output = out[i]!;
       if (output.kind === 'send') {
         this.messages++;
+        this.said(this.now, self, output.to, output.message);
         if (this.#weigh) this.bytes += encodedSize(output.message);
         if (this.loses?.(self, output.to, output.message)) continue;
         if (this.loss > 0 && this.#random.float() < this.loss) continue;
@@ -141,6 +155,8 @@ export class BareMesh {
       } else if (output.kind === 'member-changed') {
         if (output.to === 'dead' && this.up[output.member] === 1) this.falseDeaths++;
         this.changed(this.now, self, output);
+      } else if (output.kind === 'probe-ended') {
+        this.ended(this.now, self, output);
       }
     }
     out.length = 0;
