@@ -316,7 +316,8 @@ export class AvailableDuties {
       if (hand.wakeAt < at) at = hand.wakeAt;
       if (isHeld(hand)) at = Math.min(at, hand.replication.deadline(this.#lastNow));
     }
-    this.#deadline = (this.#left ? never : at) as Instant;
+    // What this very step made due is due now: a past deadline would look like a sleep to the next tick.
+    this.#deadline = (this.#left ? never : Math.max(at, this.#lastNow)) as Instant;
     this.#stale = false;
     return this.#deadline;
   }

@@ -260,6 +260,21 @@ test('duties: a replica dies → the one who takes its place gets the current ch
   expect(crew.agents[fourth!]!.checkpoint(0)?.data).toEqual(Uint8Array.of(3));
 });
 
+test('duties: a replica dies long after the last checkpoint → the resend that is overdue is no sleep: work of the dead is taken at once', () => {
+  const duties = range(12).map((index) => duty(index, five));
+  const crew = new SmallCrew(5, duties, { debounceMs: 100 });
+  crew.run(30_000);
+  const was = duties.map(({ index }) => crew.runners(index)[0]);
+  for (const gone of [1, 3]) {
+    crew.kill(gone);
+    crew.hold(gone, 'dead');
+  }
+  crew.run(1_000);
+  expect(was.filter((holder) => holder === 1 || holder === 3).length).toBeGreaterThan(2);
+  for (const { index } of duties) expect(crew.runners(index).length).toBe(1);
+});
+const range = (n: number) => Array.from({ length: n }, (_, i) => i);
+
 test('duties: an agent leaves → hands its checkpoint over and another runs at once, well before claims would go stale', () => {
   const crew = new SmallCrew(5, [duty(0, five)]);
   crew.run(3_000);
