@@ -5,12 +5,13 @@ import mqtt from 'mqtt';
 import { Catalog } from '../models/catalog.ts';
 import { findContainment } from './adapters/connections/containment.ts';
 import { peerIdOf, readAgentKey } from './adapters/mesh/identity.ts';
+import { agentId } from './base/ids.ts';
 import { type AgentConfig, loadAgent, readSecret } from './config/agent-file.ts';
+import { readTrust, siteFromBundle } from './config/agent-flags.ts';
 import { formatProblems } from './config/problem.ts';
-import { loadSite } from './config/site-file.ts';
 import type { Site } from './driver/bindings.ts';
 import { readVersion } from './main.ts';
-import { verifyRoster } from './wire/roster.ts';
+import type { SiteBundle } from './wire/site-bundle.ts';
 
 /** One thing that was looked at. `warn` works and should be mended; `fail` keeps the agent from its work. */
 export interface Finding {
@@ -63,15 +64,10 @@ export async function diagnose(path: string): Promise<Finding[]> {
   }
   const config = loaded.value;
   findings.push(ok('agent.yaml', `${config.file} is good, this box is ${config.name}`));
-  const site = loadSite(config.sitePath, { modelRoot: config.modelRoot });
-  findings.push(
-    site.ok
-      ? ok('site file', `${site.value.plan.agents.length} agents, ${site.value.plan.duties.length} duties`)
-      : fail('site file', formatProblems(site.error), `millwright site check ${config.sitePath}`),
-  );
-  findings.push(...keys(config), ...secrets(config), ...disk(config));
+  const found = bundle(config, findings);
+  findings.push(...keys(config, found?.bundle), ...secrets(config), ...disk(config));
   findings.push(...(await ports(config)), await broker(config), ...(await peers(config)));
-  if (site.ok) findings.push(...(await sources(site.value)), ...(await models(site.value)));
+  if (found !== undefined) findings.push(...(await sources(found.site)), ...(await models(found.site)));
   const containment = await findContainment();
   findings.push(
     containment.kind === 'none'
@@ -83,6 +79,40 @@ export async function diagnose(path: string): Promise<Finding[]> {
       : ok('child processes', 'die with the agent'),
   );
   return findings;
+}
+
+/** The bundle that this box would run, and the site compiled from it. */
+function bundle(
+  config: AgentConfig,
+  findings: Finding[],
+): { readonly bundle: SiteBundle; readonly site: Site } | undefined {
+  const trust = readTrust(config.mesh.siteKeyPath);
+  if (!trust.ok) {
+    findings.push(fail('site key', trust.error, 'Copy site.pub from where site init ran.'));
+    return undefined;
+  }
+  const found = siteFromBundle({
+    dataDir: config.data,
+    file: config.bundlePath,
+    trust: trust.value,
+    modelRoot: config.modelRoot,
+    lookOnly: true,
+  });
+  if (!found.ok) {
+    findings.push(fail('site bundle', found.error, 'Copy site.bundle and site.pub from where it was signed.'));
+    return undefined;
+  }
+  for (const notice of found.value.notices) {
+    if (notice.level === 'warn') {
+      findings.push(warn('site bundle', notice.text, 'millwright site show says what stands in a bundle.'));
+    }
+  }
+  const { era, version } = found.value.bundle;
+  const { plan } = found.value.site;
+  findings.push(
+    ok('site bundle', `era ${era} version ${version}: ${plan.agents.length} agents, ${plan.duties.length} duties`),
+  );
+  return found.value;
 }
 
 function nodeVersion(): Finding {
@@ -117,18 +147,16 @@ function clock(): Finding {
       );
 }
 
-function keys(config: AgentConfig): Finding[] {
+function keys(config: AgentConfig, inForce: SiteBundle | undefined): Finding[] {
   const findings: Finding[] = [];
-  for (const [about, file, isSecret] of [
-    ['agent key', config.keyPath, true],
-    ['mesh key', config.mesh.keyPath, true],
-    ['list of agents', config.mesh.rosterPath, false],
-    ['site key', config.mesh.siteKeyPath, false],
+  for (const [about, file] of [
+    ['agent key', config.keyPath],
+    ['mesh key', config.mesh.keyPath],
   ] as const) {
     const readable = canRead(file);
     if (readable !== undefined)
       findings.push(fail(about, readable, 'millwright site init makes it; copy it to this box.'));
-    else if (isSecret && process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
+    else if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
       findings.push(fail(about, `${file} can be read by others`, `chmod 600 ${file}`));
     }
   }
@@ -140,24 +168,18 @@ function keys(config: AgentConfig): Finding[] {
       fail('mesh key', `${config.mesh.keyPath} holds no mesh key`, 'Copy mesh.psk from where site init ran.'),
     );
   }
-  const roster = verifyRoster(
-    readFileSync(config.mesh.rosterPath, 'utf8'),
-    readFileSync(config.mesh.siteKeyPath, 'utf8'),
-  );
-  if (!roster.ok) {
-    findings.push(fail('list of agents', roster.error.text, 'Copy roster.json and site.pub from where site init ran.'));
-    return findings;
-  }
-  const entry = roster.value.agents.find((agent) => agent.id === config.name);
-  if (entry === undefined) {
-    findings.push(fail('list of agents', `${config.name} is not on it`, 'Enrol this box, then copy roster.json here.'));
+  if (inForce === undefined) return findings;
+  const entry = inForce.agents.find((agent) => agent.id === config.name);
+  if (entry === undefined || entry.revoked) {
+    const why = entry === undefined ? 'is not in the bundle' : 'is revoked';
+    findings.push(fail('list of agents', `${config.name} ${why}`, 'Enrol this box, then copy site.bundle here.'));
     return findings;
   }
   try {
     const own = readAgentKey(readFileSync(config.keyPath, 'utf8'));
     findings.push(
-      own.peerId === peerIdOf(entry)
-        ? ok('keys', `good; ${roster.value.agents.length} agents on the signed list, version ${roster.value.version}`)
+      own.peerId === peerIdOf({ id: agentId(entry.id), key: entry.key })
+        ? ok('keys', `good; ${inForce.agents.length} agents on the signed list`)
         : fail('agent key', 'it is not the key on the signed list', 'Copy the agent.key that belongs to this name.'),
     );
   } catch (error) {

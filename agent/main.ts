@@ -1,18 +1,21 @@
-import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { LineOutput } from './adapters/line-output.ts';
 import { createLog } from './adapters/log.ts';
 import { type AgentSetup, startAgent } from './agent.ts';
 import { agentId } from './base/ids.ts';
-import { didYouMean } from './base/nearest.ts';
-import { type AgentConfig, loadAgent, readSecret } from './config/agent-file.ts';
-import { type AgentFlagsWithoutFile, readFlags, siteFromBundle } from './config/agent-flags.ts';
+import { loadAgent, readSecret } from './config/agent-file.ts';
+import {
+  type AgentFlagsWithoutFile,
+  notThisAgent,
+  readFlags,
+  readTrust,
+  siteFromBundle,
+} from './config/agent-flags.ts';
 import { formatProblems, type Problem } from './config/problem.ts';
-import { loadSite } from './config/site-file.ts';
 import type { MemberState } from './core/membership/member.ts';
-import { oneLineKey, type Roster, verifyRoster } from './wire/roster.ts';
-import { rosterOf, type SiteBundle } from './wire/site-bundle.ts';
+import { rosterOf } from './wire/site-bundle.ts';
 
 /** What the command line gives. */
 export interface AgentFlags {
@@ -114,7 +117,7 @@ export function setupFromFlags(
   const found = siteFromBundle({ dataDir: flags.data, file: flags.site, trust, modelRoot: flags.models });
   if (!found.ok) complaints.push(`--site: ${found.error}`);
   else {
-    const why = notThisAgent(found.value.bundle, flags.name, privateKeyPem);
+    const why = privateKeyPem === '' ? undefined : notThisAgent(found.value.bundle, flags.name, privateKeyPem);
     if (why !== undefined) complaints.push(why);
   }
   if (complaints.length > 0 || !found.ok) return { complaint: complaints.join('\n') };
@@ -138,24 +141,6 @@ export function setupFromFlags(
       if (event !== undefined) lines.line({ event, member, at: new Date(wall).toISOString() });
     },
   };
-}
-
-/** Why this key does not make us this agent of the bundle; undefined when it does, or when there is no key to judge. */
-function notThisAgent(bundle: SiteBundle, name: string, privateKeyPem: string): string | undefined {
-  const entry = bundle.agents.find((agent) => agent.id === name);
-  if (entry === undefined) {
-    const names = bundle.agents.map((agent) => agent.id);
-    return `--name: site ${bundle.site} has no agent "${name}"${didYouMean(name, names) || `: it has ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`}`;
-  }
-  if (entry.revoked) return `--name: the key of ${name} is revoked: this box no longer belongs to site ${bundle.site}`;
-  if (privateKeyPem === '') return undefined;
-  try {
-    const open = createPublicKey(createPrivateKey(privateKeyPem)).export({ type: 'spki', format: 'pem' }) as string;
-    if (oneLineKey(open) === entry.key) return undefined;
-  } catch {
-    return '--key: the file is no private key in PEM form';
-  }
-  return `--key: it is not the key that the bundle in force (version ${bundle.version}) gives to ${name}: use its key, another --name, or another --data folder if the site was founded anew`;
 }
 
 /** The token of this box's API, made at its first start; readable by the owner of the data folder alone. */
@@ -188,11 +173,10 @@ export function readSetup(path: string): AgentSetup | { readonly complaint: stri
     if (!secret.ok) complaints.push(`${what}: ${secret.error}`);
     return secret.ok ? secret.value : '';
   };
-  const site = loadSite(config.sitePath, { modelRoot: config.modelRoot });
-  if (!site.ok) complaints.push(complain(config.sitePath, site.error));
   const privateKeyPem = read(config.keyPath, 'key of this agent');
   const psk = read(config.mesh.keyPath, 'mesh key');
-  const roster = readRoster(config, read, complaints);
+  const trust = readTrust(config.mesh.siteKeyPath);
+  if (!trust.ok) complaints.push(`public key of the site: ${trust.error}. Remedy: copy site.pub to this box.`);
   const broker = config.broker && { ...config.broker, password: reveal(config.broker.password, 'broker password') };
   const token = config.api === undefined ? '' : reveal(config.api.token, 'token of the API');
   try {
@@ -200,31 +184,35 @@ export function readSetup(path: string): AgentSetup | { readonly complaint: stri
   } catch (error) {
     complaints.push(`data folder: ${(error as Error).message}`);
   }
-  if (complaints.length > 0 || !site.ok || roster === undefined) return { complaint: complaints.join('\n') };
+  const found = trust.ok
+    ? siteFromBundle({
+        dataDir: config.data,
+        file: config.bundlePath,
+        trust: trust.value,
+        modelRoot: config.modelRoot,
+      })
+    : undefined;
+  if (found?.ok === false) complaints.push(found.error);
+  const why =
+    found?.ok === true && privateKeyPem !== ''
+      ? notThisAgent(found.value.bundle, config.name, privateKeyPem)
+      : undefined;
+  if (why !== undefined) complaints.push(why);
+  if (complaints.length > 0 || found?.ok !== true) return { complaint: complaints.join('\n') };
+  const { bundle, site, notices } = found.value;
+  const log = createLog(config.name);
+  for (const notice of notices) log[notice.level]({ bundle: bundle.hash.slice(0, 12) }, notice.text);
+  const roster = rosterOf(bundle);
   return {
     name: config.name,
     version: readVersion(),
-    site: site.value,
+    site,
     dataDir: config.data,
     mesh: { privateKeyPem, psk, roster, listen: config.listen, peers: config.peers, mdns: config.mesh.mdns },
     broker,
     api: config.api && { host: config.api.host, port: config.api.port, token },
-    log: createLog(config.name),
+    log,
   };
-}
-
-function readRoster(
-  config: AgentConfig,
-  read: (file: string, what: string) => string,
-  complaints: string[],
-): Roster | undefined {
-  const text = read(config.mesh.rosterPath, 'list of agents');
-  const siteKey = read(config.mesh.siteKeyPath, 'public key of the site');
-  if (text === '' || siteKey === '') return undefined;
-  const roster = verifyRoster(text, siteKey);
-  if (roster.ok) return roster.value;
-  complaints.push(`${config.mesh.rosterPath}: ${roster.error.text}`);
-  return undefined;
 }
 
 const complain = (file: string, problems: readonly Problem[]): string => `${file}:\n${formatProblems(problems)}`;

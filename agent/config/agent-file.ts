@@ -19,7 +19,8 @@ import { namePattern } from './site-model.ts';
 export interface AgentConfig {
   readonly file: string;
   readonly name: AgentId;
-  readonly sitePath: string;
+  /** The signed bundle that a person laid on the box; the data folder may hold a newer one. */
+  readonly bundlePath: string;
   /** Store, outbox, logs, checkpoints: the agent's own folder. */
   readonly data: string;
   /** Folder that model files start from. */
@@ -29,7 +30,6 @@ export interface AgentConfig {
   readonly peers: readonly string[];
   readonly mesh: {
     readonly keyPath: string;
-    readonly rosterPath: string;
     readonly siteKeyPath: string;
     readonly mdns: boolean;
   };
@@ -53,16 +53,17 @@ const addresses = z.array(text, { error: 'expected a list of addresses: [host:po
 
 export const agentSchema = z.strictObject({
   name: text.regex(namePattern, { error: 'expected the name of this agent in the site file' }),
-  site: text.describe('Path of the site file.'),
+  bundle: text.describe('The signed site bundle, site.bundle.'),
+  site: z.never({ error: 'site file and list of agents now come signed in one: bundle: site.bundle' }).optional(),
   data: text.describe('Folder of store, outbox and logs.'),
-  models: text.optional().describe('Folder of models; `models` beside the site file unless said.'),
+  models: text.optional().describe('Folder of models; `models` beside the bundle unless said.'),
   listen: addresses.optional(),
   peers: addresses.optional(),
   key: text.describe('Private key of this agent, agent.key.'),
   mesh: z.strictObject({
     key: text.describe('The key that all agents of the site share, mesh.psk.'),
-    roster: text.describe('The signed list of agent keys, roster.json.'),
-    'site-key': text.describe('Public key that signs the list, site.pub.'),
+    roster: z.never({ error: 'the list of agents stands in the bundle: take this out' }).optional(),
+    'site-key': text.describe('Public key that signs the bundle, site.pub.'),
     mdns: z.boolean().optional().describe('Also look for peers by mDNS on the local network.'),
   }),
   broker: z.strictObject({ url: text, username: text.optional(), password: secret, ca: text.optional() }).optional(),
@@ -136,14 +137,13 @@ export function parseAgent(content: string, file: string): Result<AgentConfig, r
   const config: AgentConfig = {
     file: resolve(file),
     name: agentId(value.name),
-    sitePath: at(value.site),
+    bundlePath: at(value.bundle),
     data: at(value.data),
-    modelRoot: value.models === undefined ? resolve(dirname(at(value.site)), 'models') : at(value.models),
+    modelRoot: value.models === undefined ? resolve(dirname(at(value.bundle)), 'models') : at(value.models),
     listen: value.listen ?? [`0.0.0.0:${defaultPorts.mesh}`],
     peers: value.peers ?? [],
     mesh: {
       keyPath: at(value.mesh.key),
-      rosterPath: at(value.mesh.roster),
       siteKeyPath: at(value.mesh['site-key']),
       mdns: value.mesh.mdns ?? false,
     },
@@ -186,19 +186,14 @@ function missing(path: Path, key: string): { message: string; stand: unknown } |
   const where = path.length === 0 ? '' : `${path.join('/')}/`;
   const meaning: Readonly<Record<string, string>> = {
     name: 'which agent of the site file this is',
-    site: 'path of the site file',
+    bundle: 'path of site.bundle, which millwright site init or site sign made',
     data: 'a folder for its store',
     key: path.length === 0 ? 'path of agent.key' : 'path of mesh.psk',
-    mesh: '{ key: mesh.psk, roster: roster.json, site-key: site.pub }',
-    roster: 'path of roster.json',
+    mesh: '{ key: mesh.psk, site-key: site.pub }',
     'site-key': 'path of site.pub',
   };
   const message = `"${where}${key}" is missing${meaning[key] === undefined ? '' : `: ${meaning[key]}`}`;
   const stand =
-    key === 'mesh'
-      ? { key: 'x', roster: 'x', 'site-key': 'x' }
-      : key === 'password' || key === 'token'
-        ? { env: 'X' }
-        : 'x';
+    key === 'mesh' ? { key: 'x', 'site-key': 'x' } : key === 'password' || key === 'token' ? { env: 'X' } : 'x';
   return { message, stand };
 }

@@ -1,11 +1,14 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
+import { didYouMean } from '../base/nearest.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import type { MembershipOptions } from '../core/membership/options.ts';
 import { presets } from '../core/membership/options.ts';
 import type { Site } from '../driver/bindings.ts';
+import { oneLineKey } from '../wire/roster.ts';
 import type { BundleTrust, SiteBundle } from '../wire/site-bundle.ts';
 import { defaultPorts } from './agent-file.ts';
 import { bundleFacts } from './bundle-content.ts';
@@ -62,16 +65,8 @@ export function readFlags(flags: AgentFlagsWithoutFile): Result<ReadFlags, reado
     complaints.push('--psk: there is no mesh.psk beside the bundle or the key; say where it is');
   }
   const siteKey = flags.siteKey ?? beside('site.pub', flags.site);
-  const keys: string[] = [];
-  if (siteKey !== undefined) {
-    try {
-      keys.push(readFileSync(siteKey, 'utf8'));
-    } catch (error) {
-      complaints.push(`--site-key: ${siteKey} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-    }
-    const recovery = join(dirname(siteKey), 'recovery.pub');
-    if (existsSync(recovery)) keys.push(readFileSync(recovery, 'utf8'));
-  }
+  const trust = siteKey === undefined ? ok({ keys: [] }) : readTrust(siteKey);
+  if (!trust.ok) complaints.push(`--site-key: ${trust.error}`);
   let broker: ReadFlags['broker'];
   if (flags.broker !== undefined && flags.broker !== 'none') {
     try {
@@ -89,16 +84,50 @@ export function readFlags(flags: AgentFlagsWithoutFile): Result<ReadFlags, reado
     if (parsed.ok) api = parsed.value;
     else complaints.push(`--api: ${parsed.error}, or none`);
   }
-  if (complaints.length > 0 || pskPath === undefined) return err(complaints);
+  if (complaints.length > 0 || pskPath === undefined || !trust.ok) return err(complaints);
   return ok({
     listen,
     peers,
     pskPath,
-    trust: { keys },
+    trust: trust.value,
     broker,
     api,
     membership: flags.preset === undefined ? undefined : presets[flags.preset as keyof typeof presets],
   });
+}
+
+/** The keys on this box that a first bundle is compared with: `site.pub`, and `recovery.pub` where it lies beside. */
+export function readTrust(siteKeyPath: string): Result<BundleTrust, string> {
+  try {
+    const keys = [readFileSync(siteKeyPath, 'utf8')];
+    const recovery = join(dirname(siteKeyPath), 'recovery.pub');
+    if (existsSync(recovery)) keys.push(readFileSync(recovery, 'utf8'));
+    return ok({ keys });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return err(code === 'ENOENT' ? `there is no ${siteKeyPath}` : `${siteKeyPath} cannot be read: ${code}`);
+  }
+}
+
+/** Why this key does not make this box that agent of the bundle; undefined when it does. */
+export function notThisAgent(bundle: SiteBundle, name: string, privateKeyPem: string): string | undefined {
+  const entry = bundle.agents.find((agent) => agent.id === name);
+  if (entry === undefined) {
+    const names = bundle.agents.map((agent) => agent.id);
+    const some = `: it has ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`;
+    return `site ${bundle.site} has no agent "${name}"${didYouMean(name, names) || some}`;
+  }
+  if (entry.revoked) return `the key of ${name} is revoked: this box no longer belongs to site ${bundle.site}`;
+  try {
+    const open = createPublicKey(createPrivateKey(privateKeyPem)).export({ type: 'spki', format: 'pem' }) as string;
+    if (oneLineKey(open) === entry.key) return undefined;
+  } catch {
+    return 'the key of this agent is no private key in PEM form';
+  }
+  return (
+    `the key of this agent is not the one that the bundle in force (version ${bundle.version}) gives to ${name}: ` +
+    'use its key, or another data folder if the site was founded anew'
+  );
 }
 
 /** The bundle in force on this box and the site compiled from it, or why there is none. */
@@ -107,6 +136,7 @@ export function siteFromBundle(parts: {
   readonly file: string;
   readonly trust: BundleTrust;
   readonly modelRoot?: string | undefined;
+  readonly lookOnly?: boolean;
 }): Result<
   {
     readonly bundle: SiteBundle;

@@ -69,6 +69,8 @@ export function bundleInForce(parts: {
   readonly trust: BundleTrust;
   /** Why a bundle with a good signature cannot be used here all the same. */
   readonly isUsable: (bundle: SiteBundle) => string | undefined;
+  /** Only look; nothing is stored. */
+  readonly lookOnly?: boolean;
 }): Result<BundleInForce, string> {
   const store = new BundleStore(parts.dataDir);
   const notices: { level: 'info' | 'warn'; text: string }[] = [];
@@ -114,7 +116,7 @@ export function bundleInForce(parts: {
       return ok({ bundle: current, notices });
     }
     try {
-      store.save(bytes.value, given.value);
+      if (parts.lookOnly !== true) store.save(bytes.value, given.value);
     } catch (error) {
       notices.push({ level: 'warn', text: `the bundle could not be stored: ${(error as Error).message}` });
     }
@@ -138,6 +140,9 @@ function replaceDurably(folder: string, path: string, bytes: Uint8Array): void {
   try {
     for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
     fsyncSync(file);
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw error;
   } finally {
     closeSync(file);
   }

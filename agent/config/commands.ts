@@ -62,7 +62,7 @@ export async function enrolCommand(
     return 1;
   }
   process.stdout.write(
-    `${name} is on the list. Its box gets ${made.value.folder.agent(name)}; every box the new ${made.value.folder.roster};\n` +
+    `${name} is on the list. Its box gets ${made.value.folder.agent(name)}; every box the new ${made.value.folder.bundle};\n` +
       `the broker reads its files again (coordinator: restart, mosquitto: SIGHUP).\n`,
   );
   return 0;
@@ -220,7 +220,7 @@ export async function initCommand(
     return 0;
   }
   process.stdout.write(
-    `  Each box gets its folder below agents/ and, two folders up, site.yaml, mesh.psk, roster.json, site.pub.\n` +
+    `  Each box gets its folder below agents/ and, two folders up, site.bundle, site.pub and mesh.psk.\n` +
       agents
         .map(
           (agent) =>

@@ -385,7 +385,7 @@ function makeAgent(
   };
   const config = {
     name: thing.name,
-    site: '../../site.yaml',
+    bundle: '../../site.bundle',
     data: where.data ?? 'data',
     ...(layout.models === undefined ? {} : { models: resolve(layout.models) }),
     listen: where.listen ?? [`0.0.0.0:${defaultPorts.mesh}`],
@@ -393,7 +393,6 @@ function makeAgent(
     key: 'agent.key',
     mesh: {
       key: '../../mesh.psk',
-      roster: '../../roster.json',
       'site-key': '../../site.pub',
       mdns: layout.mdns ?? false,
     },

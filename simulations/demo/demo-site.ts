@@ -298,7 +298,7 @@ export class DemoSite {
       await this.#run(['site', 'init', siteFile, '--out', this.keys, '--layout', layoutFile]);
     } else {
       options.say(`using the keys in ${options.broker.keys}`);
-      this.#borrowKeys(layout);
+      await this.#borrowKeys(layout);
     }
     options.say('fitting the pump’s model on healthy rows (millwright model train) …');
     const healthy = options.replayFile ?? (await this.#recordHealthyPump());
@@ -352,7 +352,7 @@ export class DemoSite {
   }
 
   /** Keys and passwords of a folder that the user made stay; addresses become the demo's. */
-  #borrowKeys(layout: Layout): void {
+  async #borrowKeys(layout: Layout): Promise<void> {
     const { broker } = this.options;
     if (broker === undefined) return;
     cpSync(broker.keys, this.keys, { recursive: true });
@@ -385,6 +385,12 @@ export class DemoSite {
       document.set('broker', document.createNode({ url: broker.url, username: 'coordinator', password }));
       document.set('data', join(this.folder, 'data', 'coordinator'));
     });
+    // Agents run what is signed, and the addresses in the site file are the demo's now.
+    const bundle = join(this.keys, 'site.bundle');
+    await this.#run([
+      ...['site', 'sign', site, '--key', join(this.keys, 'site.key')],
+      ...['--parent', bundle, '--out', bundle, '--models', layout.models],
+    ]);
   }
 
   /** Ten minutes of a healthy pump at 1 Hz, from the same physics with another seed. */

@@ -6,12 +6,12 @@ import { loadAgent, parseAgent, readSecret } from '../../agent/config/agent-file
 import { formatProblem } from '../../agent/config/problem.ts';
 
 const good = `name: edge-1
-site: ../../site.yaml
+bundle: ../../site.bundle
 data: data
 listen: [0.0.0.0:7430]
 peers: [edge-2:7430, "[fd00::2]:7430", /ip4/10.0.0.3/tcp/7430]
 key: agent.key
-mesh: { key: ../../mesh.psk, roster: ../../roster.json, site-key: ../../site.pub }
+mesh: { key: ../../mesh.psk, site-key: ../../site.pub }
 broker: { url: mqtts://broker:8883, username: edge-1, password: { file: broker.password }, ca: ca.pem }
 api: { listen: 127.0.0.1:0, token: { env: API_TOKEN } }
 limits: { memory: 128MiB, cpu: 10% }
@@ -27,7 +27,7 @@ describe('agent.yaml', () => {
       ok: true,
       value: {
         name: 'edge-1',
-        sitePath: '/etc/millwright/site.yaml',
+        bundlePath: '/etc/millwright/site.bundle',
         data: '/etc/millwright/agents/edge-1/data',
         modelRoot: '/etc/millwright/models',
         keyPath: '/etc/millwright/agents/edge-1/agent.key',
@@ -54,11 +54,11 @@ describe('agent.yaml', () => {
   it('many mistakes → all at once, each at its place, none with a secret in it', () => {
     const parsed = parseAgent(
       `nmae: edge-1
-site: site.yaml
+bundle: site.bundle
 listen: [7430]
 peers: [edge-2:0]
 key: agent.key
-mesh: { key: mesh.psk, roster: roster.json, mdns: maybe }
+mesh: { key: mesh.psk, mdns: maybe }
 broker: { url: http://broker, username: edge-2, password: hunter2 }
 limits: { memory: lots, cpu: 128MiB }
 `,
@@ -71,7 +71,7 @@ limits: { memory: lots, cpu: 128MiB }
       'agent.yaml:3:10 listen/0: 7430 does not fit "listen": expected a text',
       'agent.yaml:4:9 peers/0: "edge-2:0": nobody can be reached at port 0',
       'agent.yaml:6:1 mesh: "mesh/site-key" is missing: path of site.pub',
-      'agent.yaml:6:51 mesh/mdns: "maybe" does not fit "mdns": expected true or false',
+      'agent.yaml:6:30 mesh/mdns: "maybe" does not fit "mdns": expected true or false',
       'agent.yaml:7:16 broker/url: "http://broker" is no broker: say mqtt://host:1883 or mqtts://host:8883',
       'agent.yaml:7:41 broker/username: user name "edge-2" is not this agent\'s name "edge-1": the broker refuses it',
       'agent.yaml:7:59 broker/password: What stands here does not fit "password": a secret stands in a file or a variable: { file: path } or { env: NAME }',
@@ -79,6 +79,17 @@ limits: { memory: lots, cpu: 128MiB }
       'agent.yaml:8:30 limits/cpu: "128MiB" is no limit: say for example 10%',
     ]);
     expect(JSON.stringify(parsed)).not.toContain('hunter2');
+  });
+
+  it('site file and roster of before → the word that stands for both is named', () => {
+    const before = good
+      .replace('bundle: ../../site.bundle', 'site: ../../site.yaml')
+      .replace('mesh: {', 'mesh: { roster: roster.json,');
+    const parsed = parseAgent(before, 'agent.yaml');
+    expect(parsed.ok ? [] : parsed.error.map(formatProblem)).toEqual([
+      'agent.yaml:2:1 site: site file and list of agents now come signed in one: bundle: site.bundle',
+      'agent.yaml:7:9 mesh/roster: the list of agents stands in the bundle: take this out',
+    ]);
   });
 
   it('a file that is not there → one problem', () => {

@@ -101,8 +101,8 @@ describe('agent without a configuration file', () => {
     [{ preset: 'lam' }, '--preset: "lam" is none of lan'],
     [{ broker: 'http://x' }, '--broker: expected mqtt://host:1883'],
     [{ psk: '/nowhere/mesh.psk' }, '--psk: there is no /nowhere/mesh.psk'],
-    [{ key: join(site, 'agents', 'box-2', 'agent.key') }, 'it is not the key that the bundle in force'],
-    [{ key: join(site, 'mesh.psk') }, '--key: the file is no private key'],
+    [{ key: join(site, 'agents', 'box-2', 'agent.key') }, 'is not the one that the bundle in force'],
+    [{ key: join(site, 'mesh.psk') }, 'the key of this agent is no private key'],
   ])('%j → %s', (flags, sentence) => {
     expect(setup(flags)).toContain(sentence);
   });

@@ -1,6 +1,16 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, utimesSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -158,7 +168,7 @@ describe('a full disk', { timeout: 120_000 }, () => {
   });
 });
 
-test('a site file full of mistakes → all of them with their lines, exit code 2, nothing started', {
+test('a site file full of mistakes → all of them with their lines, nothing is signed, the bundle stays', {
   timeout: 90_000,
 }, async () => {
   const site = await makeSmallSite();
@@ -166,8 +176,14 @@ test('a site file full of mistakes → all of them with their lines, exit code 2
   site.edit('site.yaml', 'disk: { disk: /,', 'disk: { disc: /,');
   site.edit('site.yaml', 'heard: { stale: flow,', 'heard: { stale: flo,');
   site.edit('site.yaml', 'unit: 1,', 'unit: 1, colour: red,');
-  const { code, stdout, stderr } = await run(['agent', '--config', site.box.config]);
-  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  const bundle = join(site.keys, 'site.bundle');
+  const before = readFileSync(bundle);
+  const { code, stdout, stderr } = await run([
+    ...['site', 'sign', join(site.keys, 'site.yaml'), '--key', join(site.keys, 'site.key')],
+    ...['--parent', bundle, '--out', bundle],
+  ]);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(readFileSync(bundle).equals(before)).toBe(true);
   expect(stderr).toMatch(/disc/);
   expect(stderr).toMatch(/flo\b.*flow/s);
   expect(stderr).toMatch(/colour/);

@@ -41,7 +41,7 @@ describe('doctor', { timeout: 60_000 }, () => {
       expect.arrayContaining([
         'versions',
         'agent.yaml',
-        'site file',
+        'site bundle',
         'keys',
         'disk',
         'port mesh',
@@ -82,24 +82,24 @@ describe('doctor', { timeout: 60_000 }, () => {
       remedy: /agent\.key/,
     },
     {
-      what: 'no list of agents',
+      what: 'no bundle',
       make: ({ edit }) => {
-        edit('agents/box-1/agent.yaml', '../../roster.json', '../../no-such.json');
-        return () => edit('agents/box-1/agent.yaml', '../../no-such.json', '../../roster.json');
+        edit('agents/box-1/agent.yaml', '../../site.bundle', '../../no-such.bundle');
+        return () => edit('agents/box-1/agent.yaml', '../../no-such.bundle', '../../site.bundle');
       },
-      about: 'list of agents',
-      text: /there is no .*no-such\.json/,
-      remedy: /site init/,
+      about: 'site bundle',
+      text: /there is no .*no-such\.bundle/,
+      remedy: /site\.bundle/,
     },
     {
-      what: 'a list of agents that somebody changed',
+      what: 'a bundle that somebody changed',
       make: ({ edit }) => {
-        edit('roster.json', '"box-2"', '"box-3"');
-        return () => edit('roster.json', '"box-3"', '"box-2"');
+        edit('site.bundle', '"payload":"ey', '"payload":"ez');
+        return () => edit('site.bundle', '"payload":"ez', '"payload":"ey');
       },
-      about: 'list of agents',
+      about: 'site bundle',
       text: /sign/i,
-      remedy: /roster\.json/,
+      remedy: /site\.bundle/,
     },
     {
       what: 'a password that the broker does not know',
@@ -131,11 +131,11 @@ describe('doctor', { timeout: 60_000 }, () => {
   );
 
   const wrong = `name: Box 1!
-site: ../../site.yaml
+bundle: ../../site.bundle
 daat: data
 listen: [127.0.0.1]
 key: agent.key
-mesh: { key: ../../mesh.psk, roster: ../../roster.json, site-key: ../../site.pub, mdns: perhaps }
+mesh: { key: ../../mesh.psk, site-key: ../../site.pub, mdns: perhaps }
 broker: { url: "http://broker", username: box-1, password: secret }
 `;
   const named = [/name/, /daat.*data/s, /127\.0\.0\.1/, /mdns/, /password/];
