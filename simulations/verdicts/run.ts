@@ -37,6 +37,8 @@ export interface TrialOptions {
   readonly core?: (options: AgentCoreOptions, spy: Spy) => AgentCore;
   readonly progress?: (done: number, wanted: number) => void;
   readonly cpu?: () => number;
+  /** True: end with what there is. */
+  readonly isOver?: () => boolean;
 }
 
 export type EpisodeKind = FaultKind | 'mixed' | 'nothing';
@@ -75,11 +77,12 @@ export function runTrial(options: TrialOptions): Tally {
   const done = () =>
     kinds.reduce((n, kind) => n + Math.min(options.episodes, tally.classes[kind as ScoredClass].episodes), 0);
   const began = options.cpu?.() ?? 0;
-  while (done() < wanted) {
+  const isDone = () => done() >= wanted || options.isOver?.() === true;
+  while (!isDone()) {
     number++;
     const random = new Random(options.seed, `world ${number}`);
     const trial = new Trial(options, number, random, tally);
-    for (let episode = 0; episode < episodesPerWorld && done() < wanted; episode++) {
+    for (let episode = 0; episode < episodesPerWorld && !isDone(); episode++) {
       // The one that has the fewest; each lacks something of its own kind when it is asked for.
       const kind = kinds.reduce((least, next) =>
         tally.classes[next as ScoredClass].episodes < tally.classes[least as ScoredClass].episodes ? next : least,

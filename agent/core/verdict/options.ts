@@ -9,7 +9,7 @@ export interface VerdictOptions {
   readonly rounds: number;
   /**
    * Failing rounds in a row, at least and at most, before a path counts as failed. In between it is as many as chance
-   * needs to be below one in a million at the present rate of failing direct pings.
+   * needs to be below one in a hundred thousand at the present rate of failing direct pings.
    */
   readonly linkRounds: readonly [least: number, most: number];
   /** … and over at least this long, so that one pause of the peer cannot make a path look broken. */

@@ -527,7 +527,7 @@ export class Verdict {
   #isLinkDown(doubt: Doubt): boolean {
     const [least, most] = this.#options.linkRounds;
     const chance = Math.max(0.02, this.#directFailure);
-    const wanted = Math.min(most, Math.max(least, Math.ceil(Math.log(1e-6) / Math.log(chance))));
+    const wanted = Math.min(most, Math.max(least, Math.ceil(Math.log(1e-5) / Math.log(chance))));
     return doubt.strikes >= wanted && doubt.strikeAt - doubt.firstStrikeAt >= this.#options.linkSpanMs;
   }
 
