@@ -16,7 +16,7 @@ import {
   type SiteBundle,
   sameCell,
 } from '../wire/site-bundle.ts';
-import type { BundleFacts } from './site-compiler.ts';
+import type { BundleFacts } from './compile/context.ts';
 import type { SiteModel } from './site-model.ts';
 
 /** Everything that a bundle says beyond the compiled site. */

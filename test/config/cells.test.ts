@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leaseOptions } from '../../agent/config/cells.ts';
+import { leaseOptions } from '../../agent/config/compile/cells.ts';
 import { explainSite } from '../../agent/config/explain.ts';
 import { formatProblems } from '../../agent/config/problem.ts';
 import { parseSite } from '../../agent/config/site-file.ts';

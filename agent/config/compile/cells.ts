@@ -1,11 +1,11 @@
-import type { AgentIndex } from '../base/ids.ts';
-import { didYouMean } from '../base/nearest.ts';
-import type { CellLease, CellPlan } from '../core/leases/cell-plan.ts';
-import { type LeaseOptions, leaseDefaults } from '../core/leases/options.ts';
-import type { AgentSpec } from '../core/site-plan.ts';
-import type { Findings } from './findings.ts';
-import { formatDuration, parseDuration } from './quantity.ts';
-import type { SiteModel, ThingModel } from './site-model.ts';
+import type { AgentIndex } from '../../base/ids.ts';
+import { didYouMean } from '../../base/nearest.ts';
+import type { CellLease, CellPlan } from '../../core/leases/cell-plan.ts';
+import { type LeaseOptions, leaseDefaults } from '../../core/leases/options.ts';
+import type { AgentSpec } from '../../core/site-plan.ts';
+import type { Findings } from '../findings.ts';
+import { formatDuration, parseDuration } from '../quantity.ts';
+import type { SiteModel, ThingModel } from '../site-model.ts';
 
 /** The cell of everybody when a site file names none. */
 export const defaultCell = 'cell';
@@ -188,4 +188,25 @@ export function compileCells(parts: {
     const others = allNeeds(b);
     return [...allNeeds(a)].filter((need) => others.has(need));
   }
+}
+
+/** The cell that a thing lives in; of a thing that names none, the only one. */
+export function cellOf(model: SiteModel, findings: Findings, thing: ThingModel): string | undefined {
+  const cellNames = Object.keys(model.shape.cells ?? {});
+  if (thing.cell !== undefined) {
+    if (!cellNames.includes(thing.cell) && !model.removed.has('cells')) {
+      findings.at(
+        [...thing.path, 'cell'],
+        'reference',
+        `There is no cell "${thing.cell}"${didYouMean(thing.cell, cellNames)}`,
+      );
+    }
+    return thing.cell;
+  }
+  if (thing.kind === 'agent' && cellNames.length > 1) {
+    findings.at(thing.path, 'missing', `${thing.name} is in no cell: it is one of ${cellNames.join(', ')}`, {
+      at: 'key',
+    });
+  }
+  return thing.kind === 'agent' ? cellNames[0] : undefined;
 }
