@@ -2,6 +2,7 @@ import type { Random } from '../../agent/base/random.ts';
 import type { Checkpoint } from '../../agent/core/duties/duty.ts';
 import type { LocalAlarm } from '../../agent/core/effect.ts';
 import type { Restored } from '../../agent/core/input.ts';
+import { type CellEntry, type CellRecord, foldCell } from '../../agent/core/leases/cell-record.ts';
 import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
 import type { Deliver, JournalPort } from '../../agent/driver/ports.ts';
 
@@ -10,11 +11,20 @@ export interface DiskImage {
   readonly journal: readonly JournalEntry[];
   readonly checkpoints: readonly Checkpoint[];
   readonly alarms: readonly LocalAlarm[];
+  /** What it knows of the leases, by name of the cell. */
+  readonly leases: ReadonlyMap<string, CellRecord>;
   readonly bootCounter: number;
   readonly incarnation: number;
 }
 
-const blank: DiskImage = { journal: [], checkpoints: [], alarms: [], bootCounter: 0, incarnation: 0 };
+const blank: DiskImage = {
+  journal: [],
+  checkpoints: [],
+  alarms: [],
+  leases: new Map(),
+  bootCounter: 0,
+  incarnation: 0,
+};
 
 /**
  * What of a box survives its crashes. Held to the same suite as the real store: the higher checkpoint stays, an
@@ -35,6 +45,8 @@ export class SimulatedDisk {
   bootCounter = 0;
   readonly #checkpoints = new Map<number, Checkpoint>();
   readonly #alarms = new Map<string, LocalAlarm>();
+  /** Written into by the fold, so what is handed out is a copy. */
+  #leases = new Map<string, CellRecord>();
   #incarnation = 0;
   /** Batches that a process has handed over and that are not durable yet. */
   readonly #underWay = new Set<readonly JournalEntry[]>();
@@ -51,7 +63,20 @@ export class SimulatedDisk {
       journal: [...this.journal],
       checkpoints: [...this.#checkpoints.values()],
       alarms: [...this.#alarms.values()],
+      // A new disk looks like the first day; that it is not, the other voters know.
+      leases: { records: structuredClone(this.#leases), isStoreWhole: true },
     };
+  }
+
+  /** What a voter promised, in the order of calls. Why not, where it does not. */
+  persistLeases(cell: string, entries: readonly CellEntry[]): string | undefined {
+    const reason = this.#refusal();
+    if (reason !== undefined) return reason;
+    for (const entry of entries) {
+      const record = foldCell(this.#leases.get(cell), structuredClone(entry));
+      if (record !== undefined) this.#leases.set(cell, record);
+    }
+    return undefined;
   }
 
   saveIncarnation(bootCounter: number, incarnation: number): void {
@@ -83,6 +108,7 @@ export class SimulatedDisk {
       journal: [...this.journal],
       checkpoints: [...this.#checkpoints.values()],
       alarms: [...this.#alarms.values()],
+      leases: structuredClone(this.#leases),
       bootCounter: this.bootCounter,
       incarnation: this.#incarnation,
     };
@@ -95,6 +121,7 @@ export class SimulatedDisk {
     for (const checkpoint of image.checkpoints) this.#checkpoints.set(checkpoint.duty, checkpoint);
     this.#alarms.clear();
     for (const alarm of image.alarms) this.#alarms.set(alarm.alarmId, alarm);
+    this.#leases = new Map(structuredClone(image.leases));
     this.bootCounter = image.bootCounter;
     this.#incarnation = image.incarnation;
     this.#synced = undefined;
@@ -117,10 +144,14 @@ export class SimulatedDisk {
   /** A batch becomes durable. Why not, where it does not. */
   commit(entries: readonly JournalEntry[]): string | undefined {
     this.#underWay.delete(entries);
-    if (this.full) return 'simulated: the disk is full';
+    const reason = this.#refusal();
+    if (reason === undefined) this.journal.push(...entries);
+    return reason;
+  }
+
+  #refusal(): string | undefined {
     if (this.failing) return 'simulated: input/output error (EIO)';
-    this.journal.push(...entries);
-    return undefined;
+    return this.full ? 'simulated: the disk is full' : undefined;
   }
 
   /** The process is gone, and with it the answers to what was under way; a power cut also takes what was never synced. */

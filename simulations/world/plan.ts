@@ -4,6 +4,8 @@ import type { DutySpec } from '../../agent/core/duties/duty.ts';
 import { type DutyOptions, dutyDefaults } from '../../agent/core/duties/options.ts';
 import type { CheckSpec } from '../../agent/core/health/check.ts';
 import type { ConditionSpec } from '../../agent/core/health/condition.ts';
+import type { CellLease, CellPlan } from '../../agent/core/leases/cell-plan.ts';
+import { leaseDefaults } from '../../agent/core/leases/options.ts';
 import { lan, type MembershipOptions } from '../../agent/core/membership/options.ts';
 import type { WorkflowSpec } from '../../agent/core/remediation/workflow.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
@@ -20,6 +22,8 @@ export function sitePlan(parts: {
   duties: number;
   /** Boxes (the first ones) with a fan that may stall, a check that sees it, and a workflow that mends it. */
   repairs?: number;
+  /** So many duties (the first ones) are exclusive; each cell with one of them has up to three voters. */
+  exclusive?: number;
   random: Random;
   membership?: Partial<MembershipOptions>;
   dutyOptions?: Partial<DutyOptions>;
@@ -42,7 +46,7 @@ export function sitePlan(parts: {
       thing: undefined,
       work: { kind: 'watch', thing: 0 },
       eligible,
-      exclusive: false,
+      exclusive: index < (parts.exclusive ?? 0),
       critical: false,
       refusedBecause: new Map(),
       weight: new Map(eligible.map((agent) => [agent, random.chance(0.8) ? 1 : 2])),
@@ -69,7 +73,7 @@ export function sitePlan(parts: {
       state: undefined,
       lockout: undefined,
     })),
-    cells: [],
+    cells: cellPlans(agents, duties),
     signals: [],
     checks: Array.from({ length: repairs }, (_, box) => fanCheck(box)),
     models: [],
@@ -80,6 +84,24 @@ export function sitePlan(parts: {
     membership: { ...lan, ...parts.membership },
     dutyOptions: { ...dutyDefaults, ...parts.dutyOptions },
   };
+}
+
+function cellPlans(agents: number, duties: readonly DutySpec[]): CellPlan[] {
+  if (!duties.some(({ exclusive }) => exclusive)) return [];
+  return Array.from({ length: Math.ceil(agents / cellSize) }, (_, index) => {
+    const members = Array.from(
+      { length: Math.min(cellSize, agents - index * cellSize) },
+      (__, i) => index * cellSize + i,
+    );
+    const leases = duties.flatMap(({ index: duty, id, exclusive, eligible }): CellLease[] =>
+      exclusive && cellOf(eligible[0]!) === index
+        ? [{ id: `duty:${id}`, of: { kind: 'duty', duty }, eligible, lingerMs: 0 }]
+        : [],
+    );
+    // Two agents have one voter: two of two is less than one of one.
+    const voters = leases.length === 0 ? [] : members.slice(0, members.length < 3 ? 1 : 3);
+    return { index, id: `cell-${index}`, members, voters, epoch: 1, options: leaseDefaults, leases };
+  });
 }
 
 const boxName = (box: number): string => `box-${String(box).padStart(4, '0')}`;

@@ -5,6 +5,7 @@ import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts
 import type { Effect } from '../../agent/core/effect.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
+import type { SessionId } from '../../agent/core/leases/session.ts';
 import type { Observation } from '../../agent/core/observation.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
@@ -15,6 +16,7 @@ import { type DiskImage, SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
 import { calmNetwork, Network, type NetworkOptions } from './network.ts';
 import { cellOf } from './plan.ts';
+import { SimulatedSupervisor } from './supervisor.ts';
 import { TraceHash } from './trace-hash.ts';
 
 /** The core as the world sees it; a test may hand in one with a planted fault. */
@@ -69,6 +71,8 @@ export interface Box {
   readonly running: Set<number>;
   /** The fan of this box stands still since then; undefined while it turns. */
   brokenAt: number | undefined;
+  /** Parents the process of this life and its duties. */
+  supervisor: SimulatedSupervisor | undefined;
   readonly disk: SimulatedDisk;
 }
 
@@ -287,6 +291,8 @@ export class World {
     box.pausedUntil = 0;
     this.#backlogs[place] = undefined;
     for (const duty of [...box.running]) this.#setRunning(box, duty, false);
+    box.supervisor?.agentEnded(closes);
+    box.supervisor = undefined;
     this.channels.ended(place, closes);
     box.disk.processEnded(this.#timing, !closes);
   }
@@ -319,6 +325,7 @@ export class World {
     this.#began[agent] = this.#now + ms;
     this.#suspended[agent] = this.#suspended[agent]! + ms;
     this.#rearm(agent);
+    box.supervisor?.freeze();
     this.pause(agent, ms);
   }
 
@@ -558,6 +565,7 @@ export class World {
     if (box.pausedUntil > 0) {
       box.pausedUntil = 0;
       box.disturbedAt = this.#now;
+      box.supervisor?.thaw();
     }
     const backlog = this.#backlogs[place] ?? [];
     if (this.#stepMs[place]! > 0) {
@@ -604,12 +612,29 @@ export class World {
     const diskMs = this.#options.diskMs ?? 3;
     const startMs = this.#options.dutyStartMs ?? 100;
     const chance = this.#random.fork(`ports ${place} ${life}`);
+    const hasLeases = this.plan.cells.some(({ leases }) => leases.length > 0);
+    const clock = new PlaceClock(this.#clockwork, place, hasLeases ? new ElapsedClock() : undefined);
+    const supervisor = new SimulatedSupervisor(
+      {
+        uptime: () => this.uptime(place),
+        at: (ms, act) => this.at(this.#now + ms, act),
+        setRunning: (duty, running) => this.#setRunning(box, duty, running),
+        stopped: (duty) => input(0, { kind: 'duty-stopped', duty }),
+        certify: (target, session) => this.#certify(place, target, session),
+      },
+      this.#random.fork(`supervisor ${place} ${life}`),
+    );
+    box.supervisor = supervisor;
+    /** Rises with every order about a duty, so that a start which was overtaken by a stop does not happen. */
+    const orders = new Map<number, number>();
+    const order = (duty: number): (() => boolean) => {
+      const own = (orders.get(duty) ?? 0) + 1;
+      orders.set(duty, own);
+      return () => orders.get(duty) === own;
+    };
+    let voterDiskAt = 0;
     return {
-      clock: new PlaceClock(
-        this.#clockwork,
-        place,
-        this.plan.cells.some(({ leases }) => leases.length > 0) ? new ElapsedClock() : undefined,
-      ),
+      clock,
       mesh: this.channels.port(place),
       journal: simulatedJournal(disk, {
         later: (act) => later(chance.exponential(diskMs), act),
@@ -636,10 +661,16 @@ export class World {
           }),
       },
       duties: {
-        start: (duty, _term, checkpoint) => {
+        start: (duty, _term, checkpoint, fence) => {
           const fails = chance.chance(this.#options.dutyFailure ?? 0);
+          const stands = order(duty);
+          if (fence !== undefined) supervisor.allow(duty, fence, clock.elapsed());
           later(chance.between(startMs / 2, startMs), () => {
+            if (!stands()) return;
+            // Its right may have ended while it was on its way.
+            if (fence !== undefined && supervisor.fence(duty) === undefined) return;
             if (fails) {
+              supervisor.ended(duty);
               input(0, { kind: 'duty-failed', duty, reason: 'simulated: its source is out of reach' });
               return;
             }
@@ -655,11 +686,42 @@ export class World {
             later(chance.between(0, 1_000), work);
           });
         },
-        stop: (duty) =>
-          later(chance.between(5, 40), () => {
+        extend: (duty, fence) => {
+          if (supervisor.fence(duty) !== undefined) supervisor.allow(duty, fence, clock.elapsed());
+        },
+        stop: (duty, atOnce) => {
+          const stands = order(duty);
+          later(atOnce === true ? 1 : chance.between(5, 40), () => {
+            if (!stands()) return;
+            supervisor.ended(duty);
             this.#setRunning(box, duty, false);
             input(0, { kind: 'duty-stopped', duty });
-          }),
+          });
+        },
+      },
+      leases: {
+        persist: (token, cell, entries) => {
+          // One after the other, whatever each of them takes.
+          voterDiskAt = Math.max(voterDiskAt, this.#now + chance.exponential(diskMs));
+          later(voterDiskAt - this.#now, () => {
+            const reason = disk.persistLeases(cell, entries);
+            input(
+              0,
+              reason === undefined
+                ? { kind: 'leases-persisted', token }
+                : { kind: 'leases-persist-failed', token, reason },
+            );
+          });
+        },
+        openSession: (cell, epoch, targets, guardMs) => {
+          const id = supervisor.openSession(cell, targets, guardMs);
+          input(chance.between(0.5, 3), { kind: 'session-opened', cell, epoch, id });
+        },
+      },
+      uplink: {
+        check: () => {
+          if (this.#broker !== undefined) input(100, { kind: 'coordinator-changed', state: this.#broker });
+        },
       },
       actions: {
         issue: ({ run, step, try: attempt, issue, action }) => {
@@ -704,6 +766,12 @@ export class World {
         },
       },
     };
+  }
+
+  /** A datagram to whom it may concern: lost like everything else, and never told to be. */
+  #certify(from: number, target: number, session: SessionId): void {
+    const at = this.network.arrival(this.#now, from, target, 64, true);
+    if (at >= 0) this.#deliverAt(at, target, { kind: 'session-died', session });
   }
 
   #setRunning(box: Box, duty: number, running: boolean): void {
@@ -790,6 +858,7 @@ const newBox = (index: number, place: number): Box => ({
   driver: undefined,
   running: new Set<number>(),
   brokenAt: undefined,
+  supervisor: undefined,
   disk: new SimulatedDisk(),
 });
 
