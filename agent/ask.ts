@@ -75,14 +75,16 @@ export interface DrainOptions extends AgentDoor {
 
 export async function drainCommand(options: DrainOptions): Promise<number> {
   const { json } = options;
-  const reached = reach(options);
-  if (!reached.ok) return complain(reached.error, 2, json);
   const forMs = options.for === undefined ? ok(undefined) : parseDuration(options.for);
   if (!forMs.ok) return complain(`--for: ${forMs.error}`, 2, json);
   const waitMs = options.wait === undefined ? ok(waitDefaultMs) : parseDuration(options.wait);
   if (!waitMs.ok) return complain(`--wait: ${waitMs.error}`, 2, json);
+  if (options.undo && options.for !== undefined) {
+    return complain('--undo takes the order back; --for does not go with it', 2, json);
+  }
+  const reached = reach(options);
+  if (!reached.ok) return complain(reached.error, 2, json);
   if (options.undo) {
-    if (options.for !== undefined) return complain('--undo takes the order back; --for does not go with it', 2, json);
     const undone = await ask(reached.value, 'DELETE', '/v1/drain');
     if (!undone.ok) return complain(undone.error, 1, json);
     process.stdout.write(json ? `${JSON.stringify({ drain: null })}\n` : 'this agent takes duties again\n');

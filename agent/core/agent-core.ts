@@ -64,7 +64,8 @@ export class AgentCore {
   /** Exclusive duties and their leases. */
   readonly exclusive: Exclusive;
 
-  #elapsed: Instant = instant(0);
+  /** Of the step that is taken. */
+  #time: HolderTime = { elapsed: instant(0), monotonic: instant(0) };
   #effects: Effect[] = [];
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
@@ -148,6 +149,7 @@ export class AgentCore {
         wallAt,
         thing: (thing) => plan.things[thing]?.id ?? 'site',
         condition: (condition) => plan.conditions[condition]?.source ?? '',
+        permit: (run, permit) => this.exclusive.permitDenial(this.#time, run, this.#permitName(permit)),
       },
     });
     this.alarms = new Alarms({
@@ -263,7 +265,7 @@ export class AgentCore {
   /** `elapsed`: the holder's clock, read together with `now`; without it the monotonic one has to do. */
   step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
     if (this.#effects.length > 0) this.#effects = [];
-    this.#elapsed = elapsed;
+    this.#time = { elapsed, monotonic: now };
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
     return this.#effects;
@@ -433,8 +435,8 @@ export class AgentCore {
         });
         return;
       case 'drain-ordered':
-        this.#duties(now, (out) => this.duties.drain(now, input.until, out));
-        return this.#exclusiveDuties(now, (duties, out) => duties.reconsider(now, out));
+        // Begun or ended, by order or by its time, it concerns the exclusive ones too.
+        return this.#duties(now, (out) => this.duties.drain(now, input.until, out));
       case 'leave-ordered':
         this.#duties(now, (out) => this.duties.leave(now, out));
         this.#exclusiveDuties(now, (duties, out) => duties.leave(now, out));
@@ -476,7 +478,7 @@ export class AgentCore {
 
   #exclusive(now: Instant, run: (time: HolderTime, out: ExclusiveEffect[]) => void): void {
     const out: ExclusiveEffect[] = [];
-    run({ elapsed: this.#elapsed, monotonic: now }, out);
+    run(this.#time, out);
     if (out.length > 0) this.#fromExclusive(now, out);
   }
 
@@ -497,6 +499,17 @@ export class AgentCore {
     run(out);
     this.#localStale = true;
     if (out.length > 0) this.#fromRemediation(now, out);
+    if (!this.exclusive.permits.isIdle) this.#syncPermits(now);
+  }
+
+  #syncPermits(now: Instant): void {
+    const needs = this.remediation.permitNeeds().map(({ run, permit }) => ({ run, permit: this.#permitName(permit) }));
+    const inDoubt = (run: string) => this.remediation.inDoubt(run);
+    this.#exclusive(now, (time, out) => this.exclusive.syncPermits(time, needs, inDoubt, out));
+  }
+
+  #permitName({ cell, name }: { readonly cell: number; readonly name: string }): string {
+    return `${this.plan.cells[cell]?.id ?? ''}/${name}`;
   }
 
   #verdict(now: Instant, run: (out: VerdictOutput[]) => void): void {
@@ -628,6 +641,7 @@ export class AgentCore {
         case 'drain-ended': {
           const text = output.kind === 'drain-began' ? 'gives its duties away and takes none' : 'takes duties again';
           this.#event(output.kind, this.#name(this.identity.self), 'notice', text, {});
+          this.#exclusiveDuties(now, (duties, exclusive) => duties.reconsider(now, exclusive));
           break;
         }
         default:
@@ -655,6 +669,9 @@ export class AgentCore {
         case 'extend-duty':
         case 'stop-duty':
           this.#effects.push(output);
+          break;
+        case 'permit-changed':
+          this.#remediation(now, (out) => this.remediation.permitsChanged(now, out));
           break;
         case 'cell-observed': {
           const { cell, what } = output;

@@ -95,6 +95,9 @@ interface Box {
   readonly view: MemberStateWord[];
   readonly told: ({ readonly at: Instant; readonly state: MemberStateWord } | undefined)[];
   checkpoints: Map<number, Checkpoint>;
+  /** Programs that were started, by the number of the start, and those of them that have come up. */
+  readonly programs: Map<number, number>;
+  readonly up: Set<number>;
 }
 
 class ClaimsWorld {
@@ -161,6 +164,8 @@ class ClaimsWorld {
       view: this.#places.map(() => 'unknown' as const),
       told: this.#places.map(() => undefined),
       checkpoints: new Map(),
+      programs: new Map(),
+      up: new Set(),
     }));
   }
 
@@ -225,13 +230,21 @@ class ClaimsWorld {
           const { duty } = output;
           this.#starts++;
           const unable = this.#options.unable.has(`${self}/${duty}`);
-          this.#at(this.#wire.between(20, 300), self, (core, o) =>
-            unable ? core.failed(this.#now, duty, 'unable', o) : core.started(this.#now, duty, o),
-          );
+          const number = this.#starts;
+          box.programs.set(duty, number);
+          this.#at(this.#wire.between(20, 1_500), self, (core, o) => {
+            if (box.programs.get(duty) !== number) return;
+            if (unable) core.failed(this.#now, duty, 'unable', o);
+            else core.started(this.#now, duty, o);
+            if (unable) box.programs.delete(duty);
+            else box.up.add(duty);
+          });
           break;
         }
         case 'stop-duty': {
           const { duty } = output;
+          box.programs.delete(duty);
+          box.up.delete(duty);
           this.#at(this.#wire.between(10, 100), self, (core, o) => core.stopped(this.#now, duty, o));
           break;
         }
@@ -249,6 +262,8 @@ class ClaimsWorld {
     const isLost = this.#wire.chance(loss);
     const ms = this.#wire.between(1, delayMs);
     if (isLost || !this.#passes(from, to)) return;
+    // A stream begins with a handshake: who has not greeted us yet is heard only where both ways are open.
+    if (this.#boxes[to]?.view[from] === 'unknown' && !this.#passes(to, from)) return;
     this.#at(ms, to, (core, out) => core.message(this.#now, from, message, out));
   }
 
@@ -304,6 +319,8 @@ class ClaimsWorld {
     box.view.fill('unknown');
     box.view[agent] = 'alive';
     box.told.fill(undefined);
+    box.programs.clear();
+    box.up.clear();
     box.core = this.#begin(agent, box.lives, box);
     this.#do(agent, (core, out) => core.start(this.#now, out));
   }
@@ -364,7 +381,8 @@ class ClaimsWorld {
   }
 
   #runs(agent: AgentIndex, duty: number): boolean {
-    return this.#boxes[agent]?.core?.mine(duty) === true && !this.#options.unable.has(`${agent}/${duty}`);
+    const box = this.#boxes[agent];
+    return box?.core !== undefined && box.up.has(duty);
   }
 
   #coverage(): void {

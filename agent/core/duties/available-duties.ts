@@ -249,6 +249,10 @@ export class AvailableDuties {
     if (hand?.phase !== 'starting') return;
     hand.phase = 'running';
     hand.runningSince = now;
+    if (hand.claims.size === 0) return;
+    // Whoever waits to give it to us hears it now.
+    this.#nextClaim = Math.min(this.#nextClaim, now) as Instant;
+    this.#stale = true;
   }
 
   stopped(now: Instant, duty: DutyIndex, out: DutyOutput[]): void {
@@ -524,8 +528,9 @@ export class AvailableDuties {
     for (const hand of held) hand.replication.replicasChanged(this.#replicas(now, hand));
   }
 
+  /** Nobody is named before our runner has come up: who is named stops, and the work would pause for a start. */
   #hears(now: Instant, hand: Hand): readonly AgentIndex[] {
-    if (hand.claims.size === 0) return none;
+    if (hand.claims.size === 0 || hand.phase !== 'running') return none;
     return [...hand.claims].flatMap(([agent, claim]) => (claim.at + this.#freshFor(agent) > now ? [agent] : []));
   }
 

@@ -14,7 +14,7 @@ export type DutyMessage =
       readonly duties: readonly {
         readonly duty: DutyIndex;
         readonly term: number;
-        /** Other runners whose fresh claims this runner hears. */
+        /** Other runners whose fresh claims this runner hears, once its own work has come up. */
         readonly heard: readonly AgentIndex[];
       }[];
       /** Why it takes nothing more; absent: it does. */

@@ -128,3 +128,15 @@ test('drain: a new life → the order is forgotten', () => {
   crew.revive(1);
   expect(crew.agents[1]!.draining).toBe(false);
 });
+
+test('drain: the successor’s program takes seconds to start → the drained runner goes on until it runs', () => {
+  const crew = new SmallCrew(5, [duty(0, five)]);
+  crew.run(3_000);
+  const [a, b] = order(0) as [number, number];
+  crew.startMs = 4_000;
+  crew.drain(a, never);
+  crew.run(4_200);
+  expect(crew.runners(0).sort()).toEqual([a, b].sort());
+  crew.run(1_000);
+  expect(crew.runners(0)).toEqual([b]);
+});

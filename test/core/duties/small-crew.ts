@@ -47,11 +47,13 @@ export class SmallCrew {
   loses: (from: number, to: number, message: DutyMessage) => boolean = () => false;
   /** True: a start of this duty on this agent fails. */
   unable: (agent: number, duty: number) => boolean = () => false;
+  /** How long a start takes. */
+  startMs = 1;
   now: Instant = instant(0);
   readonly lives = new Map<number, number>();
   readonly #begin: (self: number, life: number) => AvailableDuties;
   #wire: { at: number; from: number; to: number; message: DutyMessage }[] = [];
-  #later: { by: number; act: (out: DutyOutput[]) => void }[] = [];
+  #later: { at: number; by: number; act: (out: DutyOutput[]) => void }[] = [];
 
   constructor(
     size: number,
@@ -91,8 +93,8 @@ export class SmallCrew {
     const end = this.now + ms;
     while (this.now < end) {
       this.now = instant(this.now + 1);
-      const later = this.#later;
-      this.#later = [];
+      const later = this.#later.filter(({ at }) => at <= this.now);
+      this.#later = this.#later.filter(({ at }) => at > this.now);
       for (const { by, act } of later) this.#do(by, act);
       const due = this.#wire.filter((item) => item.at <= this.now);
       this.#wire = this.#wire.filter((item) => item.at > this.now);
@@ -176,13 +178,13 @@ export class SmallCrew {
           const act = this.unable(self, index)
             ? (o: DutyOutput[]) => agent.failed(this.now, index, 'unable', o)
             : (o: DutyOutput[]) => agent.started(this.now, index, o);
-          this.#later.push({ by: self, act });
+          this.#later.push({ at: this.now + this.startMs, by: self, act });
           break;
         }
         case 'stop-duty': {
           const { duty: index } = output;
           this.log.push({ at: this.now, by: self, what: 'stop', duty: index });
-          this.#later.push({ by: self, act: (o) => this.agents[self]!.stopped(this.now, index, o) });
+          this.#later.push({ at: this.now + 1, by: self, act: (o) => this.agents[self]!.stopped(this.now, index, o) });
           break;
         }
         case 'save-checkpoint':
