@@ -88,7 +88,7 @@ millwright
   .option('--name <name>', 'of this supervisor, unique on the box', 'agent')
   .option('--state <folder>', 'full path, on a memory file system; default: below /run')
   .option('--watchdog-device <file>', 'hardware watchdog that resets the box should the supervisor hang')
-  .option('--kill-ms <n>', 'how long before the end of its right a duty is killed (default: 50)')
+  .option('--kill-ms <n>', 'how long before the end of its right a duty is killed (default: 100)')
   .option('--beat-timeout-ms <n>', 'an agent that falls silent for so long is started anew (default: 30000)')
   .addHelpText('after', '\nExample: millwright supervise -- agent -c agent.yaml')
   .action(async (agent: string[], options) => {
@@ -144,6 +144,7 @@ site
   .description('make all keys, credentials and the signed bundle of a site')
   .requiredOption('-o, --out <folder>', 'where to put them')
   .option('--agents <n>', 'without a site file: a site of box-1 … box-N, to try things', Number)
+  .option('--pace <name>', 'with --agents: fast, lan, wifi or quiet', 'lan')
   .option('--force', 'replace what is there')
   .option('--layout <file>', 'JSON: addresses of agents and coordinator')
   .option('--json', 'machine-readable')
@@ -238,11 +239,29 @@ millwright
   .option('--replay <file>', 'play such a file')
   .option('--log <file>', 'what happened, one JSON object per line')
   .option('--report <file>', 'the run as one page (HTML) to look at')
+  .option('--site <file>', 'a site file of yours, with faults at the rate of a usual plant')
+  .option('--days <n>', 'of that site (default: 30)')
+  .option('--in-full', 'of that site, also the quiet hours, message by message')
   .option('--list', 'name all scenarios')
   .option('--json', 'machine-readable')
   .action(async (options) => {
     const { simulateCommand } = await import('./simulations/campaign/command.ts');
-    process.exitCode = await simulateCommand(options);
+    if (options.site === undefined) {
+      process.exitCode = await simulateCommand(options);
+      return;
+    }
+    // Simulations do not read site files: whoever may compiles it, and hands in the plan.
+    const { checkSite } = await import('./agent/config/site-file.ts');
+    const { formatProblems } = await import('./agent/config/problem.ts');
+    const { site: file, ...others } = options;
+    const { site, problems } = checkSite(file);
+    if (problems.length > 0) process.stderr.write(`${formatProblems(problems)}\n`);
+    if (site === undefined) {
+      process.exitCode = 2;
+      return;
+    }
+    const people = [...site.people.values()].filter(({ may }) => may.includes('acknowledge')).map(({ name }) => name);
+    process.exitCode = await simulateCommand(others, undefined, { file, plan: site.plan, people });
   });
 
 // `millwright … | head -1`: whoever reads has enough, which is no error of ours. What looks after machines goes on.

@@ -166,6 +166,7 @@ export async function initCommand(
   options: {
     readonly out: string;
     readonly agents?: number;
+    readonly pace?: string;
     readonly force?: boolean;
     readonly layout?: string;
     readonly json?: boolean;
@@ -184,7 +185,7 @@ export async function initCommand(
     return 2;
   }
   const made = initSite({
-    site: file ?? { text: trialSite(count ?? 1) },
+    site: file ?? { text: trialSite(count ?? 1, options.pace) },
     out: options.out,
     force: options.force ?? false,
     layout,

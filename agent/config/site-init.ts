@@ -260,13 +260,13 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
  * A site file to try things with: agents box-1 … box-N in one cell, the first three of them voters, nothing to watch
  * yet. `agents` from 1 to 5000.
  */
-export function trialSite(agents: number, name = 'trial'): string {
+export function trialSite(agents: number, pace = 'lan'): string {
   const boxes = Array.from({ length: agents }, (_, i) => `box-${i + 1}`);
   return [
     'millwright: 1',
-    `site: ${name}`,
+    'site: trial',
     'cells:',
-    `  cell: { voters: [${boxes.slice(0, agents < 3 ? 1 : 3).join(', ')}] }`,
+    `  cell: { pace: ${pace}, voters: [${boxes.slice(0, agents < 3 ? 1 : 3).join(', ')}] }`,
     'agents:',
     ...boxes.map((box) => `  ${box}: {}`),
     '',

@@ -3,7 +3,9 @@ import { leaseOptions } from '../../agent/config/compile/cells.ts';
 import { explainSite } from '../../agent/config/explain.ts';
 import { formatProblems } from '../../agent/config/problem.ts';
 import { parseSite } from '../../agent/config/site-file.ts';
+import { trialSite } from '../../agent/config/site-init.ts';
 import { leaseDefaults } from '../../agent/core/leases/options.ts';
+import { presets } from '../../agent/core/membership/options.ts';
 
 const plant = `millwright: 1
 site: plant
@@ -91,6 +93,19 @@ describe('cells', () => {
     const later = parseSite(plant, 'site.yaml', { bundle: { epochs: new Map([['line-3', 7]]) } }).site!.plan;
     expect(later.cells.map((cell) => cell.epoch)).toEqual([7, 1]);
     expect(later.hash).not.toBe(plan.hash);
+  });
+
+  it('pace fast → members probed faster and grants of 800 ms, for at most ten agents', () => {
+    const quick = (agents: number) => {
+      const text = trialSite(agents, 'fast');
+      return parseSite(text, 'site.yaml');
+    };
+    const { plan: ten } = quick(10).site!;
+    expect(ten.membership).toEqual(presets.fast);
+    expect(ten.cells[0]?.options.leaseMs).toBe(800);
+    expect(quick(11).problems.map((problem) => problem.message)).toEqual([
+      'Pace fast is for wired cells of at most 10 agents, cell has 11: say lan',
+    ]);
   });
 
   it('lease of T → the other times in the proportions of the defaults', () => {
