@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly options?: ScenarioOptions | undefined;
   /** A site's own plan, instead of one made up from the seed. */
   readonly plan?: SitePlan | undefined;
+  /** What stands around the boxes of a site's own file: machines that are read, processes that die. */
+  readonly surroundings?: Surroundings | undefined;
   /** A core with a planted change, for the tests of the tests. */
   readonly core?: ((options: AgentCoreOptions) => Core) | undefined;
   /** Processor time used so far, in milliseconds; only the report's speed comes from it, never the run. */
@@ -32,6 +34,11 @@ export interface RunOptions {
   readonly witness?: Witness | undefined;
   /** Ends the run at the first violation of that invariant; for shrinking. */
   readonly untilViolated?: string | undefined;
+}
+
+export interface Surroundings {
+  begin(world: World): void;
+  fault(world: World, fault: Extract<FaultEvent, { kind: 'source' | 'service' }>): void;
 }
 
 /** Looks on, for an event log or a page; never changes a run. Times in milliseconds of the world. */
@@ -120,6 +127,7 @@ export function playScenario(run: RunOptions): Run {
     },
   });
 
+  run.surroundings?.begin(world);
   const starts = random.fork('starts');
   for (let agent = 0; agent < plan.agents.length; agent++) {
     world.at(starts.between(0, startWithinMs), () => world.start(agent));
@@ -128,7 +136,12 @@ export function playScenario(run: RunOptions): Run {
     world.at(fault.atMs, () => {
       measured.before(world, fault);
       witness?.injected?.(world.now, fault);
-      inject(world, fault, measured);
+      inject(world, fault, {
+        crashing: (_, agent) => measured.crashing(world, agent),
+        starting: (_, agent) => measured.starting(world, agent),
+        storeLost: (_, agent) => measured.storeLost(world, agent),
+        beyond: (_, beyond) => run.surroundings?.fault(world, beyond),
+      });
     });
   }
 

@@ -13,6 +13,7 @@ import { Progress, type ProgressEdge } from './progress.ts';
 import { readableCampaign, readableLeases } from './readable.ts';
 import { loadRecording, type Recording, saveRecording } from './record.ts';
 import { shrink } from './shrink.ts';
+import { type SiteQuestion, siteCommand } from './site.ts';
 import { Tally } from './tally.ts';
 
 /** What the command line hands in; a test may stand in its place. */
@@ -58,6 +59,9 @@ export interface SimulateOptions {
   readonly replay?: string | undefined;
   readonly log?: string | undefined;
   readonly report?: string | undefined;
+  /** With a site of its own: days of its calendar, and whether its quiet hours are played as well. */
+  readonly days?: number | string | undefined;
+  readonly inFull?: boolean | undefined;
 }
 
 /** Ends a campaign: more would say no more. */
@@ -67,7 +71,12 @@ const enoughFailed = 20;
  * `millwright simulate …`. Exit codes: 0 all invariants held, 1 a violation, 2 wrong words on the command line, 130
  * ended by Ctrl-C before anything was found.
  */
-export async function simulateCommand(options: SimulateOptions, edge: CommandEdge = processEdge): Promise<number> {
+export async function simulateCommand(
+  options: SimulateOptions,
+  edge: CommandEdge = processEdge,
+  site?: Pick<SiteQuestion, 'file' | 'plan' | 'people'>,
+): Promise<number> {
+  if (site) return siteCommand(site, options, edge);
   if (options.list) {
     const all = catalogue();
     if (options.json) edge.out(`${JSON.stringify(all)}\n`);

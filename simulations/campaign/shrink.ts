@@ -61,7 +61,12 @@ export function shrink(
     for (const fewer of [2, 3, 4, 5, 7, 10, 20, 50]) {
       if (fewer >= best.agents || run.plan) continue;
       const faults = best.faults.flatMap((fault) => among(fault, fewer));
-      const options = { ...best, agents: fewer, faults, repairs: Math.min(best.repairs, fewer) };
+      const options = {
+        ...best,
+        agents: fewer,
+        faults,
+        repairs: Math.max(Math.min(best.repairs, fewer), mended(faults)),
+      };
       if (take(options)) {
         changed = true;
         break;
@@ -117,6 +122,10 @@ function among(fault: FaultEvent, boxes: number): FaultEvent[] {
   return left!.length > 0 && right!.length > 0 ? [{ ...fault, left: left!, right: right! }] : [];
 }
 
+/** So many boxes must know how to mend themselves: what breaks where nobody may mend it blames the wrong one. */
+const mended = (faults: readonly FaultEvent[]): number =>
+  faults.reduce((most, fault) => (fault.kind === 'break' ? Math.max(most, fault.agent + 1) : most), 0);
+
 function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOptions) => ScenarioOptions)[] {
   const calmer = (['loss', 'duplication', 'reordering', 'stalls', 'jitterMs'] as const)
     .filter((key) => options.network[key] !== 0)
@@ -126,7 +135,7 @@ function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOpti
     ...calmer,
     (from) => ({ ...from, clockDrift: 0 }),
     (from) => ({ ...from, dutyFailure: 0 }),
-    (from) => ({ ...from, repairs: 0 }),
+    (from) => ({ ...from, repairs: mended(from.faults) }),
     (from) => ({ ...from, duties: Math.min(from.duties, 1) }),
     (from) => ({ ...from, diskMs: 1 }),
     (from) => ({ ...from, dutyStartMs: 50 }),

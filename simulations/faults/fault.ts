@@ -56,6 +56,10 @@ export type FaultEvent = { readonly atMs: number } & (
       readonly oneWay?: boolean;
     }
   | { readonly kind: 'network'; readonly change: Partial<NetworkOptions> }
+  /** A machine or sensor of a site's own file cannot be reached for `ms`. */
+  | { readonly kind: 'source'; readonly thing: number; readonly ms: number }
+  /** The process of a duty dies wherever it runs; its agent lives on. */
+  | { readonly kind: 'service'; readonly duty: number }
 );
 
 const signs = {
@@ -76,6 +80,8 @@ const signs = {
   heal: '↔',
   flap: '✂',
   network: '≈',
+  source: '⌁',
+  service: '⚙',
 } as const satisfies Record<FaultEvent['kind'], string>;
 
 export const faultKinds: ReadonlySet<string> = new Set(Object.keys(signs));
@@ -88,6 +94,8 @@ export interface FaultHooks {
   crashing?(world: World, agent: number): void;
   starting?(world: World, agent: number): void;
   storeLost?(world: World, agent: number): void;
+  /** Faults of what a site's agents look after, which the world does not know. */
+  beyond?(world: World, fault: Extract<FaultEvent, { kind: 'source' | 'service' }>): void;
 }
 
 /** A box that loses power comes up again after this, unless the fault says otherwise. */
@@ -195,6 +203,9 @@ export function inject(world: World, fault: FaultEvent, hooks: FaultHooks = {}):
     }
     case 'network':
       return world.setNetwork({ ...world.network.options, ...fault.change });
+    case 'source':
+    case 'service':
+      return hooks.beyond?.(world, fault);
     default:
       unreachable(fault);
   }
@@ -216,6 +227,7 @@ export function touches(fault: FaultEvent): { readonly agent: number | undefined
     case 'broker':
     case 'plc':
     case 'flap':
+    case 'source':
       return { agent: undefined, untilMs: fault.atMs + fault.ms };
     case 'crash':
     case 'restart':
@@ -224,6 +236,7 @@ export function touches(fault: FaultEvent): { readonly agent: number | undefined
     case 'cut':
     case 'heal':
     case 'network':
+    case 'service':
       return { agent: undefined, untilMs: fault.atMs };
     default:
       return unreachable(fault);
@@ -270,13 +283,26 @@ export function named(fault: FaultEvent): readonly number[] {
   return 'left' in fault ? [...fault.left, ...fault.right] : [];
 }
 
-const seconds = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`);
+const seconds = (ms: number): string =>
+  ms < 1_000
+    ? `${Math.round(ms)} ms`
+    : ms < 120_000
+      ? `${Math.round(ms / 100) / 10} s`
+      : `${Math.round(ms / 60_000)} min`;
 
 /** For people: `20.000 s  box 3 is killed`. */
 export const describeFault = (fault: FaultEvent): string => `${(fault.atMs / 1000).toFixed(3)} s  ${inWords(fault)}`;
 
+/** How a site calls what faults name by number. */
+export interface Names {
+  readonly agent?: (agent: number) => string;
+  readonly thing?: (thing: number) => string;
+  readonly duty?: (duty: number) => string;
+}
+
 /** What happens, without when; boxes by their numbers, or as `nameOf` calls them. */
-export function inWords(fault: FaultEvent, nameOf: (agent: number) => string = (agent) => `box ${agent}`): string {
+export function inWords(fault: FaultEvent, names?: Names): string {
+  const nameOf = names?.agent ?? ((agent: number) => `box ${agent}`);
   const box = 'agent' in fault ? nameOf(fault.agent) : '';
   switch (fault.kind) {
     case 'crash':
@@ -307,17 +333,31 @@ export function inWords(fault: FaultEvent, nameOf: (agent: number) => string = (
       return `for ${seconds(fault.ms)} ${Math.round(fault.timeouts * 100)} % of the commands to machines time out`;
     case 'cut':
     case 'heal': {
-      const pair = fault.left.length === 1 && fault.right.length === 1;
-      const who = pair
-        ? `${nameOf(fault.left[0]!)} and ${nameOf(fault.right[0]!)}`
-        : `${fault.left.length} and ${fault.right.length} boxes`;
-      const what = fault.kind === 'cut' ? (pair ? 'no longer reach each other' : 'are cut apart') : 'are joined again';
-      return fault.kind === 'cut' && fault.oneWay ? `${who} are cut in one direction` : `${who} ${what}`;
+      const { left, right } = fault;
+      const isCut = fault.kind === 'cut';
+      if (left.length === right.length && left.length > 1 && left.every((agent, n) => agent === right[n]))
+        return isCut ? 'nobody reaches anybody' : 'all reach each other again';
+      if (left.length === 1 && right.length > 1) {
+        const others = `${right.length} others`;
+        if (!isCut) return `${nameOf(left[0]!)} reaches ${others} again`;
+        return fault.oneWay
+          ? `${others} no longer hear ${nameOf(left[0]!)}`
+          : `${nameOf(left[0]!)} is cut off from ${others}`;
+      }
+      const isPair = left.length === 1;
+      const who = isPair ? `${nameOf(left[0]!)} and ${nameOf(right[0]!)}` : `${left.length} and ${right.length} boxes`;
+      if (!isCut) return `${who} are joined again`;
+      if (fault.oneWay) return `${who} are cut in one direction`;
+      return isPair ? `${who} no longer reach each other` : `${who} are cut apart`;
     }
     case 'flap':
       return `${fault.left.length} and ${fault.right.length} boxes are cut and joined every ${seconds(fault.periodMs / 2)} for ${seconds(fault.ms)}`;
     case 'network':
       return `the network changes: ${networkWords(fault.change)}`;
+    case 'source':
+      return `${names?.thing?.(fault.thing) ?? `thing ${fault.thing}`} cannot be reached for ${seconds(fault.ms)}`;
+    case 'service':
+      return `the process of ${names?.duty?.(fault.duty) ?? `duty ${fault.duty}`} dies`;
     default:
       return unreachable(fault);
   }

@@ -1,5 +1,5 @@
 import type { CampaignReport } from '../campaign/tally.ts';
-import { inWords } from '../faults/fault.ts';
+import { inWords, type Names } from '../faults/fault.ts';
 import type { Samples } from '../invariants/measurements.ts';
 import { optionRows, type SimulationReport, type Spread, spread } from '../report.ts';
 import { settleMs } from '../scenarios/scenario.ts';
@@ -20,6 +20,8 @@ export interface PageParts {
   readonly title?: string | undefined;
   /** A moment of the run by another name, where its clock is not the site's. */
   readonly nameOf?: ((ms: number) => string) | undefined;
+  /** How what faults name by number is called. */
+  readonly faultNames?: Names | undefined;
   /** More sections, already markup, before the options. */
   readonly more?: string | undefined;
 }
@@ -73,7 +75,7 @@ ${dutiesTimeline(story, names, scale, settleMs)}</section>
 </div>
 ${parts.more ?? ''}
 <div class="pair">
-<div><section><h2>Faults</h2>${faultTable(story, nameOf)}</section>
+<div><section><h2>Faults</h2>${faultTable(story, nameOf, parts.faultNames)}</section>
 ${rarities(campaign?.sometimes ?? report.sometimes, campaign?.neverReached ?? [])}</div>
 <section><h2>Options</h2>${table(optionRows(report.options))}</section>
 </div>
@@ -141,9 +143,9 @@ const spreadTable = (rows: readonly (readonly [string, Spread])[]): string =>
     )
     .join('')}</table>`;
 
-function faultTable(story: Story, nameOf: (ms: number) => string): string {
+function faultTable(story: Story, nameOf: (ms: number) => string, names: Names | undefined): string {
   if (story.faults.length === 0) return '<p class="soft">None: a quiet run.</p>';
-  const rows = story.faults.map((fault): [string, string] => [nameOf(fault.atMs), inWords(fault)]);
+  const rows = story.faults.map((fault): [string, string] => [nameOf(fault.atMs), inWords(fault, names)]);
   if (rows.length <= 14) return table(rows);
   return `${table(rows.slice(0, 12))}<details><summary>${rows.length - 12} more</summary>${table(rows.slice(12, 2_000))}</details>`;
 }

@@ -304,7 +304,7 @@ export class Measurements {
   }
 
   sample(world: World): void {
-    this.#violated(this.#journals.check(world));
+    this.#violated(this.#journals.check(world, (agent) => this.#slowUntil[agent]! + slowAfterMs > world.now));
     for (const crash of this.#open) {
       if (world.now - crash.at <= this.#knownWithin || crash.missing.size === 0) continue;
       // Who is frozen or cut off cannot know; views are demanded from them after healing.
@@ -370,5 +370,7 @@ const isRough = ({ loss, latencyMs, burst, tail, uplink, corruption, stalls }: N
   stalls > 0.05 ||
   uplink !== undefined;
 
+/** A slow box works off what waited in its sockets for so long after it has become fast again. */
+const slowAfterMs = 1_000;
 /** A workflow's tries, its verification and the soak take this at the worst. */
 const mendedWithinMs = 45_000;
