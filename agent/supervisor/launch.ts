@@ -1,6 +1,7 @@
-import { accessSync, chmodSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './bundle.ts';
 import { findProgram } from './program.ts';
 
 /** What `millwright supervise` takes; everything after `--` is the agent. */
@@ -22,13 +23,17 @@ export interface Launch {
 
 /**
  * Variables that make the process small: one allocator arena and one thread for files instead of one per core and four.
- * Measured with smaps_rollup beside an agent: 0.3 MB. V8's own flags (--jitless, --lite-mode, --single-threaded,
- * --max-semi-space-size) changed nothing that could be told from noise; a user-land snapshot added 5 MB.
+ * Measured with smaps_rollup beside an agent: 0.3 MB.
  */
 const small: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '1' };
 
-/** No pool of compiler threads: 0.1 MB, and three threads less. */
-const nodeFlags = ['--v8-pool-size=0'];
+/**
+ * No pool of compiler threads (0.1 MB, three threads less), and no compiler: what this process does in a minute an
+ * interpreter does as well, and the compilers' code, once it ran, stays mapped (5 MB PSS). Other flags changed nothing
+ * that could be told from noise (--single-threaded, --max-semi-space-size, --optimize-for-size), and a user-land
+ * snapshot added 5 MB.
+ */
+const nodeFlags = ['--v8-pool-size=0', '--jitless'];
 
 /**
  * Opens systemd's notify socket and becomes the program in its arguments, which inherits it. Not blocking, so that a
@@ -46,7 +51,7 @@ try:
 except OSError: pass
 os.execv(sys.argv[1], sys.argv[1:])`;
 
-/** Prepares the start: the folder for its state, and plain JavaScript where this tree is TypeScript. */
+/** Prepares the start: the folder for its state, and the program in it. */
 export function prepareLaunch(
   agent: readonly string[],
   flags: SuperviseFlags = {},
@@ -119,32 +124,25 @@ function stateFolder(name: string, env: NodeJS.ProcessEnv): string {
   return `/tmp/millwright-${uid}-${name}`;
 }
 
-/**
- * The file that Node runs. From a source tree that is a copy without types: what strips them would otherwise stay in
- * the supervisor's memory for good (12 MB private, 15 MB PSS).
- */
+/** The file that Node runs: this folder as one text, beside the state, written anew at each start. */
 function programFile(state: string): string {
   const here = fileURLToPath(new URL('.', import.meta.url));
-  if (!import.meta.url.endsWith('.ts')) return `${here}main.js`;
-  const folder = `${state}/program`;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  quietly(() => {
-    for (const file of readdirSync(here)) {
-      if (!file.endsWith('.ts') || file === 'launch.ts') continue;
-      const text = stripTypeScriptTypes(readFileSync(`${here}${file}`, 'utf8'));
-      const renamed = text.replaceAll(/(from '\.\/[\w-]+)\.ts'/g, "$1.mjs'");
-      writeFileSync(`${folder}/${file.replace(/\.ts$/, '.mjs')}`, renamed, { mode: 0o600 });
-    }
-  });
-  return `${folder}/main.mjs`;
+  const typed = import.meta.url.endsWith('.ts');
+  const read = (name: string): string => {
+    const text = readFileSync(`${here}${name}.${typed ? 'ts' : 'js'}`, 'utf8');
+    return typed ? withoutTypes(text) : text;
+  };
+  const file = `${state}/supervisor.cjs`;
+  writeFileSync(file, bundle('main', read), { mode: 0o600 });
+  return file;
 }
 
 /** Node calls the stripping of types experimental, each time; here it is what runs this tree at all. */
-function quietly(act: () => void): void {
+function withoutTypes(text: string): string {
   const { emitWarning } = process;
   process.emitWarning = () => {};
   try {
-    act();
+    return stripTypeScriptTypes(text);
   } finally {
     process.emitWarning = emitWarning;
   }

@@ -7,7 +7,7 @@ import { findWatch } from './watch.ts';
 /**
  * The box supervisor's process: `main.ts [--name N] [--state DIR] … -- PROGRAM [ARGUMENT …]`. It imports nothing but
  * Node's own child_process, dgram, fs and stream, and its own folder: what parents everything should be small enough
- * to be read in one sitting. `launch.ts` starts it with the right settings.
+ * to be read in one sitting. `launch.ts` starts it: with the right settings, and as one file (`bundle.ts`).
  */
 interface Settings {
   name: string;
@@ -30,7 +30,7 @@ function settingsOf(argv: readonly string[]): Settings | string {
     name: 'agent',
     state: '',
     device: undefined,
-    killMs: 50,
+    killMs: 100,
     beatTimeoutMs: 30_000,
     stopMs: 10_000,
     without: [],

@@ -137,7 +137,7 @@ export function parseAsk(line: string): Ask | undefined {
     }
     case 'start': {
       const { duty, argv, env, cwd, cell, epoch, exclusive, until, guardMs, log } = it;
-      const stamp = stampOf(it);
+      const stamp = readStamp(it);
       if (!isId(duty) || !isId(cell) || !isEpoch(epoch) || typeof exclusive !== 'boolean') return undefined;
       if (!isInstant(until) || !isSpan(guardMs, limits.guardMs) || !isPath(cwd) || stamp === undefined)
         return undefined;
@@ -147,7 +147,7 @@ export function parseAsk(line: string): Ask | undefined {
     }
     case 'extend': {
       const { duty, until } = it;
-      const stamp = stampOf(it);
+      const stamp = readStamp(it);
       return isId(duty) && isInstant(until) && stamp !== undefined
         ? { do: 'extend', duty, until, ...stamp }
         : undefined;
@@ -248,7 +248,7 @@ function isEnvironment(value: unknown): value is Record<string, string> {
   );
 }
 
-function stampOf(it: Fields): Stamp | undefined {
+function readStamp(it: Fields): Stamp | undefined {
   const { boot, wall } = it;
   if (boot !== undefined && !isInstant(boot)) return undefined;
   if (wall !== undefined && !isInstant(wall)) return undefined;

@@ -81,7 +81,7 @@ interface DutyRow {
 }
 
 /** While a deadline is armed, the clocks are read this often: a box that slept is noticed this soon after. */
-const tickMs = 100;
+const tickMs = 200;
 /** A timer later than this may have overtaken extensions that wait in the stream. */
 const lateMs = 10;
 const queueBytes = 262_144;
@@ -348,10 +348,10 @@ export class Supervisor {
     };
     this.#duties.set(ask.duty, row);
     this.#keepRegister();
-    this.#arm();
+    if (ask.exclusive) this.#arm(this.#elapsed.read(readClocks()));
   }
 
-  #arm(): void {
+  #arm(elapsed: number): void {
     let next = Number.POSITIVE_INFINITY;
     for (const row of this.#duties.values()) {
       if (!row.process.isKilled) next = Math.min(next, row.deadline - this.#options.killMs);
@@ -359,7 +359,7 @@ export class Supervisor {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (next === Number.POSITIVE_INFINITY) return;
-    const ms = Math.min(tickMs, Math.max(0, next - this.#elapsed.read(readClocks())));
+    const ms = Math.min(tickMs, Math.max(0, next - elapsed));
     this.#dueAt = monotonic() + ms;
     this.#timer = setTimeout(() => this.#judge(false), Math.ceil(ms));
   }
@@ -381,7 +381,7 @@ export class Supervisor {
       row.process.kill('its right to run ended');
     }
     if (doubt) setImmediate(() => this.#judge(true));
-    else this.#arm();
+    else this.#arm(elapsed);
   }
 
   #judgeBeat(drained: boolean): void {

@@ -86,8 +86,8 @@ function timeoutOf(device: string): number {
 function wrote(fd: number, text: string): boolean {
   try {
     return writeSync(fd, text) === text.length;
-  } catch {
-    // EAGAIN: the watcher's queue is full, and one beat more or less is nothing. ECONNREFUSED: it is not there.
-    return false;
+  } catch (error) {
+    // The watcher's queue is full: it is there, and what waits in the queue says all that this would.
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN';
   }
 }
