@@ -386,6 +386,11 @@ export class Verdict {
         if (isHeard && (stands || (isLong && enough(this.#silentOutside.size, outside)))) after_ = 'segment';
       }
     }
+    if (before === 'cut' && after_ !== 'cut') {
+      // The first word ends it; who else is there is found out anew.
+      this.#forgetSilence();
+      after_ = 'no';
+    }
     if (after_ === before) return;
     this.#isolated = after_;
     if (after_ === 'no') {

@@ -1,0 +1,380 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Instant, instant } from '../../../agent/base/time.ts';
+import { locationsOf } from '../../../agent/core/verdict/location.ts';
+import { verdictOptions } from '../../../agent/core/verdict/options.ts';
+import { describeEvidence, describeStatement, statementKey } from '../../../agent/core/verdict/statement.ts';
+import { Verdict, type VerdictOutput } from '../../../agent/core/verdict/verdict.ts';
+import { Desk } from './desk.ts';
+
+/** Ten agents, five behind each of two switches; we are agent 0 behind the first. */
+const switches = (member: number) => `switch-${Math.floor(member / 5)}`;
+/** Twenty agents behind four. */
+const everybodyBut = (...lost: number[]) =>
+  Array.from({ length: 19 }, (_, i) => i + 1).filter((m) => !lost.includes(m));
+
+describe('verdict: GONE', () => {
+  it('three rounds without a word, helpers say nack → gone, with the rounds and helpers as evidence', () => {
+    const desk = new Desk(20, switches);
+    for (let round = 0; round < 3; round++) {
+      desk.run(200);
+      desk.ended(7, 'nack', [2, 3, 4]);
+    }
+    desk.run(200);
+    expect(desk.keys).toBe('gone:7');
+    const [statement] = desk.verdict.statements;
+    expect(statement).toMatchObject({ class: 'gone', proven: false });
+    expect(statement!.evidence).toEqual([{ kind: 'unanswered', member: 7, rounds: 3, nacks: [2, 3, 4] }]);
+  });
+
+  it('two rounds → nothing is said yet; a direct answer → the count begins anew', () => {
+    const desk = new Desk(20, switches);
+    desk.ended(7, 'nack');
+    desk.ended(7, 'nack');
+    desk.run(100);
+    expect(desk.keys).toBe('');
+    desk.ended(7, 'direct');
+    desk.ended(7, 'nack');
+    desk.run(100);
+    expect(desk.keys).toBe('');
+  });
+
+  it('others accuse it → gone after the time that a refutation needs; refuted in time → nothing is ever said', () => {
+    const desk = new Desk(20);
+    desk.answers = (m) => (m === 7 ? 'nack' : 'direct');
+    desk.member(7, 'suspect');
+    desk.run(150);
+    expect(desk.keys).toBe('');
+    desk.run(100);
+    expect(desk.keys).toBe('gone:7');
+
+    const calm = new Desk(20);
+    calm.member(7, 'suspect');
+    calm.run(100);
+    calm.member(7, 'alive');
+    calm.run(2_000);
+    expect(calm.said).toEqual([]);
+  });
+
+  it('others accuse it but it answers us → taken back as soon as we looked', () => {
+    const desk = new Desk(20);
+    desk.member(7, 'suspect');
+    desk.run(1_000);
+    expect(desk.keys).toBe('');
+    expect(desk.wanted).toContain(7);
+    const stood = desk.said.map(({ at }) => at);
+    expect((stood[1] ?? 0) - (stood[0] ?? 0)).toBeLessThan(500);
+  });
+
+  it('a death certificate → gone, proven, at once', () => {
+    const desk = new Desk(20, switches);
+    desk.verdict.proven(desk.now, 7);
+    desk.run(20);
+    expect(desk.verdict.statements[0]).toMatchObject({ class: 'gone', member: 7, proven: true });
+  });
+
+  it('it left in order → nobody is missing', () => {
+    const desk = new Desk(20, switches);
+    desk.member(7, 'suspect');
+    desk.member(7, 'left');
+    desk.run(2_000);
+    expect(desk.said).toEqual([]);
+  });
+});
+
+describe('verdict: SEGMENT', () => {
+  it('two behind one switch lost together → the switch, not two boxes, and never a box first', () => {
+    const desk = new Desk(20, switches);
+    const lost = [6, 8];
+    desk.answers = (m) => (lost.includes(m) ? 'nack' : 'direct');
+    desk.run(3_000, [6, 2, 8, 3]);
+    expect(desk.keys).toBe('segment:switch-1');
+    expect(desk.said.map(({ keys }) => keys)).toEqual(['segment:switch-1']);
+    expect(desk.verdict.statements[0]).toMatchObject({ members: lost });
+  });
+
+  it('two behind different switches → two boxes', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = (m) => (m === 6 || m === 12 ? 'nack' : 'direct');
+    desk.run(3_000, [6, 2, 12, 3]);
+    expect(desk.keys).toBe('gone:12 gone:6');
+  });
+
+  it('two behind one switch, five seconds apart → two boxes', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = (m) => (m === 6 ? 'nack' : 'direct');
+    desk.run(5_000, [6, 2, 3]);
+    desk.answers = (m) => (m === 6 || m === 8 ? 'nack' : 'direct');
+    desk.run(3_000, [8, 2, 3]);
+    expect(desk.keys).toBe('gone:6 gone:8');
+  });
+
+  it('nobody elsewhere answers, the neighbours do → it is our own switch', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = (m) => (m < 5 ? 'direct' : 'silent');
+    desk.run(3_000, everybodyBut(1, 2, 3, 4));
+    expect(desk.keys).toBe('segment:switch-0');
+    expect(desk.verdict.cutOff).toBe(true);
+    expect(desk.said.map(({ keys }) => keys)).toEqual(['segment:switch-0']);
+  });
+
+  it('all agents share one location → it names no segment', () => {
+    const plan = { agents: Array.from({ length: 4 }, () => ({ cell: 'main', labels: new Map<string, string>() })) };
+    expect(locationsOf(plan)).toEqual(['', '', '', '']);
+    const labelled = {
+      agents: [
+        { cell: 'main', labels: new Map([['location', 'hall']]) },
+        { cell: 'main', labels: new Map([['switch', 's1']]) },
+      ],
+    };
+    expect(locationsOf(labelled)).toEqual(['hall', 's1']);
+  });
+});
+
+describe('verdict: LINK', () => {
+  it('direct fails round after round, helpers reach it → the path, naming the other end; one answer takes it back', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = (m) => (m === 7 ? 'reached' : 'direct');
+    desk.run(2_000, [7, 2, 3]);
+    expect(desk.keys).toBe('link:7');
+    expect(desk.verdict.statements[0]!.evidence[0]).toMatchObject({ kind: 'reached-by-others', member: 7 });
+    desk.answers = () => 'direct';
+    desk.run(1_500);
+    expect(desk.keys).toBe('');
+  });
+
+  it('one or two rounds that only helpers got through → chance, nothing is said', () => {
+    const desk = new Desk(20);
+    desk.ended(7, 'reached');
+    desk.run(3_000, [2, 3]);
+    expect(desk.said).toEqual([]);
+  });
+
+  it('a network that loses much anyway → more rounds are wanted before a path is blamed', () => {
+    const rounds = (failing: number) => {
+      const desk = new Desk(20, undefined, { linkSpanMs: 0 });
+      for (let i = 0; i < 400; i++) {
+        if (i % 10 < failing) desk.ended(1 + (i % 5), 'reached');
+        desk.ended(1 + (i % 5), 'direct');
+      }
+      for (let n = 1; n < 30; n++) {
+        desk.ended(7, 'reached');
+        desk.now = instant(desk.now + 20);
+        const out: VerdictOutput[] = [];
+        desk.verdict.tick(desk.now, out);
+        if (desk.keys === 'link:7') return n;
+      }
+      return 30;
+    };
+    expect(rounds(0)).toBe(4);
+    expect(rounds(4)).toBeGreaterThan(4);
+  });
+});
+
+describe('verdict: COORDINATOR and MY-UPLINK', () => {
+  const connected = () => {
+    const desk = new Desk(5);
+    desk.coordinator('connected');
+    for (let peer = 1; peer < 5; peer++) desk.digest(peer, 'connected');
+    desk.run(100);
+    return desk;
+  };
+
+  it('most of us lost it → the coordinator, also in the eyes of one who still has it', () => {
+    const desk = connected();
+    for (const peer of [1, 2, 3]) desk.digest(peer, 'not-heard');
+    desk.run(100);
+    expect(desk.keys).toBe('coordinator');
+    expect(desk.uplinkChecks).toBe(1);
+  });
+
+  it('we alone → our line, after the others had a second to notice', () => {
+    const desk = connected();
+    desk.coordinator('lost');
+    desk.run(800);
+    expect(desk.keys).toBe('');
+    desk.run(400);
+    expect(desk.keys).toBe('my-uplink');
+    expect(desk.verdict.statements[0]!.evidence).toEqual([{ kind: 'uplinks', lost: 1, known: 5 }]);
+  });
+
+  it('it returns for most, we still wait for our turn → no word of our line for a while', () => {
+    const desk = connected();
+    desk.coordinator('lost');
+    for (let peer = 1; peer < 5; peer++) desk.digest(peer, 'lost');
+    desk.run(3_000);
+    for (let peer = 1; peer < 5; peer++) desk.digest(peer, 'connected');
+    desk.run(1_500);
+    expect(desk.keys).toBe('');
+    expect(desk.uplinkChecks).toBeGreaterThan(0);
+    desk.run(5_000);
+    expect(desk.keys).toBe('my-uplink');
+  });
+
+  it('a site without a coordinator → nothing is lost', () => {
+    const desk = new Desk(5);
+    desk.coordinator('lost');
+    for (let peer = 1; peer < 5; peer++) desk.digest(peer, 'lost');
+    desk.run(5_000);
+    expect(desk.said).toEqual([]);
+  });
+
+  it('a newcomer who heard of two that lost it and of nobody else → waits for more digests', () => {
+    const desk = new Desk(10);
+    desk.coordinator('connected');
+    desk.digest(1, 'lost');
+    desk.digest(2, 'lost');
+    desk.run(3_000);
+    expect(desk.keys).toBe('');
+  });
+});
+
+describe('verdict: of ourselves', () => {
+  it('two timers late by more than T/2 → I am slow, until a while after the last', () => {
+    const desk = new Desk(20);
+    desk.verdict.late(desk.now, 150);
+    desk.run(500);
+    expect(desk.keys).toBe('');
+    desk.verdict.late(desk.now, 150);
+    desk.run(200);
+    expect(desk.keys).toBe('i-am-slow');
+    desk.run(1_600);
+    expect(desk.keys).toBe('');
+  });
+
+  it('timers late by less than T/2 → nothing', () => {
+    const desk = new Desk(20);
+    for (let i = 0; i < 20; i++) {
+      desk.verdict.late(desk.now, 99);
+      desk.run(100);
+    }
+    expect(desk.said).toEqual([]);
+  });
+
+  it('no peer answers → I am cut off, and nobody else is blamed', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = () => 'silent';
+    desk.run(2_000, everybodyBut());
+    expect(desk.said.map(({ keys }) => keys)).toEqual(['i-am-cut']);
+    desk.answers = () => 'direct';
+    desk.run(400, [3]);
+    expect(desk.keys).toBe('');
+  });
+
+  it('cut off, then what membership holds dead meanwhile → not said; still dead some seconds after healing → said', () => {
+    const desk = new Desk(20);
+    desk.answers = () => 'silent';
+    desk.run(2_000, everybodyBut());
+    for (let m = 1; m < 20; m++) desk.member(m, 'dead');
+    desk.answers = (m) => (m === 7 ? 'silent' : 'direct');
+    desk.ended(1, 'direct');
+    for (let m = 1; m < 20; m++) if (m !== 7) desk.member(m, 'alive');
+    desk.run(5_000, [1, 2, 3]);
+    expect(desk.keys).toBe('gone:7');
+    expect(desk.said.map(({ keys }) => keys).filter((keys) => keys !== '')).toEqual(['i-am-cut', 'gone:7']);
+  });
+
+  it('silence while our own loop stalls → we are slow, not cut off', () => {
+    const desk = new Desk(20);
+    desk.answers = () => 'silent';
+    for (let i = 0; i < 6; i++) {
+      desk.verdict.late(desk.now, 300);
+      desk.run(400, everybodyBut());
+    }
+    expect(desk.said.map(({ keys }) => keys)).toEqual(['i-am-slow']);
+  });
+
+  it('two agents, the other silent → gone while the coordinator is there, else cut off', () => {
+    const pair = (hasUplink: boolean) => {
+      const desk = new Desk(2);
+      if (hasUplink) desk.coordinator('connected');
+      desk.answers = () => 'silent';
+      desk.run(2_000, [1]);
+      return desk.keys;
+    };
+    expect(pair(true)).toBe('gone:1');
+    expect(pair(false)).toBe('i-am-cut');
+  });
+});
+
+describe('verdict: several at once', () => {
+  it('a box gone, a path failed, our own line lost → three statements', () => {
+    const desk = new Desk(20, switches);
+    desk.coordinator('connected');
+    for (let peer = 1; peer < 20; peer++) desk.digest(peer, 'connected');
+    desk.coordinator('lost');
+    desk.answers = (m) => (m === 6 ? 'nack' : m === 12 ? 'reached' : 'direct');
+    desk.run(3_000, [6, 12, 2, 3]);
+    expect(desk.keys).toBe('gone:6 link:12 my-uplink');
+  });
+
+  it('each statement and each evidence → has words for people, with names', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = (m) => (m === 6 ? 'nack' : m === 12 ? 'reached' : 'direct');
+    desk.run(3_000, [6, 12, 2, 3]);
+    const name = (m: number) => `box-${m}`;
+    const text = desk.verdict.statements.map((s) =>
+      [describeStatement(s, name), ...s.evidence.map((e) => describeEvidence(e, name))].join(': '),
+    );
+    expect(text[0]).toMatch(
+      /^box-6 is down or unreachable by all: box-6 did not answer \d+ probes in a row, nor to box-/,
+    );
+    expect(text[1]).toMatch(/^the direct path to box-12 fails, others reach it: \d+ probes in a row came through box-/);
+  });
+});
+
+describe('verdict: whatever comes', () => {
+  it('any order of evidence, plausible or not → no throw, bounded, statements sorted and distinct', () => {
+    const index = fc.integer({ min: -1, max: 9 });
+    const word = fc.constantFrom('reached' as const, 'nack' as const, 'silent' as const);
+    const event = fc.oneof(
+      fc.record({ kind: fc.constant('ended' as const), target: index, round: fc.nat(3), direct: fc.boolean(), helpers: fc.array(fc.record({ helper: index, word }), { maxLength: 6 }) }), // biome-ignore format: one record
+      fc.record({ kind: fc.constant('member' as const), member: index, to: fc.constantFrom('unknown' as const, 'alive' as const, 'suspect' as const, 'dead' as const, 'left' as const) }), // biome-ignore format: one record
+      fc.record({ kind: fc.constant('late' as const), ms: fc.integer({ min: 0, max: 5_000 }) }),
+      fc.record({ kind: fc.constant('uplink' as const), peer: index, state: fc.constantFrom('connected' as const, 'lost' as const, 'not-heard' as const) }), // biome-ignore format: one record
+      fc.record({ kind: fc.constant('proven' as const), member: index }),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), event), { maxLength: 120 }), (events) => {
+        const size = 9;
+        const verdict = new Verdict({
+          options: verdictOptions({ probeIntervalMs: 200, verifyRounds: 2 }),
+          self: 0,
+          size,
+          facts: {
+            state: () => 'alive',
+            aliveCount: () => size,
+            locationOf: (m) => `l${m % 3}`,
+            hearsDigestsOf: () => true,
+          },
+        });
+        let now: Instant = instant(0);
+        const out: VerdictOutput[] = [];
+        const settle = (until: Instant) => {
+          for (let turns = 0; verdict.deadline() <= until; turns++) {
+            expect(turns).toBeLessThan(2_000);
+            now = instant(Math.max(now, verdict.deadline()));
+            verdict.tick(now, out);
+          }
+          now = until;
+        };
+        for (const [ms, what] of events) {
+          settle(instant(now + ms));
+          if (what.kind === 'ended') verdict.probeEnded(now, what);
+          else if (what.kind === 'member') verdict.memberChanged(now, what.member, what.to);
+          else if (what.kind === 'late') verdict.late(now, what.ms);
+          else if (what.kind === 'proven') verdict.proven(now, what.member);
+          else if (what.peer === 0) verdict.coordinatorChanged(now, what.state);
+          else verdict.peerCoordinator(now, what.peer, what.state, out);
+        }
+        settle(instant(now + 10_000));
+        const keys = verdict.statements.map(statementKey);
+        expect(keys).toEqual([...new Set(keys)].sort());
+        expect(keys.length).toBeLessThanOrEqual(size + 3);
+        // At most one question per doubt and half interval, however much was thrown at it.
+        expect(out.length).toBeLessThan(events.length * 40 + 400);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
