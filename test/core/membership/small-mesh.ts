@@ -26,9 +26,11 @@ export class SmallMesh {
   readonly changes: Change[] = [];
   readonly raised: { at: number; by: number; bootCounter: number; incarnation: number }[] = [];
   readonly rejected: { at: number; by: number; why: string }[] = [];
-  readonly said: { at: number; from: number; to: number; message: MembershipMessage }[] = [];
+  readonly said: { at: number; from: number; to: number; lost: boolean; message: MembershipMessage }[] = [];
   readonly proven: Said<'clone-proven'>[] = [];
   readonly probes: Said<'probe-ended'>[] = [];
+  /** All of the above in the order in which it happened. */
+  readonly log: { at: number; by: number; output: MembershipOutput; lost: boolean }[] = [];
   readonly down = new Set<number>();
   readonly size: number;
   readonly seed: number;
@@ -70,6 +72,13 @@ export class SmallMesh {
         this.#routes.set(`${to}/${this.#selfOf[from]}`, from);
         this.#do(to, (out) => this.members[to]!.message(this.now, this.#selfOf[from]!, message, out));
       }
+    }
+  }
+
+  /** Begins an empty record. */
+  forget(): void {
+    for (const list of [this.changes, this.raised, this.rejected, this.said, this.proven, this.probes, this.log]) {
+      list.length = 0;
     }
   }
 
@@ -153,15 +162,17 @@ export class SmallMesh {
     act(out);
     for (const output of out) {
       const by = { at: this.now, by: process };
+      const entry = { ...by, output, lost: false };
+      this.log.push(entry);
       switch (output.kind) {
         case 'send': {
           const { to, message } = output;
-          this.said.push({ at: this.now, from: process, to, message });
           const route = this.#routes.get(`${process}/${to}`) ?? to;
           const reached = this.down.has(route) ? to : route;
-          if (!this.down.has(reached) && !this.loses(process, to, message)) {
-            this.#wire.push({ at: this.now + 1, from: process, to: reached, message });
-          }
+          const lost = this.down.has(reached) || this.loses(process, to, message);
+          entry.lost = lost;
+          this.said.push({ at: this.now, from: process, to, lost, message });
+          if (!lost) this.#wire.push({ at: this.now + 1, from: process, to: reached, message });
           break;
         }
         case 'member-changed':
