@@ -10,6 +10,7 @@ import type { HolderTime } from './leases/elapsed-clock.ts';
 import { parseToken, tokenHex } from './leases/fencing-token.ts';
 import { Leases } from './leases/leases.ts';
 import type { SessionId } from './leases/session.ts';
+import { type PermitNeed, type PermitOutput, Permits } from './permits.ts';
 import type { SitePlan } from './site-plan.ts';
 
 /** What the disk gave back of the leases, by name of the cell. */
@@ -37,6 +38,8 @@ export type ExclusiveEffect =
       readonly targets: readonly AgentIndex[];
       readonly guardMs: number;
     }
+  /** A permit came or went: whoever waits for one should look again. */
+  | { readonly kind: 'permit-changed' }
   | { readonly kind: 'cell-observed'; readonly cell: string; readonly what: CellObservation };
 
 /**
@@ -48,6 +51,7 @@ export type ExclusiveEffect =
 export class Exclusive {
   readonly leases: Leases;
   readonly duties: ExclusiveDuties;
+  readonly permits: Permits;
   readonly #guards: ReadonlyMap<string, number>;
 
   constructor(parts: {
@@ -82,6 +86,7 @@ export class Exclusive {
       alsoHeld: parts.alsoHeld,
       isDraining: parts.isDraining,
     });
+    this.permits = new Permits(plan.cells, self);
     this.#guards = new Map(plan.cells.map(({ id, options }) => [id, options.guardMs]));
   }
 
@@ -116,7 +121,7 @@ export class Exclusive {
   }
 
   deadline(): Instant {
-    return instant(Math.min(this.leases.deadline(), this.duties.deadline()));
+    return instant(Math.min(this.leases.deadline(), this.duties.deadline(), this.permits.deadline()));
   }
 
   tick(time: HolderTime, out: ExclusiveEffect[]): void {
@@ -125,6 +130,28 @@ export class Exclusive {
     if (this.duties.deadline() <= time.monotonic) {
       this.#duties(time, out, (said) => this.duties.tick(time.monotonic, said));
     }
+    if (this.permits.deadline() <= time.monotonic) {
+      this.#permits(time, out, (said) => this.permits.tick(time.monotonic, said));
+    }
+  }
+
+  /** Which runs need a permit now. */
+  syncPermits(
+    time: HolderTime,
+    needs: readonly PermitNeed[],
+    inDoubt: (run: string) => boolean,
+    out: ExclusiveEffect[],
+  ): void {
+    this.#permits(time, out, (said) => this.permits.sync(time.monotonic, needs, inDoubt, said));
+  }
+
+  /** Why a run may not begin a step now, in words; undefined: its permit is valid. */
+  permitDenial(time: HolderTime, run: string, permit: string): string | undefined {
+    const lease = this.permits.leaseOf(run);
+    if (lease === undefined) return `waits for the permit ${permit}`;
+    return this.leases.mayAct(time, lease) === undefined
+      ? `the permit ${permit} is not confirmed by a majority of voters now`
+      : undefined;
   }
 
   /** To be asked in the same synchronous block as the effect: the right to send along, or undefined. */
@@ -157,13 +184,27 @@ export class Exclusive {
           out.push({ kind: 'cell-observed', cell: output.cell, what: output.what });
           break;
         case 'acquired':
+          if (this.permits.has(output.lease)) {
+            this.#permits(time, out, (next) => this.permits.acquired(output.lease, tokenHex(output.token), next));
+            out.push({ kind: 'permit-changed' });
+            break;
+          }
           this.#duties(time, out, (next) => this.duties.acquired(time.monotonic, rightOf(output), next));
           break;
         case 'extended':
         case 'renumbered':
+          if (this.permits.has(output.lease)) {
+            this.permits.renumbered(output.lease, tokenHex(output.token));
+            break;
+          }
           this.#duties(time, out, (next) => this.duties.extended(time.monotonic, rightOf(output), next));
           break;
         case 'lost':
+          if (this.permits.has(output.lease)) {
+            // Its work may be going on; no step begins until it is confirmed again.
+            out.push({ kind: 'permit-changed' });
+            break;
+          }
           this.#duties(time, out, (next) => this.duties.lost(time.monotonic, output.lease, next));
           break;
         case 'released':
@@ -178,21 +219,35 @@ export class Exclusive {
     for (const output of said) {
       switch (output.kind) {
         case 'want':
-          this.#leases(time, out, (next) => this.leases.want(time, output.lease, output.delayMs, next));
-          break;
         case 'release':
-          this.#leases(time, out, (next) => this.leases.release(time, output.lease, next));
-          break;
         case 'began':
-          this.leases.began(output.lease);
+        case 'finished':
+          this.#toLeases(time, output, out);
           break;
-        case 'finished': {
-          const token = parseToken(output.token);
-          if (token) this.#leases(time, out, (next) => this.leases.finished(time, output.lease, token, next));
-          break;
-        }
         default:
           out.push(output);
+      }
+    }
+  }
+
+  #permits(time: HolderTime, out: ExclusiveEffect[], run: (said: PermitOutput[]) => void): void {
+    const said: PermitOutput[] = [];
+    run(said);
+    for (const output of said) this.#toLeases(time, output, out);
+  }
+
+  #toLeases(time: HolderTime, wish: PermitOutput, out: ExclusiveEffect[]): void {
+    switch (wish.kind) {
+      case 'want':
+        return this.#leases(time, out, (next) => this.leases.want(time, wish.lease, wish.delayMs, next));
+      case 'release':
+        return this.#leases(time, out, (next) => this.leases.release(time, wish.lease, next));
+      case 'began':
+        return this.leases.began(wish.lease);
+      case 'finished': {
+        const token = parseToken(wish.token);
+        if (token) this.#leases(time, out, (next) => this.leases.finished(time, wish.lease, token, next));
+        return;
       }
     }
   }

@@ -15,7 +15,16 @@ export interface GuardFacts {
 }
 
 export interface Denial {
-  readonly guard: 'lockout' | 'only-in' | 'only-if' | 'flapping' | 'busy' | 'budget' | 'trigger' | 'elsewhere';
+  readonly guard:
+    | 'lockout'
+    | 'only-in'
+    | 'only-if'
+    | 'flapping'
+    | 'busy'
+    | 'budget'
+    | 'trigger'
+    | 'elsewhere'
+    | 'permit';
   readonly reason: string;
 }
 

@@ -30,6 +30,8 @@ export interface LiveRun {
   /** Known in memory, refused by the disk so far. */
   unsaved: readonly JournalDraft[] | undefined;
   stopping: boolean;
+  /** All other guards are open: its permit, if it needs one, is asked for. */
+  permitWanted: boolean;
 }
 
 export const newLiveRun = (now: Instant): LiveRun => ({
@@ -46,6 +48,7 @@ export const newLiveRun = (now: Instant): LiveRun => ({
   lastIssue: 0,
   unsaved: undefined,
   stopping: false,
+  permitWanted: false,
 });
 
 /** What an open run waits for, in words. */

@@ -93,6 +93,7 @@ export class Remediation {
   readonly #writer: JournalWriter;
   readonly #steps: RunSteps;
   readonly #reporter: RunReporter;
+  readonly #usesPermits: boolean;
   #next: Instant = never;
 
   constructor({ workflows, identity, restored, random, facts }: RemediationOptions) {
@@ -111,6 +112,7 @@ export class Remediation {
       lookAt: never,
     }));
     for (const watch of this.#watches) this.#byId.set(watch.spec.id, watch);
+    this.#usesPermits = workflows.some(({ permit }) => permit !== undefined);
     const live = this.#live;
     const ledger = new RunLedger(workflows, restored);
     const ladder = new Ladder(workflows, ledger.runs);
@@ -337,6 +339,27 @@ export class Remediation {
     const denial = guard(spec, now, this.#facts);
     if (denial !== undefined) reasons.push(`${denial.guard}: ${denial.reason}`);
     return reasons;
+  }
+
+  /** Runs that need a permit now: from the moment when nothing else holds them back until their last step ended. */
+  permitNeeds(): readonly { readonly run: RunId; readonly permit: NonNullable<WorkflowSpec['permit']> }[] {
+    if (!this.#usesPermits) return [];
+    return this.#ledger.open().flatMap((run) => {
+      const permit = this.#byId.get(run.workflowId)?.spec.permit;
+      if (permit === undefined || run.phase !== 'steps') return [];
+      const isNeeded = run.firstIntent !== undefined || this.#live.get(run.id)?.permitWanted === true;
+      return isNeeded ? [{ run: run.id, permit }] : [];
+    });
+  }
+
+  /** An effect of this run may still land, and nobody knows. */
+  inDoubt(run: RunId): boolean {
+    return this.#ledger.runs.get(run)?.intent !== undefined;
+  }
+
+  /** A permit came or went. */
+  permitsChanged(now: Instant, out: RemediationOutput[]): void {
+    this.#everything(now, out);
   }
 
   /** The durable state alone, for comparing it with the fold of what was written. */

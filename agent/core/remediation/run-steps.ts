@@ -146,7 +146,8 @@ export class RunSteps {
     const denial: Denial | undefined =
       trigger === 'unknown'
         ? { guard: 'trigger', reason: 'nobody can tell whether the symptom is still there' }
-        : this.#denial(now, run, spec);
+        : (this.#denial(now, run, spec) ?? this.#permitDenial(run, spec));
+    live.permitWanted = denial === undefined || denial.guard === 'permit';
     if (denial !== undefined) return this.#denied(now, run, live, spec, denial, out);
     live.deniedSince = undefined;
     live.pending = { kind: 'baseline', until: after(now, baselineWithinMs) };
@@ -192,6 +193,13 @@ export class RunSteps {
       return { guard: 'budget', reason: 'cooling down after the last effect' };
     }
     return undefined;
+  }
+
+  /** Asked last: who waits for something else must not keep a permit from others. */
+  #permitDenial(run: RunState, spec: WorkflowSpec): Denial | undefined {
+    if (spec.permit === undefined || this.#facts.permit === undefined) return undefined;
+    const reason = this.#facts.permit(run.id, spec.permit);
+    return reason === undefined ? undefined : { guard: 'permit', reason };
   }
 
   #denied(
@@ -258,7 +266,7 @@ export class RunSteps {
     }
     if (isFixing(step)) {
       const trigger = this.#trigger(now, run, spec);
-      const denial = guard(spec, now, this.#facts);
+      const denial = guard(spec, now, this.#facts) ?? this.#permitDenial(run, spec);
       if (trigger !== 'true' || denial !== undefined || now >= intent.notAfter) {
         const why = denial?.reason ?? (trigger !== 'true' ? `the symptom is ${trigger}` : 'the intent is too old');
         return this.done(now, run, live, 'refused', why, out);
