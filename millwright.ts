@@ -173,10 +173,19 @@ site
   .command('show <bundle>')
   .description('say what stands in a signed bundle')
   .option('--site-key <file>', 'verify it against this public key, site.pub')
+  .option('--site-file', 'print the site file that it carries')
   .option('--json', 'machine-readable')
-  .action(async (file: string, options: { siteKey?: string; json?: boolean }) => {
+  .action(async (file: string, options: { siteKey?: string; siteFile?: boolean; json?: boolean }) => {
     const { showCommand } = await import('./agent/config/commands.ts');
     process.exitCode = await showCommand(file, options);
+  });
+site
+  .command('diff <old> <new>')
+  .description('say what will be otherwise, between two site files or bundles')
+  .option('--json', 'machine-readable')
+  .action(async (before: string, after: string, options: { json?: boolean }) => {
+    const { diffCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await diffCommand(before, after, options);
   });
 site
   .command('enrol <folder> <agent>')

@@ -2,10 +2,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { didYouMean } from '../base/nearest.ts';
+import type { SiteBundle } from '../wire/site-bundle.ts';
 import { explainSite } from './explain.ts';
 import { formatProblems, hasErrors } from './problem.ts';
-import { checkSite } from './site-file.ts';
+import { checkSite, parseSite } from './site-file.ts';
 import type { SiteLayout } from './site-init.ts';
+import type { SiteModel } from './site-model.ts';
 import { siteJsonSchema } from './site-schema.ts';
 import type { SignOptions } from './site-sign.ts';
 
@@ -111,10 +113,57 @@ export async function signCommand(
   return 0;
 }
 
+/** What will be otherwise: two site files, two bundles, or one of each. Exit code 0 also when they differ. */
+export async function diffCommand(
+  before: string,
+  after: string,
+  options: { readonly json?: boolean },
+): Promise<number> {
+  const { diffSites, formatChange } = await import('./site-diff.ts');
+  const [a, b] = [await modelOf(before), await modelOf(after)];
+  if (a === undefined || b === undefined) return 1;
+  const { changesOf } = await import('./site-sign.ts');
+  const site = diffSites(a.model, b.model);
+  const said =
+    a.bundle === undefined || b.bundle === undefined
+      ? []
+      : changesOf(a.bundle, b.bundle).filter((line) => line !== 'the site file changed');
+  if (options.json === true) process.stdout.write(`${JSON.stringify({ bundle: said, site })}\n`);
+  else {
+    const lines = [...said, ...site.map(formatChange)];
+    process.stdout.write(lines.length === 0 ? 'nothing differs\n' : `${lines.join('\n')}\n`);
+  }
+  return 0;
+}
+
+/** The site of a file, whether it is a site file or a bundle; undefined when it has mistakes, which stand on standard error. */
+async function modelOf(
+  file: string,
+): Promise<{ readonly model: SiteModel; readonly bundle: SiteBundle | undefined } | undefined> {
+  const { bundleMaxBytes, readBundle } = await import('../wire/site-bundle.ts');
+  let bundle: SiteBundle | undefined;
+  try {
+    if (statSync(file).size <= bundleMaxBytes) {
+      const read = readBundle(readFileSync(file));
+      if (read.ok) bundle = read.value;
+      else if (read.error.reason !== 'not-a-bundle') {
+        process.stderr.write(`${file}: ${read.error.text}\n`);
+        return undefined;
+      }
+    }
+  } catch {
+    // Told below, as of any site file.
+  }
+  const { model, site, problems } = bundle === undefined ? checkSite(file) : parseSite(bundle.siteFile, file);
+  if (site !== undefined && model !== undefined) return { model, bundle };
+  process.stderr.write(`${formatProblems(problems)}\n`);
+  return undefined;
+}
+
 /** What stands in a bundle; with a key also whether it is genuine. */
 export async function showCommand(
   file: string,
-  options: { readonly siteKey?: string; readonly json?: boolean },
+  options: { readonly siteKey?: string; readonly json?: boolean; readonly siteFile?: boolean },
 ): Promise<number> {
   const { bundleMaxBytes, keyId, readBundle, verifyBundle } = await import('../wire/site-bundle.ts');
   let bytes: Uint8Array;
@@ -134,6 +183,10 @@ export async function showCommand(
     return 1;
   }
   const bundle = read.value;
+  if (options.siteFile === true) {
+    process.stdout.write(bundle.siteFile);
+    return 0;
+  }
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ ok: true, verified: key !== undefined, ...bundle })}\n`);
     return 0;
