@@ -60,11 +60,13 @@ export function readFlags(flags: AgentFlagsWithoutFile): Result<ReadFlags, reado
   if (flags.preset !== undefined && !Object.hasOwn(presets, flags.preset)) {
     complaints.push(`--preset: "${flags.preset}" is none of ${Object.keys(presets).join(', ')}`);
   }
-  const pskPath = flags.psk ?? beside('mesh.psk', flags.site, flags.key);
+  const pskPath = flags.psk ?? besideOrAbove('mesh.psk', flags.site, flags.key);
   if (pskPath === undefined) {
     complaints.push('--psk: there is no mesh.psk beside the bundle or the key; say where it is');
   }
-  const siteKey = flags.siteKey ?? beside('site.pub', flags.site);
+  // Only the very folder of the bundle: a site.pub further up may be another site's.
+  const lying = join(dirname(flags.site), 'site.pub');
+  const siteKey = flags.siteKey ?? (existsSync(lying) ? lying : undefined);
   const trust = siteKey === undefined ? ok({ keys: [] }) : readTrust(siteKey);
   if (!trust.ok) complaints.push(`--site-key: ${trust.error}`);
   let broker: ReadFlags['broker'];
@@ -186,15 +188,9 @@ function withPort(text: string): string | undefined {
   return parseHostPort(text).ok ? text : undefined;
 }
 
-/** A file beside one of these, or up to two folders above: where `site init` lays it. */
-function beside(file: string, ...others: readonly string[]): string | undefined {
-  for (const other of others) {
-    let folder = dirname(resolve(other));
-    for (let up = 0; up < 3; up++) {
-      const path = join(folder, file);
-      if (existsSync(path)) return path;
-      folder = dirname(folder);
-    }
-  }
-  return undefined;
+/** A file beside the bundle, beside the key, or up to two folders above the key: where `site init` lays it. */
+function besideOrAbove(file: string, bundle: string, key: string): string | undefined {
+  const own = dirname(resolve(key));
+  const folders = [dirname(resolve(bundle)), own, dirname(own), dirname(dirname(own))];
+  return folders.map((folder) => join(folder, file)).find((path) => existsSync(path));
 }
