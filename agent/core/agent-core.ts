@@ -306,8 +306,12 @@ export class AgentCore {
               return this.#exclusiveDuties(now, (duties, out) => duties.message(now, from, message, out));
             }
             return this.#duties(now, (out) => this.duties.message(now, from, message, out));
-          case 'claim':
           case 'handover-taken':
+            if (this.#isExclusive(message.duty)) {
+              return this.#exclusiveDuties(now, (duties, out) => duties.message(now, from, message, out));
+            }
+            return this.#duties(now, (out) => this.duties.message(now, from, message, out));
+          case 'claim':
             return this.#duties(now, (out) => this.duties.message(now, from, message, out));
           case 'lease-request':
           case 'lease-answer':

@@ -95,6 +95,34 @@ describe('an exclusive duty', () => {
     crew.run(10_000, () => expect(crew.holders()).not.toContain(drained));
   });
 
+  it('its holder drains with work under way → the successor has its last state before it is ended', () => {
+    const crew = started();
+    const [drained] = crew.holders();
+    crew.deliver(drained!, { kind: 'checkpoint-taken', duty: 0, data: Uint8Array.of(7) });
+    crew.run(1);
+    crew.deliver(drained!, { kind: 'checkpoint-taken', duty: 0, data: Uint8Array.of(8) });
+    const { stops } = crew;
+    crew.deliver(drained!, { kind: 'drain-ordered', until: instant(Number.POSITIVE_INFINITY) });
+    expect(stops).toEqual([]);
+    crew.run(3);
+    expect(stops).toMatchObject([{ box: drained, atOnce: false }]);
+    crew.runUntil(() => crew.holders().some((box) => box !== drained));
+    expect(crew.taken.at(-1)).toMatchObject({ checkpoint: 8 });
+  });
+
+  it('its holder drains and the successor is out of reach → it waits for it only so long', () => {
+    const crew = started();
+    const [drained] = crew.holders();
+    crew.deliver(drained!, { kind: 'checkpoint-taken', duty: 0, data: Uint8Array.of(7) });
+    crew.run(2_000);
+    crew.deliver(drained!, { kind: 'drain-ordered', until: instant(Number.POSITIVE_INFINITY) });
+    for (const { index } of crew.boxes) if (index !== drained) crew.cut.add(`${drained}-${index}`);
+    crew.run(1_500);
+    expect(crew.holders()).toEqual([drained]);
+    crew.run(1_000);
+    expect(crew.holders()).not.toContain(drained);
+  });
+
   it('most voters cannot be reached → it stops within T, and runs again when they can', () => {
     const crew = started();
     const [holder] = crew.holders();

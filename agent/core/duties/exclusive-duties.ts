@@ -51,6 +51,8 @@ export type ExclusiveOutput =
 
 /** Candidates try this long one after another: more than an answer of the voters takes, less than anybody notices. */
 const rankDelayMs = 40;
+/** A successor that does not say by then that it has the work's last state is not waited for any longer. */
+const handoverWithinMs = 2_000;
 const firstPauseMs = 5_000;
 const maxPauseMs = 600_000;
 const forgiveAfterMs = 60_000;
@@ -75,6 +77,8 @@ interface Hand {
   /** Whom the others' digests name. */
   heard: { readonly agent: AgentIndex; readonly term: number } | undefined;
   replication: Replication;
+  /** It drains: its last state is on its way to the successor, who has not said yet that it arrived. */
+  handover: { readonly to: AgentIndex; readonly until: Instant } | undefined;
 }
 
 const isHeld = (hand: Hand | undefined): boolean => hand?.phase === 'starting' || hand?.phase === 'running';
@@ -141,6 +145,7 @@ export class ExclusiveDuties {
       failure: undefined,
       heard: undefined,
       replication: new Replication(parts.options.checkpointEveryMs),
+      handover: undefined,
     }));
     this.#byDuty = new Map(this.#hands.map((hand) => [hand.spec.index, hand]));
     this.#byLease = new Map(this.#hands.map((hand) => [hand.lease, hand]));
@@ -245,6 +250,11 @@ export class ExclusiveDuties {
 
   message(now: Instant, from: AgentIndex, message: DutyMessage, out: ExclusiveOutput[]): void {
     this.#lastNow = now;
+    if (message.kind === 'handover-taken') {
+      const given = this.#byDuty.get(message.duty);
+      if (given?.handover?.to === from) this.#end(given, 'this agent drains', false, out);
+      return;
+    }
     if (message.kind !== 'checkpoint' && message.kind !== 'handover') return;
     const { checkpoint } = message;
     const hand = this.#byDuty.get(checkpoint.duty);
@@ -362,7 +372,7 @@ export class ExclusiveDuties {
   deadline(): Instant {
     let at: number = never;
     for (const hand of this.#hands) {
-      if (isHeld(hand)) at = Math.min(at, hand.replication.deadline(this.#lastNow));
+      if (isHeld(hand)) at = Math.min(at, hand.replication.deadline(this.#lastNow), hand.handover?.until ?? never);
       else if (hand.notBefore > this.#lastNow) at = Math.min(at, hand.notBefore);
     }
     return instant(at);
@@ -401,6 +411,7 @@ export class ExclusiveDuties {
       out.push({ kind: 'send', to: successor, message: { kind: 'handover', checkpoint } });
     }
     hand.phase = 'stopping';
+    hand.handover = undefined;
     out.push({ kind: 'stop-duty', duty, reason: why, atOnce });
     out.push({ kind: 'duty-released', duty, why });
     out.push({ kind: 'holder-changed', duty, holder: undefined });
@@ -410,6 +421,7 @@ export class ExclusiveDuties {
   #over(now: Instant, hand: Hand, out: ExclusiveOutput[]): void {
     hand.phase = 'idle';
     hand.runningSince = never;
+    hand.handover = undefined;
     if (hand.right !== undefined) out.push({ kind: 'finished', lease: hand.lease, token: hand.right.token });
     hand.right = undefined;
     const { next } = hand;
@@ -422,7 +434,8 @@ export class ExclusiveDuties {
   #evaluate(now: Instant, hand: Hand, out: ExclusiveOutput[]): void {
     if (!this.#started || !hand.isEligible) return;
     if (isHeld(hand)) {
-      if (this.#isDraining()) this.#end(hand, 'this agent drains', false, out);
+      if (this.#isDraining()) this.#handOver(now, hand, out);
+      else hand.handover = undefined;
       return;
     }
     // The right is kept until the end of the work is known.
@@ -439,6 +452,20 @@ export class ExclusiveDuties {
     if (hand.wanted === delayMs) return;
     hand.wanted = delayMs;
     out.push({ kind: 'want', lease: hand.lease, delayMs });
+  }
+
+  /** Work that has a state is given up only when the successor has it, or does not answer. */
+  #handOver(now: Instant, hand: Hand, out: ExclusiveOutput[]): void {
+    const [to] = this.#replicas(hand);
+    const checkpoint = this.#shelf.get(hand.spec.index);
+    const isLate = hand.handover !== undefined && now >= hand.handover.until;
+    if (to === undefined || checkpoint === undefined || isLate) {
+      this.#end(hand, 'this agent drains', false, out);
+      return;
+    }
+    if (hand.handover?.to === to) return;
+    hand.handover = { to, until: hand.handover?.until ?? after(now, handoverWithinMs) };
+    out.push({ kind: 'send', to, message: { kind: 'handover', checkpoint } });
   }
 
   #isFull(): boolean {
