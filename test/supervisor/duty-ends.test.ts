@@ -67,6 +67,23 @@ describe.each(ways)('a duty under $kind', ({ kind, without }) => {
     await eventually(() => marked(box.name).length === 0, { what: 'nothing left', deadlineMs: 1_000 });
   });
 
+  it('ends by itself → its code and last lines are told, and what it left is killed', async () => {
+    const box = await supervised({ without });
+    const leaves = node(
+      `require('node:child_process').spawn('setsid', ['-f', 'sleep', '1000'], { stdio: 'ignore' }).on('exit', () => { console.error('out of labels'); process.exit(3); })`,
+    );
+    box.client.start(duty(leaves));
+    expect(await box.heard('exited')).toMatchObject({
+      code: 3,
+      signal: null,
+      reason: expect.stringContaining('out of labels'),
+    });
+    expect(marked(box.name)).toEqual([]);
+  });
+});
+
+/** With a waiter in front of the program, and without. */
+describe.each([ways[0], ways[2]])('a duty under $kind', ({ without }) => {
   it('asked to stop → SIGTERM reaches the program, which ends in order', async () => {
     const box = await supervised({ without });
     const polite = node(
@@ -93,20 +110,6 @@ describe.each(ways)('a duty under $kind', ({ kind, without }) => {
     expect(marked(box.name)).toEqual([]);
   });
 
-  it('ends by itself → its code and last lines are told, and what it left is killed', async () => {
-    const box = await supervised({ without });
-    const leaves = node(
-      `require('node:child_process').spawn('setsid', ['-f', 'sleep', '1000'], { stdio: 'ignore' }).on('exit', () => { console.error('out of labels'); process.exit(3); })`,
-    );
-    box.client.start(duty(leaves));
-    expect(await box.heard('exited')).toMatchObject({
-      code: 3,
-      signal: null,
-      reason: expect.stringContaining('out of labels'),
-    });
-    expect(marked(box.name)).toEqual([]);
-  });
-
   it('frozen → killed all the same when its right ends', async () => {
     const box = await supervised({ without });
     const until = monotonicNow() + 500;
@@ -123,12 +126,12 @@ describe.each(ways)('a duty under $kind', ({ kind, without }) => {
 describe('a right to run', () => {
   it('extended → the duty goes on; no longer extended → it ends on time', async () => {
     const box = await supervised();
-    let until = monotonicNow() + 400;
+    let until = monotonicNow() + 1_200;
     box.client.start(duty(['sleep', '1000'], { until }));
     await box.heard('started');
     for (let i = 0; i < 4; i++) {
-      await sleep(150);
-      until = monotonicNow() + 400;
+      await sleep(200);
+      until = monotonicNow() + 1_200;
       const from = box.said.length;
       expect(box.client.extend('press/label', until)).toBe(true);
       expect((await box.heard('extended', from)).until).toBe(until);
