@@ -6,7 +6,7 @@ import { type DutyMessage, maxUnable, type Stance } from './claim.ts';
 import { type Claim, ClaimEar } from './claim-ear.ts';
 import type { AgentPlace, Checkpoint, DutySpec } from './duty.ts';
 import type { DutyOutput } from './duty-output.ts';
-import { type Hand, isFirmlyClaimed, isHeld, newHand } from './hand.ts';
+import { type Hand, isHeld, newHand } from './hand.ts';
 import { Replication } from './handover.ts';
 import { MoveBudget } from './move-budget.ts';
 import type { DutyOptions } from './options.ts';
@@ -117,7 +117,7 @@ export class AvailableDuties {
   #newHand(spec: DutySpec): Hand {
     const order = orderOf(spec, this.#agents);
     const term = this.#progress.get(spec.index)?.term ?? 0;
-    return newHand(spec, order, order.place.has(this.#self), term, this.#options.checkpointEveryMs);
+    return newHand(spec, order, order.place.has(this.#self), term);
   }
 
   mine(duty: DutyIndex): boolean {
@@ -170,7 +170,7 @@ export class AvailableDuties {
     if (hand === undefined) {
       hand = this.#newHand(spec);
       if (holder === this.#self) hand.phase = 'running';
-      else if (holder !== undefined) hand.claims.set(holder, { at: now, term: 0, isOffer: false });
+      else if (holder !== undefined) hand.claims.set({ agent: holder, at: now, term: 0, isOffer: false });
       hand.holder = holder;
     }
     return this.#standings.explain(now, hand);
@@ -216,8 +216,8 @@ export class AvailableDuties {
     if (to === 'alive') this.#lastArrival = now;
     for (const hand of concerned) {
       if (to === 'dead' || to === 'left') this.#voidClaim(now, hand, member, to === 'dead');
-      if (to !== 'alive') hand.replication.outOfReach(member);
-      if (to !== 'suspect' && isHeld(hand)) hand.replication.replicasChanged(this.#replicas(now, hand));
+      if (to !== 'alive') hand.replication?.outOfReach(member);
+      if (to !== 'suspect' && isHeld(hand)) hand.replication?.replicasChanged(this.#replicas(now, hand));
     }
     for (const hand of concerned) this.#evaluate(now, hand, out);
   }
@@ -274,6 +274,7 @@ export class AvailableDuties {
     const wasHeld = isHeld(hand);
     if (now - hand.runningSince > forgiveAfterMs) hand.failures = 0;
     hand.phase = 'idle';
+    hand.replication = undefined;
     hand.runningSince = never;
     hand.failure = reason;
     const pause = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(hand.failures, 10));
@@ -318,7 +319,7 @@ export class AvailableDuties {
     let at: number = Math.min(this.#nextClaim, this.#nextMove, this.#drainUntil ?? never);
     for (const hand of this.#hands) {
       if (hand.wakeAt < at) at = hand.wakeAt;
-      if (isHeld(hand)) at = Math.min(at, hand.replication.deadline(this.#lastNow));
+      if (isHeld(hand)) at = Math.min(at, hand.replication?.deadline(this.#lastNow) ?? never);
     }
     // What this very step made due is due now: a past deadline would look like a sleep to the next tick.
     this.#deadline = (this.#left ? never : Math.max(at, this.#lastNow)) as Instant;
@@ -413,9 +414,9 @@ export class AvailableDuties {
         this.#isReturned = true;
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       const before = hand.claims.get(from);
-      const wasFirm = isFirmlyClaimed(hand);
+      const wasFirm = hand.claims.isFirm;
       if (before === undefined && !isOffer && (wasFirm || (isHeld(hand) && !this.draining))) this.#budget.moved(now);
-      hand.claims.set(from, { at: now, term, isOffer });
+      hand.claims.set({ agent: from, at: now, term, isOffer });
       hand.lost = undefined;
       if (isOffer && before?.isOffer !== true && (wasFirm || before === undefined)) hand.unclaimedSince = now;
       if (isHeld(hand)) {
@@ -430,7 +431,7 @@ export class AvailableDuties {
         this.#voidClaim(now, hand, from, false);
         this.#evaluate(now, hand, out);
       } else if (stance !== claim.stance && isHeld(hand) && hand.order.place.has(from)) {
-        hand.replication.replicasChanged(this.#replicas(now, hand));
+        hand.replication?.replicasChanged(this.#replicas(now, hand));
       }
     }
   }
@@ -491,7 +492,7 @@ export class AvailableDuties {
   /** We slept: claims may wait unread in our sockets, so the time that we missed, and two periods to read, count for nobody's silence. */
   #slept(ms: number): void {
     for (const hand of this.#hands) {
-      for (const [agent, claim] of hand.claims) hand.claims.set(agent, { ...claim, at: after(claim.at, ms) });
+      for (const claim of hand.claims) claim.at = after(claim.at, ms);
       hand.unclaimedSince = after(hand.unclaimedSince, ms);
       hand.wakeAt = after(hand.wakeAt, ms);
     }
@@ -525,13 +526,13 @@ export class AvailableDuties {
     for (const to of this.#audience(concerned)) out.push({ kind: 'send', to, message });
     // A hold that ends changes who is next in rank without a word from anybody.
     if (this.#seq % recheckEvery !== 0) return;
-    for (const hand of held) hand.replication.replicasChanged(this.#replicas(now, hand));
+    for (const hand of held) hand.replication?.replicasChanged(this.#replicas(now, hand));
   }
 
   /** Nobody is named before our runner has come up: who is named stops, and the work would pause for a start. */
   #hears(now: Instant, hand: Hand): readonly AgentIndex[] {
     if (hand.claims.size === 0 || hand.phase !== 'running') return none;
-    return [...hand.claims].flatMap(([agent, claim]) => (claim.at + this.#freshFor(agent) > now ? [agent] : []));
+    return [...hand.claims].flatMap(({ agent, at }) => (at + this.#freshFor(agent) > now ? [agent] : []));
   }
 
   /** Small sites tell everybody, for the views; in large ones only those hear it who could take over. */
@@ -555,13 +556,13 @@ export class AvailableDuties {
   #evaluate(now: Instant, hand: Hand, out: DutyOutput[]): void {
     this.#stale = true;
     let wakeAt: number = never;
-    for (const [agent, claim] of [...hand.claims]) {
-      const expires = claim.at + this.#freshFor(agent);
+    for (const { agent, at } of hand.claims) {
+      const expires = at + this.#freshFor(agent);
       if (expires > now) wakeAt = Math.min(wakeAt, expires);
       else this.#voidClaim(now, hand, agent, true);
     }
     hand.wakeAt = wakeAt as Instant;
-    if (this.#mayTake(hand) && !isFirmlyClaimed(hand)) {
+    if (this.#mayTake(hand) && !hand.claims.isFirm) {
       const ranked = this.#standings.rank(now, hand);
       const own = ranked.findIndex((candidate) => candidate.agent === this.#self);
       const startAt = this.startAt(now, hand, ranked, own);
@@ -620,6 +621,7 @@ export class AvailableDuties {
     const duty = hand.spec.index;
     if (successor !== undefined) this.#progress.handOver(hand, successor, out);
     hand.phase = 'stopping';
+    hand.replication = undefined;
     this.#held--;
     hand.better = undefined;
     hand.betterClaims = 0;
@@ -631,7 +633,7 @@ export class AvailableDuties {
   #noteHolder(hand: Hand, out: DutyOutput[]): void {
     let holder: AgentIndex | undefined = isHeld(hand) ? this.#self : undefined;
     if (holder === undefined) {
-      for (const agent of hand.claims.keys()) {
+      for (const { agent } of hand.claims) {
         if (holder === undefined || this.goesBefore(hand, agent, holder)) holder = agent;
       }
     }

@@ -1,16 +1,58 @@
 import type { AgentIndex } from '../../base/ids.ts';
 import { type Instant, never } from '../../base/time.ts';
 import type { DutySpec } from './duty.ts';
-import { Replication } from './handover.ts';
+import type { Replication } from './handover.ts';
 import type { StaticOrder } from './placement.ts';
 
 /** What another runner last said of one duty. */
 export interface HeardClaim {
-  readonly at: Instant;
+  readonly agent: AgentIndex;
+  at: Instant;
   readonly term: number;
   /** Its agent drains: it carries the duty until another does, and every other runner goes before it. */
   readonly isOffer: boolean;
 }
+
+/**
+ * The last claim of each other runner of one duty: nearly always one, at most one per eligible agent. A short list, since
+ * a map for each duty in sight is most of what five thousand agents in one process would weigh.
+ */
+export class HeardClaims {
+  #list: readonly HeardClaim[] = silence;
+
+  get size(): number {
+    return this.#list.length;
+  }
+
+  get(agent: AgentIndex): HeardClaim | undefined {
+    return this.#list.find((claim) => claim.agent === agent);
+  }
+
+  has(agent: AgentIndex): boolean {
+    return this.get(agent) !== undefined;
+  }
+
+  /** Somebody carries it and means to go on. */
+  get isFirm(): boolean {
+    return this.#list.some((claim) => !claim.isOffer);
+  }
+
+  set(claim: HeardClaim): void {
+    this.#list = [...this.#list.filter(({ agent }) => agent !== claim.agent), claim];
+  }
+
+  delete(agent: AgentIndex): void {
+    const left = this.#list.filter((claim) => claim.agent !== agent);
+    this.#list = left.length === 0 ? silence : left;
+  }
+
+  /** As it is now: what is set or deleted meanwhile does not disturb. */
+  [Symbol.iterator](): Iterator<HeardClaim> {
+    return this.#list[Symbol.iterator]();
+  }
+}
+
+const silence: readonly HeardClaim[] = [];
 
 /** Everything that this agent knows of one duty that it may carry, or watches others carry. */
 export interface Hand {
@@ -21,8 +63,7 @@ export interface Hand {
   term: number;
   sequence: number;
   runningSince: Instant;
-  /** Last claim of each other runner; at most one per eligible agent. */
-  readonly claims: Map<AgentIndex, HeardClaim>;
+  readonly claims: HeardClaims;
   /** Since when nobody claims it, or only who wants to give it away. */
   unclaimedSince: Instant;
   /** The runner whom silence or death took from it, until another claims it. */
@@ -35,20 +76,15 @@ export interface Hand {
   better: AgentIndex | undefined;
   betterClaims: number;
   holder: AgentIndex | undefined;
-  replication: Replication;
+  /** While it is carried here. */
+  replication: Replication | undefined;
   /** When a replica last went to the disk, and of which term; whether a newer one is only in memory. */
   saved: { readonly at: Instant; readonly term: number } | undefined;
   unsaved: boolean;
   wakeAt: Instant;
 }
 
-export function newHand(
-  spec: DutySpec,
-  order: StaticOrder,
-  isEligible: boolean,
-  term: number,
-  checkpointEveryMs: number,
-): Hand {
+export function newHand(spec: DutySpec, order: StaticOrder, isEligible: boolean, term: number): Hand {
   return {
     spec,
     order,
@@ -57,7 +93,7 @@ export function newHand(
     term,
     sequence: 0,
     runningSince: never,
-    claims: new Map(),
+    claims: new HeardClaims(),
     unclaimedSince: never,
     lost: undefined,
     notBefore: 0 as Instant,
@@ -66,7 +102,7 @@ export function newHand(
     better: undefined,
     betterClaims: 0,
     holder: undefined,
-    replication: new Replication(checkpointEveryMs),
+    replication: undefined,
     saved: undefined,
     unsaved: false,
     wakeAt: never,
@@ -74,9 +110,3 @@ export function newHand(
 }
 
 export const isHeld = (hand: Hand | undefined): boolean => hand?.phase === 'starting' || hand?.phase === 'running';
-
-/** Somebody carries it and means to go on. */
-export function isFirmlyClaimed(hand: Hand): boolean {
-  for (const claim of hand.claims.values()) if (!claim.isOffer) return true;
-  return false;
-}

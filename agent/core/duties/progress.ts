@@ -38,7 +38,7 @@ export class Progress {
       data: last?.data ?? nothing,
     };
     if (!this.#shelf.keep(checkpoint)) return;
-    hand.replication.take(checkpoint);
+    hand.replication?.take(checkpoint);
     hand.unsaved = false;
     out.push({ kind: 'save-checkpoint', checkpoint });
   }
@@ -53,7 +53,7 @@ export class Progress {
     hand.sequence++;
     const checkpoint: Checkpoint = { duty, term: hand.term, sequence: hand.sequence, takenAt: wall, data };
     if (!this.#shelf.keep(checkpoint)) return;
-    hand.replication.take(checkpoint);
+    hand.replication?.take(checkpoint);
     out.push({ kind: 'save-checkpoint', checkpoint });
   }
 
@@ -64,9 +64,10 @@ export class Progress {
   }
 
   replicate(now: Instant, hand: Hand, replicas: () => readonly AgentIndex[], out: DutyOutput[]): void {
-    if (hand.replication.deadline(now) > now) return;
+    const { replication } = hand;
+    if (replication === undefined || replication.deadline(now) > now) return;
     const to = replicas();
-    const checkpoint = hand.replication.flush(now, to);
+    const checkpoint = replication.flush(now, to);
     if (!checkpoint) return;
     for (const agent of to) out.push({ kind: 'send', to: agent, message: { kind: 'checkpoint', checkpoint } });
   }
