@@ -41,14 +41,20 @@ const message = fc.oneof(
     incarnation: count,
     updates,
   }),
-  fc.record({
-    kind: fc.constant('claim'),
-    bootCounter: count,
-    seq: count,
-    duties: fc.uniqueArray(fc.record({ duty, term: count, heard: fc.uniqueArray(agent, { maxLength: 30 }) }), {
-      selector: (d) => d.duty,
-    }),
-  }),
+  fc.record(
+    {
+      kind: fc.constant('claim'),
+      bootCounter: count,
+      seq: count,
+      duties: fc.uniqueArray(fc.record({ duty, term: count, heard: fc.uniqueArray(agent, { maxLength: 30 }) }), {
+        selector: (d) => d.duty,
+      }),
+      stance: fc.constantFrom('full', 'draining'),
+      unable: fc.uniqueArray(duty, { minLength: 1, maxLength: 20 }),
+    },
+    { requiredKeys: ['kind', 'bootCounter', 'seq', 'duties'] },
+  ),
+  fc.record({ kind: fc.constant('handover-taken'), duty, term: count, sequence: count }),
   fc.record({ kind: fc.constantFrom('checkpoint', 'handover'), checkpoint }),
 ) as fc.Arbitrary<DirectMessage>;
 
@@ -113,6 +119,11 @@ describe('direct messages', () => {
       ],
     ],
     ['an agent heard twice', [7, 1, 1, [[1, 1, [3, 3]]]]],
+    ['a claim that says nothing more in the long form', [7, 1, 1, [], 0, []]],
+    ['a stance that does not exist', [7, 1, 1, [], 3, []]],
+    ['a stance without the list that follows', [7, 1, 1, [], 1]],
+    ['a duty beyond the plan that cannot run', [7, 1, 1, [], 0, [40]]],
+    ['a duty that cannot run named twice', [7, 1, 1, [], 0, [3, 3]]],
     ['text for data', [8, 0, 0, 0, 0, 'data']],
     ['a short boot id', [6, new Uint8Array(15), 1, 1]],
   ])('%s → refused', (_what, array) => {
