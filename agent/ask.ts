@@ -6,7 +6,7 @@ import { err, ok } from './base/result.ts';
 import { loadAgent, readSecret } from './config/agent-file.ts';
 import { formatProblems } from './config/problem.ts';
 import { parseDuration } from './config/quantity.ts';
-import type { AgentStatus, DutyExplanation } from './wire/status.ts';
+import type { AgentStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
 /**
  * The commands that ask a running agent of this box: `millwright explain …`, `millwright agent drain`. They go by its
@@ -63,7 +63,29 @@ export function explained(duty: DutyExplanation): string {
   const table = [['rank', 'agent', 'score', 'why'], ...rows];
   const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
   const lines = table.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd());
-  return [`${duty.duty} (${kind}): ${where}`, ...lines, ...duty.remarks.map((remark) => `  ${remark}`), ''].join('\n');
+  const remarks = [...leaseLines(duty.lease), ...duty.remarks];
+  return [`${duty.duty} (${kind}): ${where}`, ...lines, ...remarks.map((remark) => `  ${remark}`), ''].join('\n');
+}
+
+/** The right to an exclusive duty, as this agent sees it. */
+function leaseLines(lease: LeaseStatus | undefined): string[] {
+  if (lease === undefined) return [];
+  const votes = lease.voters.map(({ agent, answer, agoMs }) =>
+    answer === 'granted'
+      ? `${agent} granted ${agoMs ?? 0} ms ago`
+      : `${agent} ${answer === 'taken' ? 'keeps it for another' : 'is silent'}`,
+  );
+  const right = lease.held
+    ? `lease held: token ${lease.token}, ${lease.leftMs} ms left if nobody answers any more`
+    : lease.promisedTo === undefined
+      ? 'lease: not held here'
+      : `lease: promised to ${lease.promisedTo} by this agent's vote`;
+  return [
+    `${right}; cell ${lease.cell}, epoch ${lease.epoch}`,
+    // Who does not try has heard nobody.
+    ...(lease.token === undefined ? [] : [`voters: ${votes.join(', ')}`]),
+    ...(lease.unprotected === undefined ? [] : [`unprotected: ${lease.unprotected}`]),
+  ];
 }
 
 export interface DrainOptions extends AgentDoor {

@@ -5,7 +5,7 @@ import { afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vi
 import { type Containment, findContainment, noContainment } from '../../../agent/adapters/connections/containment.ts';
 import { listProcesses, type ProcessRow, readProcess } from '../../../agent/adapters/connections/process-table.ts';
 import { createProcessRunner, type ProcessRunner } from '../../../agent/adapters/duty-runners/process.ts';
-import { wallTime } from '../../../agent/base/time.ts';
+import { instant, wallTime } from '../../../agent/base/time.ts';
 import { eventually } from '../../support/eventually.ts';
 import { alive, Inbox, processDuty, silent, temporaryFolder } from './doubles.ts';
 
@@ -32,6 +32,7 @@ function runnerWith(options: { containment?: Containment; graceMs?: number; data
     log: silent,
     onChange: (duty) => changes.push(duty),
     graceMs: options.graceMs ?? 2_000,
+    msUntil: (until) => until - performance.now(),
   });
   runners.push(runner);
   return { runner, inbox, changes, dataDir };
@@ -242,5 +243,49 @@ describe('process runner', () => {
     await eventually(() => first.runner.processOf(0)?.exit);
     expect(alive(pid)).toBe(false);
     expect(second.runner.processOf(0)).toBeUndefined();
+  });
+});
+
+describe('process duty under a lease', () => {
+  const right = (ms: number, token = '0001000000000007') => ({
+    lease: 'duty:labels/service-0',
+    token,
+    session: 'ab'.repeat(32),
+    until: instant(performance.now() + ms),
+  });
+  const stubborn = ['bash', '-c', 'trap "" TERM; while :; do sleep 0.05; done'];
+
+  test('its program → is told its token, its lease and its session', async () => {
+    const { runner, dataDir } = runnerWith();
+    const file = join(dataDir, 'told');
+    const argv = ['bash', '-c', `echo $MILLWRIGHT_TOKEN $MILLWRIGHT_LEASE $MILLWRIGHT_SESSION > ${file}; sleep 60`];
+    runner.start(processDuty(argv), 1, undefined, right(60_000));
+    const told = await eventually(() => readFileSync(file, 'utf8').trim());
+    expect(told).toBe(`0001000000000007 duty:labels/service-0 ${'ab'.repeat(32)}`);
+  });
+
+  test('nobody extends its right → its program is ended with it; extended → it goes on', async () => {
+    const { runner } = runnerWith();
+    runner.start(processDuty(stubborn), 1, undefined, right(700));
+    const { pid } = await running(runner);
+    runner.extend?.(0, right(1_200));
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    expect(alive(pid)).toBe(true);
+    await eventually(() => !alive(pid), { deadlineMs: 1_500, what: 'ended with its right' });
+  });
+
+  test('its right is lost → ended without grace, also in the middle of a gentle stop', async () => {
+    const { runner, dataDir } = runnerWith({ graceMs: 10_000 });
+    const ready = join(dataDir, 'ready');
+    const argv = ['bash', '-c', `trap "" TERM; touch ${ready}; while :; do sleep 0.05; done`];
+    runner.start(processDuty(argv), 1, undefined, right(60_000));
+    const { pid } = await running(runner);
+    await eventually(() => statSync(ready).isFile());
+    const gentle = runner.stop(0);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(alive(pid)).toBe(true);
+    await runner.stop(0, true);
+    await gentle;
+    expect(alive(pid)).toBe(false);
   });
 });
