@@ -281,6 +281,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const hooks = createHookPort({ log, containment });
     stops.push(() => hooks.stop());
 
+    let link: ReportLink | undefined;
     const driver = new Driver(core, {
       clock,
       mesh: {
@@ -297,6 +298,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       duties,
       actions,
       hooks,
+      uplink: { check: () => link?.check() },
       observer: {
         observe: (_now, observation) => {
           log.debug(observation, observation.kind);
@@ -378,7 +380,6 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     await models.start();
 
     const startedAt = new Date();
-    let link: ReportLink | undefined;
     const around: Surroundings = {
       name,
       version: setup.version,

@@ -116,7 +116,7 @@ export class Bench {
       health: () => ({ duties: [{ duty: 'press/poll', term: 1 }], members: [] }),
       info: () => ({ version: '0.0.0', duties: [{ duty: 'press/poll', kind: 'poll' }] }),
       // Waiting a minute for a broker that this test has just started again proves nothing.
-      reconnectMs: [40, 200],
+      reconnectMs: options.reconnectMs ?? [40, 200],
     });
     const end = async (): Promise<void> => {
       await link.stop();
@@ -164,6 +164,7 @@ export interface AgentOptions {
   readonly boot?: string;
   readonly limits?: Partial<OutboxLimits>;
   readonly password?: string;
+  readonly reconnectMs?: readonly [base: number, cap: number];
 }
 
 export interface TestAgent {

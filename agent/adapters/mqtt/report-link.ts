@@ -64,12 +64,20 @@ export interface ReportLinkState {
 
 export interface ReportLink {
   state(): ReportLinkState;
+  /**
+   * Doubt about the line, because a peer lost or found the coordinator: a ping to the broker that must be answered within
+   * half a second, or, while between two attempts, an attempt at once. A silent line is else found by the keepalive only,
+   * after 5 to 15 s. At most one a second; a loss is told as `coordinator-changed`.
+   */
+  check(): void;
   /** Says goodbye (retained presence `offline`) when connected; bounded to two seconds. */
   stop(): Promise<void>;
 }
 
 const HEALTH_EVERY_MS = 1_000;
 const HEALTH_AT_LEAST_MS = 10_000;
+const CHECK_MS = 500;
+const CHECK_SPACING_MS = 1_000;
 
 export function startReportLink(options: ReportLinkOptions): ReportLink {
   const { site, agent, boot, outbox, log } = options;
@@ -100,6 +108,9 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
   let lastHealth = '';
   let lastHealthAt = 0;
   let stopped = false;
+  let checkTimer: NodeJS.Timeout | undefined;
+  let checkedAt = -CHECK_SPACING_MS;
+  let heardAt = 0;
 
   const presence = (state: Presence['state']): string =>
     JSON.stringify({ v: 1, state, boot, ts: Math.round(clock.wall()) } satisfies Presence);
@@ -287,6 +298,8 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
     const finish = (): void => {
       if (over) return;
       over = true;
+      clearTimeout(checkTimer);
+      checkTimer = undefined;
       // The client's own listeners stay: they clear its timers.
       opened.end(true);
       if (client === opened) client = undefined;
@@ -321,6 +334,9 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
         backoff.reset();
       });
     });
+    opened.on('packetreceive', () => {
+      heardAt = clock.now();
+    });
     opened.on('message', (topic, payload) => {
       if (!over && !stopped) onMessage(topic, payload);
     });
@@ -338,6 +354,31 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
     if (stopped) return;
     phase = 'waiting';
     retryTimer = setTimeout(connect, ms);
+  };
+
+  const check = (): void => {
+    const now = clock.now();
+    if (stopped || now - checkedAt < CHECK_SPACING_MS) return;
+    checkedAt = now;
+    if (phase === 'waiting') {
+      clearTimeout(retryTimer);
+      return connect();
+    }
+    const asked = client;
+    if (asked?.connected !== true || checkTimer !== undefined) return;
+    asked.sendPing();
+    checkTimer = setTimeout(() => {
+      checkTimer = undefined;
+      // The answers of half a second may wait unread behind a stall of ours: let them be read first.
+      setImmediate(() => {
+        if (stopped || client !== asked || heardAt >= now) return;
+        lastError = `the broker did not answer a ping within ${CHECK_MS} ms`;
+        log('warn', 'broker-silent', { reason: lastError });
+        // Not the polite end: nobody is there to take a goodbye. Its `close` does the rest.
+        asked.stream.destroy();
+      });
+    }, CHECK_MS);
+    checkTimer.unref();
   };
 
   outbox.onAppended(() => {
@@ -365,9 +406,11 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
       dropped: { ...dropped, ...nonZero(policy.ignored) },
       commandsRefused,
     }),
+    check,
     async stop() {
       if (stopped) return;
       stopped = true;
+      clearTimeout(checkTimer);
       phase = 'stopped';
       outbox.onAppended(undefined);
       clearTimeout(retryTimer);

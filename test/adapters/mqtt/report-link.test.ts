@@ -76,6 +76,37 @@ test('report link: cut from the broker by a relay, spoken meanwhile, mended → 
   expect(states()).toEqual(['connected', 'lost', 'connected']);
 });
 
+test('report link: the line falls silent without closing, a peer lost the coordinator → found by asking, within a second', async () => {
+  const coordinator = await bench.coordinator();
+  const relay = await startRelay(portOf(coordinator.broker));
+  const agent = bench.agent('edge-1', `mqtt://127.0.0.1:${relay.port}`);
+  await eventually(() => agent.link.state().coordinator === 'connected');
+  agent.link.check();
+  relay.hush();
+  const asked = performance.now();
+  await eventually(() => {
+    // As often as one likes: it asks once a second at most.
+    agent.link.check();
+    return agent.link.state().coordinator === 'lost';
+  });
+  // The keepalive alone needs five seconds at the least.
+  expect(performance.now() - asked).toBeLessThan(4_000);
+  expect(agent.link.state().lastError).toMatch(/did not answer a ping|ECONN|closed/);
+  expect(states()).toEqual(['connected', 'lost']);
+});
+
+test('report link: waiting for its next attempt, a peer found the coordinator → tries at once', async () => {
+  const coordinator = await bench.coordinator();
+  const relay = await startRelay(portOf(coordinator.broker));
+  const agent = bench.agent('edge-1', `mqtt://127.0.0.1:${relay.port}`, { reconnectMs: [60_000, 60_000] });
+  await eventually(() => agent.link.state().coordinator === 'connected');
+  relay.cut();
+  await eventually(() => agent.link.state().broker === 'waiting');
+  relay.mend();
+  agent.link.check();
+  await eventually(() => agent.link.state().coordinator === 'connected');
+});
+
 test('report link: garbage on its own topics (acknowledgements, presence of the coordinator) → counted, nothing moves', async () => {
   const coordinator = await bench.coordinator();
   const agent = bench.agent('edge-1', coordinator.broker);
@@ -135,7 +166,7 @@ test('report link: the disk refuses the new stream that a fork needs → no cras
   expect(agent.outbox.stream()).toBe(stream);
 });
 
-/** A relay between agent and broker that can be cut and mended. */
+/** A relay between agent and broker that can be cut, hushed (nothing passes, nothing closes) and mended. */
 const startRelay = async (to: number) => {
   const { connect } = await import('node:net');
   const pairs = new Set<Socket>();
@@ -169,5 +200,11 @@ const startRelay = async (to: number) => {
     cut();
     server.close();
   });
-  return { port: (server.address() as { port: number }).port, cut, mend: () => (open = true) };
+  const hush = (): void => {
+    for (const socket of pairs) {
+      socket.unpipe();
+      socket.pause();
+    }
+  };
+  return { port: (server.address() as { port: number }).port, cut, hush, mend: () => (open = true) };
 };
