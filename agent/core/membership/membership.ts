@@ -185,10 +185,13 @@ export class Membership {
     this.#send(now, peer, this.#hello(updates), out);
   }
 
-  /** A closed connection is a hint: the peer is verified at once, nothing is concluded. */
+  /**
+   * A closed connection is a hint: those who observe the peer verify it at once, nothing is concluded. All others would
+   * only get in each other's way: when a box of fifty dies, its fifty connections close in the same millisecond.
+   */
   disconnected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
-    if (!this.#isOther(peer) || this.#left) return;
-    if (this.#isProbed(peer)) this.#detector.begin(now, peer, out);
+    if (!this.#isOther(peer) || this.#left || !this.#isProbed(peer)) return;
+    if (this.#schedule.observes(peer, this.#isProbed)) this.#detector.begin(now, peer, out);
   }
 
   /** `from` is who the connection was authenticated as, never a field of the message. */
@@ -637,7 +640,8 @@ export class Membership {
     this.#send(now, target, { kind: 'gossip', updates: [accusation] }, out);
     if (before === 'suspect') this.#confirm(now, accusation);
     else this.#adopt(now, accusation, this.#self, out, `no answer in ${rounds} rounds, direct or through helpers`);
-    if (this.#suspicions.has(target)) this.#queue.enqueue(accusation);
+    // Said again while it stands and counts; once enough others confirmed it, one voice more is only noise.
+    if (this.#suspicions.get(target)?.accusers.includes(this.#self)) this.#queue.enqueue(accusation);
   }
 
   #judgeSuspects(now: Instant, out: MembershipOutput[]): void {

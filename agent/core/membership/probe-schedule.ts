@@ -8,6 +8,8 @@ import { type Ring, ringOf, successors } from './ring.ts';
 export interface ProbeSchedule {
   /** The next member that qualifies, or undefined when none does. `reachable`: how many do, about. */
   next(qualifies: (member: AgentIndex) => boolean): AgentIndex | undefined;
+  /** Whether we are among those who watch this member: then a hint that it may be gone is ours to look into. */
+  observes(member: AgentIndex, qualifies: (member: AgentIndex) => boolean): boolean;
 }
 
 /**
@@ -43,6 +45,10 @@ export class ShuffledRounds implements ProbeSchedule {
     }
     return undefined;
   }
+
+  observes(member: AgentIndex): boolean {
+    return member !== this.#self;
+  }
 }
 
 /**
@@ -74,15 +80,22 @@ export class ObserverRing implements ProbeSchedule {
   next(qualifies: (member: AgentIndex) => boolean): AgentIndex | undefined {
     this.#turn = (this.#turn + 1) % outsideEvery;
     if (this.#turn === 0) return this.#anybody.next(qualifies);
-    if (this.#at >= this.#observed.length) {
-      successors(this.#ring, this.#self, this.#observers, qualifies, this.#observed);
-      this.#at = 0;
-    }
+    if (this.#at >= this.#observed.length) this.#lookAround(qualifies);
     while (this.#at < this.#observed.length) {
       const member = this.#observed[this.#at++]!;
       if (qualifies(member)) return member;
     }
     return this.#anybody.next(qualifies);
+  }
+
+  observes(member: AgentIndex, qualifies: (member: AgentIndex) => boolean): boolean {
+    if (this.#observed.length === 0) this.#lookAround(qualifies);
+    return this.#observed.includes(member);
+  }
+
+  #lookAround(qualifies: (member: AgentIndex) => boolean): void {
+    successors(this.#ring, this.#self, this.#observers, qualifies, this.#observed);
+    this.#at = 0;
   }
 }
 

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { bootId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { instant } from '../../../agent/base/time.ts';
-import { maxProbes, maxRelays } from '../../../agent/core/membership/failure-detector.ts';
+import { FailureDetector, maxProbes, maxRelays } from '../../../agent/core/membership/failure-detector.ts';
 import { maxGreeted } from '../../../agent/core/membership/greetings.ts';
+import { LocalHealth } from '../../../agent/core/membership/local-health.ts';
 import type { MembershipMessage } from '../../../agent/core/membership/member.ts';
 import { MemberTable } from '../../../agent/core/membership/member-table.ts';
 import { Membership, type MembershipOutput, maxCorrected } from '../../../agent/core/membership/membership.ts';
@@ -42,10 +43,33 @@ function large(): {
   };
 }
 
-test('bounds: every connection closes at once → probes are bounded', () => {
-  const { member } = large();
-  for (let peer = 1; peer < size; peer++) member.disconnected(instant(10), peer, []);
-  expect(member.load.probes).toBe(maxProbes);
+test('bounds: more probes than there is room for → bounded, the rest is not begun', () => {
+  let pings = 0;
+  const nothing = () => {};
+  const detector = new FailureDetector<undefined>(lan, new LocalHealth(8), {
+    ping: () => pings++,
+    pingRequest: nothing,
+    ack: nothing,
+    nack: nothing,
+    helpers: () => [],
+    unanswered: nothing,
+    probeEnded: nothing,
+  });
+  for (let target = 1; target < size; target++) detector.begin(instant(10), target, undefined);
+  expect(detector.load.probes).toBe(maxProbes);
+  expect(pings).toBe(maxProbes);
+});
+
+test('membership: a box of sixty dies and all its connections close → its ten observers look, no crowd', () => {
+  const mesh = new SmallMesh(60);
+  mesh.run(1_000);
+  mesh.forget();
+  mesh.kill(7);
+  for (let peer = 0; peer < 60; peer++) if (peer !== 7) mesh.disconnect(peer, 7);
+  const pinging = new Set(mesh.said.filter(({ to }) => to === 7).map(({ from }) => from));
+  expect(pinging.size).toBe(lan.ringObservers);
+  mesh.run(2_500);
+  expect(new Set(mesh.states(7))).toEqual(new Set(['dead']));
 });
 
 test('bounds: everybody asks for help at once → requests are bounded, the others get no answer', () => {
