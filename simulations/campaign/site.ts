@@ -442,6 +442,9 @@ function sitePage(question: SiteQuestion, { report, run, story, lapse }: SiteRun
     faultNames: namesOf(question.plan),
     command,
     title: `${report.site}, ${report.days} days`,
+    about: `${report.agents} agents, a calendar of ${report.days} days with ${report.faults.length} things going wrong and right again.${
+      report.played.hours < report.played.ofHours ? ' The time lines leave the quiet hours out.' : ''
+    }`,
     nameOf: (ms) => lapse.nameOf(ms),
     more,
   });

@@ -18,6 +18,8 @@ export interface PageParts {
   readonly campaign?: CampaignReport | undefined;
   readonly command: string;
   readonly title?: string | undefined;
+  /** What the run is about, instead of its size. */
+  readonly about?: string | undefined;
   /** A moment of the run by another name, where its clock is not the site's. */
   readonly nameOf?: ((ms: number) => string) | undefined;
   /** How what faults name by number is called. */
@@ -47,7 +49,7 @@ export function simulationPage(parts: PageParts): string {
 <title>${textOf(title)} — Millwright simulation</title><style>${style}</style></head>
 <body><main>
 <header><h1>${textOf(title)}</h1>${verdict(violations.length)}</header>
-<p class="soft">${report.agents} agents, ${clock(report.virtualSeconds * 1000)} of virtual time${campaign ? ' per seed' : ''}. The agents are the very code of production; clock, wires, disks and faults are made up from the seed.</p>
+<p class="soft">${textOf(parts.about ?? `${report.agents} agents, ${clock(report.virtualSeconds * 1000)} of virtual time${campaign ? ' per seed' : ''}.`)} The agents are the very code of production; clock, wires, disks and faults are made up from the seed.</p>
 ${told}
 ${tiles(report, campaign)}
 ${wrong(violations)}
@@ -136,7 +138,7 @@ export const table = (rows: readonly (readonly [string, string])[]): string =>
   `<table>${rows.map(([name, value]) => `<tr><th>${textOf(name)}</th><td>${textOf(value)}</td></tr>`).join('')}</table>`;
 
 const spreadTable = (rows: readonly (readonly [string, Spread])[]): string =>
-  `<table><tr><th></th><th class="n">median</th><th class="n">p99</th><th class="n">longest</th><th class="n">times</th></tr>${rows
+  `<table><tr><td></td><th class="n">median</th><th class="n">p99</th><th class="n">longest</th><th class="n">times</th></tr>${rows
     .map(
       ([name, of]) =>
         `<tr><th>${name}</th><td class="n">${ms(of.p50Ms)}</td><td class="n">${ms(of.p99Ms)}</td><td class="n">${ms(of.maxMs)}</td><td class="n">${of.count}</td></tr>`,

@@ -69,20 +69,26 @@ export function dutiesTimeline(story: Story, names: TimelineNames, scale: Scale,
     const sorted = shifts.toSorted((a, b) => a.fromMs - b.fromMs);
     sorted.forEach((shift, n) => {
       const to = shift.toMs ?? scale.endMs;
-      const isSecond = sorted.slice(0, n).some((other) => (other.toMs ?? scale.endMs) > shift.fromMs);
-      const [from, wide] = [x(scale, shift.fromMs), Math.max(1, x(scale, to) - x(scale, shift.fromMs))];
       const who = names.agents[shift.agent]!;
-      // Where two run it for a while, both are seen: the second takes the lower half.
-      const [barY, barHeight] = isSecond ? [y + band / 2, band / 2] : [y, band];
-      parts.push(
-        `<rect class="shift" x="${px(from)}" y="${px(barY)}" width="${px(wide)}" height="${px(barHeight)}" rx="1.5" fill="var(--d${shift.agent % 7})"><title>${textOf(
-          names.duties[duty]!,
-        )} on ${textOf(who)}, ${scale.name(shift.fromMs)} to ${scale.name(to)}</title></rect>`,
+      const title = `<title>${textOf(names.duties[duty]!)} on ${textOf(who)}, ${scale.name(shift.fromMs)} to ${scale.name(to)}</title>`;
+      // Where two run it for a while, both are seen: the second takes the lower half until it is alone.
+      const sharedUntil = Math.min(
+        to,
+        sorted.slice(0, n).reduce((last, { toMs }) => Math.max(last, toMs ?? scale.endMs), shift.fromMs),
       );
-      if (wide > who.length * 7 + 8 && !isSecond)
+      const bar = (fromMs: number, toMs: number, isHalf: boolean): void => {
+        if (toMs <= fromMs) return;
+        const wide = Math.max(1, x(scale, toMs) - x(scale, fromMs));
         parts.push(
-          `<text x="${px(from + 4)}" y="${y + 9}" style="fill:var(--onbar);font-size:9.5px;font-weight:600">${textOf(who)}</text>`,
+          `<rect class="shift" x="${px(x(scale, fromMs))}" y="${px(isHalf ? y + band / 2 : y)}" width="${px(wide)}" height="${px(isHalf ? band / 2 : band)}" rx="1.5" fill="var(--d${shift.agent % 7})">${title}</rect>`,
         );
+        if (wide > who.length * 7 + 8 && !isHalf)
+          parts.push(
+            `<text x="${px(x(scale, fromMs) + 4)}" y="${y + 9}" style="fill:var(--onbar);font-size:9.5px;font-weight:600">${textOf(who)}</text>`,
+          );
+      };
+      bar(shift.fromMs, sharedUntil, true);
+      bar(sharedUntil, to, false);
     });
   });
   const hidden = names.duties.length - rows.length;

@@ -90,6 +90,7 @@ function drawFaults(
   const everyMs = random.between(400, 6_000);
   const bias = random.chance(0.6) ? random.between(0, 0.6) : 0;
   const down = new Map<number, number>();
+  const stopped = new Map<number, number>();
   let clones = 0;
   let atMs = settleMs + random.exponential(everyMs);
   while (atMs < endMs && events.length < 200) {
@@ -169,11 +170,16 @@ function drawFaults(
         events.push({ kind, atMs, change: rough(random, network) });
         if (random.chance(0.7)) events.push({ kind, atMs: atMs + until, change: calmed(network) });
         break;
-      case 'break':
-        if (agent >= repairs) break;
+      case 'break': {
+        // What a person stopped stays in a person's hands until it has been quiet.
+        if (agent >= repairs || (stopped.get(agent) ?? 0) > atMs) break;
         events.push({ kind, atMs, agent });
-        if (random.chance(0.3)) events.push({ kind: 'stop', atMs: atMs + random.between(500, 6_000), agent });
+        if (!random.chance(0.3)) break;
+        const stopMs = atMs + random.between(500, 6_000);
+        events.push({ kind: 'stop', atMs: stopMs, agent });
+        stopped.set(agent, stopMs + 10_000);
         break;
+      }
     }
     const last = events.at(-1)?.atMs ?? atMs;
     // Boundaries are where mistakes live: just before and after something else, and about a suspicion's length later.
