@@ -1,8 +1,10 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -20,11 +22,13 @@ import { type BundleTrust, bundleMaxBytes, readBundle, type SiteBundle, verifyBu
  */
 export class BundleStore {
   readonly #folder: string;
+  readonly #steps: string;
   readonly #file: string;
   readonly #signer: string;
 
   constructor(dataDir: string) {
     this.#folder = join(dataDir, 'bundle');
+    this.#steps = join(this.#folder, 'steps');
     this.#file = join(this.#folder, 'site.bundle');
     this.#signer = join(this.#folder, 'signed-by');
   }
@@ -40,9 +44,22 @@ export class BundleStore {
     return bundle.ok ? bundle : err(`${this.#file} is damaged: ${bundle.error.text}`);
   }
 
+  /**
+   * What an agent with (era, version) may take next: the oldest kept bundle beyond it that began an epoch or
+   * named another key, else the one in force. None of those may be skipped, and whoever was away for two of them finds
+   * the step between here.
+   */
+  next(after: Pick<SiteBundle, 'era' | 'version'>): Uint8Array | undefined {
+    const name = stepName(after);
+    const step = this.#stepNames().find((one) => one > name);
+    const bytes = readBounded(step === undefined ? this.#file : join(this.#steps, step));
+    return bytes.ok ? bytes.value : undefined;
+  }
+
   /** Puts a verified bundle into force for the next start. Throws when the disk refuses; then the old one stays. */
-  save(bytes: Uint8Array, bundle: SiteBundle): void {
+  save(bytes: Uint8Array, bundle: SiteBundle, before?: SiteBundle): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    if (before !== undefined && isStep(before, bundle)) this.#keepStep(bytes, bundle);
     // Both keys stand there first, so that whichever bundle survives a power cut still finds its own.
     const former = readBounded(this.#signer);
     const known = former.ok ? Buffer.from(former.value).toString('utf8').trim().split('\n') : [];
@@ -50,7 +67,31 @@ export class BundleStore {
     replaceDurably(this.#folder, this.#signer, Buffer.from(`${signers.join('\n')}\n`));
     replaceDurably(this.#folder, this.#file, bytes);
   }
+
+  #keepStep(bytes: Uint8Array, bundle: SiteBundle): void {
+    mkdirSync(this.#steps, { recursive: true, mode: 0o700 });
+    replaceDurably(this.#steps, join(this.#steps, stepName(bundle)), bytes);
+    for (const old of this.#stepNames().slice(0, -keptSteps)) rmSync(join(this.#steps, old), { force: true });
+  }
+
+  #stepNames(): string[] {
+    if (!existsSync(this.#steps)) return [];
+    return readdirSync(this.#steps)
+      .filter((file) => file.endsWith('.bundle'))
+      .sort();
+  }
 }
+
+/** As many as epochs whose certificates are kept: beyond them a box needs a person. */
+const keptSteps = 64;
+
+const stepName = ({ era, version }: Pick<SiteBundle, 'era' | 'version'>): string =>
+  `${String(era).padStart(5, '0')}-${String(version).padStart(10, '0')}.bundle`;
+
+const isStep = (former: SiteBundle, bundle: SiteBundle): boolean =>
+  bundle.era !== former.era ||
+  bundle.signingKey !== former.signingKey ||
+  bundle.cells.some((cell) => cell.epoch > (former.cells.find((one) => one.id === cell.id)?.epoch ?? cell.epoch));
 
 /** What a start found: the bundle that is in force now, and what is to be told about the other. */
 export interface BundleInForce {
@@ -116,7 +157,7 @@ export function bundleInForce(parts: {
       return ok({ bundle: current, notices });
     }
     try {
-      if (parts.lookOnly !== true) store.save(bytes.value, given.value);
+      if (parts.lookOnly !== true) store.save(bytes.value, given.value, current);
     } catch (error) {
       notices.push({ level: 'warn', text: `the bundle could not be stored: ${(error as Error).message}` });
     }

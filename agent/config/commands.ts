@@ -214,6 +214,11 @@ export async function showCommand(
   return 0;
 }
 
+function showProgress(done: number, all: number): void {
+  if (all < 20 || (done % 10 !== 0 && done < all)) return;
+  process.stderr.write(`\rkeys of ${done} of ${all} agents${done === all ? '\n' : ''}`);
+}
+
 export async function initCommand(
   file: string | undefined,
   options: {
@@ -242,6 +247,7 @@ export async function initCommand(
     out: options.out,
     force: options.force ?? false,
     layout,
+    ...(process.stderr.isTTY === true ? { progress: showProgress } : {}),
   });
   if (!made.ok) {
     process.stderr.write(`${formatInitError(made.error)}\n`);

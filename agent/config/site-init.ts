@@ -69,6 +69,8 @@ export interface InitOptions {
   /** Replaces the keys and credentials that stand there: every box must then be set up anew. */
   readonly force?: boolean;
   readonly layout?: SiteLayout;
+  /** Hears of each agent whose keys are made: hashing a thousand passwords takes a minute. */
+  readonly progress?: (done: number, all: number) => void;
 }
 
 /** Folder of everything that `site init` makes; the names are a contract with `enrolAgent` and the README. */
@@ -206,6 +208,7 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
         file: join(folder.agent(thing.name), 'agent.yaml'),
         keyMadeHere: made.value.keyMadeHere,
       });
+      options.progress?.(agents.length, things.length);
     }
     const password = token();
     users.push({ name: 'coordinator', hash: hashBrokerPassword(password), role: 'coordinator' });

@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { siteFromBundle } from '../../agent/config/agent-flags.ts';
+import { BundleStore } from '../../agent/config/bundle-store.ts';
 import { enrolAgent, initSite, siteFolder } from '../../agent/config/site-init.ts';
 import { type SignOptions, signSite } from '../../agent/config/site-sign.ts';
 import { rosterOf, type SiteBundle, verifyBundle } from '../../agent/wire/site-bundle.ts';
@@ -265,6 +266,38 @@ describe('bundle in force on a box', () => {
     ] as const) {
       expect(inForce(data, file)).toMatchObject({ ok: true, value: { bundle: { version } } });
     }
+  });
+
+  it('away for two epochs → refused at once, and taken step by step from a box that saw both', () => {
+    const data = mkdtempSync(join(base, 'data-'));
+    const chain = [folder.bundle];
+    const votes = ['[box-1, box-2, box-3]', '[box-1]', '[box-1]', '[box-2]', '[box-2]'];
+    for (const [i, voters] of votes.entries()) {
+      if (i === 0) continue;
+      const path = join(base, `chain-${count}-${i}.bundle`);
+      const text = `${plant.replace('[box-1, box-2, box-3]', voters)}# ${i}\n`;
+      expect(sign(text, { parent: chain[i - 1]!, out: path }).ok).toBe(true);
+      chain.push(path);
+    }
+    for (const file of chain) expect(inForce(data, file).ok).toBe(true);
+    const store = new BundleStore(data);
+
+    const away = mkdtempSync(join(base, 'data-'));
+    const taken: number[] = [];
+    expect(inForce(away, folder.bundle).ok).toBe(true);
+    const last = inForce(away, chain[4]!);
+    expect(last.ok && last.value.notices[0]?.text).toContain('the bundles between come first');
+    for (let at = founding; taken.length < 5; ) {
+      const bytes = store.next(at);
+      const file = join(base, `fetched-${count}.bundle`);
+      writeFileSync(file, bytes ?? '');
+      const now = inForce(away, file);
+      if (!now.ok || now.value.bundle.version === at.version) break;
+      at = now.value.bundle;
+      taken.push(at.version);
+    }
+    expect(taken).toEqual([2, 4, 5]);
+    expect(readdirSync(join(data, 'bundle', 'steps'))).toHaveLength(2);
   });
 
   it('stored bundle damaged on the disk → told, and the one beside the agent is judged anew', () => {
