@@ -9,7 +9,7 @@ import { lastLines } from './connections/bounded-output.ts';
 import type { Containment } from './connections/containment.ts';
 import { describeExit, runLocal } from './connections/local.ts';
 import { hostBoot } from './connections/process-table.ts';
-import type { ProcessRunner } from './duty-runners/process.ts';
+import { fenceEnvironment, type ProcessRunner } from './duty-runners/process.ts';
 import type { Log } from './duty-runners/runner.ts';
 import type { EffectLog } from './effect-log.ts';
 
@@ -59,12 +59,12 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
   let stopped = false;
 
   async function act(request: ActionRequest, signal: AbortSignal): Promise<Ended> {
-    const { action, timeoutMs } = request;
+    const { action, timeoutMs, fence } = request;
     switch (action.kind) {
       case 'process.restart':
         return restart(action.duty, timeoutMs, signal);
       case 'command.run':
-        return command(action.argv, timeoutMs, signal);
+        return command(action.argv, timeoutMs, signal, fence);
       case 'wait':
         return wait(action.ms, timeoutMs, signal);
       case 'notify': {
@@ -95,9 +95,15 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
     return { outcome: 'timed-out', detail: `restart of ${id} ${first.kind}` };
   }
 
-  async function command(argv: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<Ended> {
+  async function command(
+    argv: readonly string[],
+    timeoutMs: number,
+    signal: AbortSignal,
+    fence: ActionRequest['fence'],
+  ): Promise<Ended> {
     // What the command leaves running after its own good end is its purpose: `/etc/init.d/x restart` starts a daemon.
-    const run = await runLocal({ argv, timeoutMs, signal, containment, leftovers: 'leave' });
+    const env = fenceEnvironment(fence);
+    const run = await runLocal({ argv, timeoutMs, signal, containment, leftovers: 'leave', env });
     if (!run.ok) return { outcome: 'failed', detail: run.error.text, untouched: true };
     const exit = run.value;
     const said = lastLines(exit.stderr.text) || lastLines(exit.stdout.text);
@@ -130,6 +136,11 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
         at: new Date(clock.wall()).toISOString(),
         outcome: ended.outcome,
         detail: ended.detail,
+        ...(request.fence && {
+          token: request.fence.token,
+          session: request.fence.session,
+          lease: request.fence.lease,
+        }),
       });
     }
     log.info({ run, step, try: request.try, issue, effect: action.kind, ...ended }, 'action completed');

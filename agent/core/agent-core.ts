@@ -145,7 +145,7 @@ export class AgentCore {
         inStates: (onlyIn, now) => this.health.inStates(onlyIn, now),
         lockout: (signal, now) => this.health.lockout(signal, now),
         flapping: (condition) => this.health.flapping(condition),
-        runsHere,
+        runsHere: (location) => runsHere(location) && this.#mayActAt(location),
         wallAt,
         thing: (thing) => plan.things[thing]?.id ?? 'site',
         condition: (condition) => plan.conditions[condition]?.source ?? '',
@@ -506,6 +506,20 @@ export class AgentCore {
     if (!this.exclusive.permits.isIdle) this.#syncPermits(now);
   }
 
+  /** Work that goes with an exclusive duty is done only while its right is valid at this very moment. */
+  #mayActAt(location: Location): boolean {
+    if (location.on !== 'holder' || !this.#isExclusive(location.duty)) return true;
+    return this.exclusive.mayAct(this.#time, location.duty) !== undefined;
+  }
+
+  /** Under which right a run acts: its permit's, or that of the exclusive duty that it belongs to. */
+  #rightOf(run: string): Fence | undefined {
+    const spec = this.remediation.workflowOf(run);
+    if (spec === undefined) return undefined;
+    if (spec.permit !== undefined) return this.exclusive.permitOf(this.#time, run);
+    return spec.runsOn.on === 'holder' ? this.exclusive.mayAct(this.#time, spec.runsOn.duty) : undefined;
+  }
+
   #syncPermits(now: Instant): void {
     const needs = this.remediation.permitNeeds().map(({ run, permit }) => ({ run, permit: this.#permitName(permit) }));
     const inDoubt = (run: string) => this.remediation.inDoubt(run);
@@ -768,8 +782,10 @@ export class AgentCore {
             })),
           });
           break;
-        case 'read-baseline':
         case 'issue-action':
+          this.#effects.push({ ...output, fence: this.#rightOf(output.run) });
+          break;
+        case 'read-baseline':
         case 'probe-action':
         case 'cancel-action':
           this.#effects.push(output);

@@ -145,6 +145,13 @@ export class Exclusive {
     this.#permits(time, out, (said) => this.permits.sync(time.monotonic, needs, inDoubt, said));
   }
 
+  /** The right of a run's permit, as it goes with its effects. */
+  permitOf(time: HolderTime, run: string): Fence | undefined {
+    const lease = this.permits.leaseOf(run);
+    const right = lease === undefined ? undefined : this.leases.mayAct(time, lease);
+    return right && fenceOf(right);
+  }
+
   /** Why a run may not begin a step now, in words; undefined: its permit is valid. */
   permitDenial(time: HolderTime, run: string, permit: string): string | undefined {
     const lease = this.permits.leaseOf(run);

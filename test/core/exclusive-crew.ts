@@ -110,6 +110,9 @@ export class ExclusiveCrew {
   stepMs = 500;
   readonly cut = new Set<string>();
   readonly stops: { readonly box: number; readonly atOnce: boolean; readonly at: number }[] = [];
+  /** Rights that went with steps of workflows. */
+  readonly rights: { readonly box: number; readonly lease: string | undefined; readonly token: string | undefined }[] =
+    [];
   readonly taken: { readonly box: number; readonly term: number; readonly checkpoint: number | undefined }[] = [];
   readonly #queue: { readonly at: number; readonly order: number; readonly act: () => void }[] = [];
   #order = 0;
@@ -287,6 +290,7 @@ export class ExclusiveCrew {
         return later(1, () => ({ kind: 'baseline-read', run: effect.run, step: effect.step, baseline: '' }));
       case 'issue-action':
         box.acting++;
+        this.rights.push({ box: box.index, lease: effect.fence?.lease, token: effect.fence?.token });
         this.at(this.now + this.stepMs, () => {
           if (box.core !== core) return;
           box.acting--;

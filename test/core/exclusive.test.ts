@@ -136,6 +136,30 @@ describe('an exclusive duty', () => {
   });
 });
 
+describe('a workflow of an exclusive duty', () => {
+  it('its steps go with the token of the duty, and none begins once the right is gone', () => {
+    const nightly = workflow({
+      index: 0,
+      id: entryId('pump/flush'),
+      runsOn: { on: 'holder', duty: 0 },
+      when: undefined,
+      steps: [step('one', { timeoutMs: 5_000 }), step('two')],
+      ifFailed: [],
+    });
+    const crew = new ExclusiveCrew(exclusivePlan(3, 1, [nightly])).startAll();
+    crew.stepMs = 2_500;
+    crew.runUntil(() => crew.holders().length === 1);
+    const [holder] = crew.holders();
+    const { running } = crew.boxes[holder!]!;
+    crew.deliver(holder!, { kind: 'workflow-ordered', workflow: 0, by: 'a person' });
+    crew.runUntil(() => crew.rights.length === 1);
+    expect(crew.rights).toEqual([{ box: holder, lease: 'duty:pump/poll', token: running!.token }]);
+    for (const other of [0, 1, 2]) if (other !== holder) crew.cut.add(`${holder}-${other}`);
+    crew.run(10_000);
+    expect(crew.rights).toHaveLength(1);
+  });
+});
+
 describe('a permit', () => {
   const reboot = (agent: number, change: Partial<WorkflowSpec> = {}): WorkflowSpec =>
     workflow({
@@ -184,6 +208,12 @@ describe('a permit', () => {
     });
     expect([0, 1, 2, 3].map((box) => stepped(crew, box))).toEqual([2, 2, 2, 2]);
     expect(most).toBe(1);
+    // Every effect went with its right, and from run to run the token rises.
+    const tokens = crew.rights.map(({ lease, token }) => [lease, token ?? '']);
+    expect(tokens).toHaveLength(8);
+    expect(tokens.every(([lease]) => lease === 'guard:line/reboot/slot-1')).toBe(true);
+    expect(tokens.map(([, token]) => token)).toEqual(tokens.map(([, token]) => token).toSorted());
+    expect(new Set(tokens.map(([, token]) => token)).size).toBe(4);
   });
 
   it('of two slots → two at once, never three', () => {

@@ -366,7 +366,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
 }
 
 /** What a program under a lease is told of its right; it passes the token on with every effect. */
-export const fenceEnvironment = (fence: Fence | undefined): [string, string][] =>
+export const fenceEnvironment = (fence: Pick<Fence, 'token' | 'lease' | 'session'> | undefined): [string, string][] =>
   fence === undefined
     ? []
     : [

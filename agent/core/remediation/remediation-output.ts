@@ -16,6 +16,15 @@ export interface ActionRequest {
   readonly timeoutMs: number;
   /** The port refuses (outcome `late`) what would begin after this. */
   readonly notAfter: Instant;
+  /** The right under which it is done, for whoever keeps the largest token where it lands. */
+  readonly fence?: EffectRight | undefined;
+}
+
+/** A lease, its token (16 hex digits), and the session that holds it. */
+export interface EffectRight {
+  readonly lease: string;
+  readonly token: string;
+  readonly session: string;
 }
 
 export type RemediationOutput =

@@ -352,6 +352,12 @@ export class Remediation {
     });
   }
 
+  /** The workflow of a run, while the site file has it. */
+  workflowOf(run: RunId): WorkflowSpec | undefined {
+    const workflow = this.#ledger.runs.get(run)?.workflowId;
+    return workflow === undefined ? undefined : this.#byId.get(workflow)?.spec;
+  }
+
   /** An effect of this run may still land, and nobody knows. */
   inDoubt(run: RunId): boolean {
     return this.#ledger.runs.get(run)?.intent !== undefined;
