@@ -270,7 +270,7 @@ export class FailureDetector<Out> {
 
   /** `isOver`: the round ran to its end, so who has not spoken by now is silent; else only who spoke is named. */
   #testify(now: Instant, probe: Probe, direct: boolean, isOver: boolean, out: Out): void {
-    const helpers: HelperWord[] = [];
+    const helpers: HelperWord[] = probe.asked === probe.helpers.length ? (nobody as HelperWord[]) : [];
     for (let i = probe.asked; i < probe.helpers.length; i++) {
       const said = wordNames[probe.words[i]!]!;
       if (isOver || said !== 'silent') helpers.push({ helper: probe.helpers[i]!, word: said });
@@ -392,6 +392,7 @@ const blankRelay = (): Relay => ({
 });
 
 const word = { silent: 0, nack: 1, reached: 2 } as const;
+const nobody: readonly HelperWord[] = Object.freeze([]);
 const wordNames = ['silent', 'nack', 'reached'] as const;
 
 /** Rounds before a verdict without a majority of answers, as a multiple of the usual number. */

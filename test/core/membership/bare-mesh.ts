@@ -110,6 +110,12 @@ export class BareMesh {
     this.#spoken(to);
   }
 
+  /** A member sees its connection to a peer close. */
+  disconnect(at: number, peer: number): void {
+    this.members[at]!.disconnected(this.now as Instant, peer, this.#out);
+    this.#spoken(at);
+  }
+
   /** Lets time pass up to `until`, or until `stop` says so. */
   run(until: number, stop?: () => boolean): void {
     const heap = this.#heap;

@@ -60,7 +60,7 @@ test('shuffled rounds: some do not qualify → skipped; none qualifies → nobod
 
 test('ring: any size → all agree on one circle of everybody, and it is not the order of the roster', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 500 }), (size) => {
+    fc.property(fc.integer({ min: 1, max: 200 }), (size) => {
       const { order, position } = ringOf(size);
       expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: size }, (_, m) => m));
       for (let m = 0; m < size; m++) expect(order[position[m]!]).toBe(m);
