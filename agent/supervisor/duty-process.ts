@@ -147,9 +147,14 @@ export class DutyProcess {
     this.#soon();
   }
 
-  /** SIGTERM to the program, then SIGKILL to what is left. */
+  /** SIGTERM to the program, then SIGKILL to what is left; without a grace SIGKILL at once. Asked again, it hurries. */
   stop(graceMs: number): void {
-    if (this.#over || this.isKilled || this.#termWanted) return;
+    if (this.#over || this.isKilled) return;
+    if (graceMs === 0) {
+      this.kill('it was told to stop at once');
+      return;
+    }
+    if (this.#termWanted) return;
     this.#termWanted = true;
     this.#terminate();
     this.#grace = setTimeout(() => this.kill(`it did not end within ${graceMs} ms of SIGTERM`), graceMs);

@@ -18,7 +18,7 @@ export const maxAheadMs = 3_600_000;
 export const limits = {
   duties: 256,
   sessions: 256,
-  targets: 32,
+  targets: 256,
   arguments: 512,
   variables: 512,
   idLength: 256,
@@ -256,16 +256,21 @@ function readStamp(it: Fields): Stamp | undefined {
 }
 
 function targetsOf(value: unknown): readonly Target[] | undefined {
-  if (!Array.isArray(value) || value.length > limits.targets) return undefined;
-  const targets: Target[] = [];
-  for (const one of value as unknown[]) {
-    if (typeof one !== 'object' || one === null) return undefined;
-    const { host, port } = one as Fields;
-    if (typeof host !== 'string' || !isAddress(host)) return undefined;
-    if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
-    targets.push({ host, port });
-  }
-  return targets;
+  if (!Array.isArray(value) || value.length > limits.targets || !value.every(isTarget)) return undefined;
+  return value.map(({ host, port }: Target) => ({ host, port }));
+}
+
+export function isTarget(value: unknown): value is Target {
+  if (typeof value !== 'object' || value === null) return false;
+  const { host, port } = value as Fields;
+  if (typeof host !== 'string' || !isAddress(host)) return false;
+  return typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535;
+}
+
+/** Which duty a line that does not parse wanted to start, if it is so much of one: its sender waits for an answer. */
+export function malformedStart(line: string): string | undefined {
+  const it = parseObject(line);
+  return it?.['do'] === 'start' && isId(it['duty']) ? it['duty'] : undefined;
 }
 
 /** IPv4 in dots, or something that can only be IPv6; the socket has the last word. */

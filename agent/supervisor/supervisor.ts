@@ -10,6 +10,7 @@ import {
   encodeLine,
   LineReader,
   limits,
+  malformedStart,
   maxAheadMs,
   parseAsk,
   protocolVersion,
@@ -194,8 +195,13 @@ export class Supervisor {
     this.#life = life;
     const reader = new LineReader((line) => {
       const ask = parseAsk(line);
-      if (ask !== undefined) this.#hear(life, ask);
-      else if (life.garbage++ === 0) log('warn', 'the agent sent a line that is none of ours');
+      if (ask !== undefined) {
+        this.#hear(life, ask);
+        return;
+      }
+      if (life.garbage++ === 0) log('warn', 'the agent sent a line that is none of ours');
+      const duty = malformedStart(line);
+      if (duty !== undefined) this.#say(life, { is: 'failed', duty, reason: 'the request does not fit the protocol' });
     });
     stream.on('data', (chunk: Buffer) => {
       const { oversized } = reader;

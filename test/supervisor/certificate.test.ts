@@ -47,7 +47,7 @@ describe('a death certificate', () => {
     await eventually(() => ear.heard.length === repeatsMs.length, { what: 'five certificates' });
     expect(new Set(ear.heard.map(({ session }) => session))).toEqual(new Set([id]));
     expect(ear.heard[0]!.left).toBe(0);
-    expect(ear.heard[0]!.at - killedAt).toBeLessThan(150);
+    expect(ear.heard[0]!.at - killedAt).toBeLessThan(500);
     expect(ear.receiver.counts).toEqual({ accepted: 5, garbage: 0, dropped: 0 });
   });
 
@@ -75,7 +75,7 @@ describe('a death certificate', () => {
     const box = await supervised();
     box.client.session('line-1', 1, ear.targets, 0);
     await box.heard('session');
-    box.client.start(duty(deaf, { until: monotonicNow() + 300 }));
+    box.client.start(duty(deaf, { until: monotonicNow() + 1_000 }));
     const { pid } = await box.heard('started');
     process.kill(box.agents[0]!, 'SIGSTOP');
     await eventually(() => !isRunning(pid));

@@ -33,7 +33,7 @@ describe.each(ways)('a duty under $kind', ({ kind, without }) => {
     const { pid } = await box.heard('started');
     expect(isRunning(pid)).toBe(true);
     const many = (): boolean => {
-      until = Math.max(until, monotonicNow() + 700);
+      until = Math.max(until, monotonicNow() + 1_500);
       box.client.extend('press/label', until);
       return marked(box.name).length > 20;
     };
@@ -112,11 +112,10 @@ describe.each([ways[0], ways[2]])('a duty under $kind', ({ without }) => {
 
   it('frozen → killed all the same when its right ends', async () => {
     const box = await supervised({ without });
-    const until = monotonicNow() + 500;
+    const until = monotonicNow() + 2_000;
     box.client.start(duty(['sleep', '1000'], { until }));
-    const { pid } = await box.heard('started');
-    process.kill(pid, 'SIGSTOP');
-    for (const wrapper of marked(box.name)) process.kill(wrapper, 'SIGSTOP');
+    await box.heard('started');
+    for (const pid of marked(box.name)) process.kill(pid, 'SIGSTOP');
     await box.heard('exited');
     expect(monotonicNow()).toBeLessThan(until + 20);
     expect(marked(box.name)).toEqual([]);
@@ -126,12 +125,12 @@ describe.each([ways[0], ways[2]])('a duty under $kind', ({ without }) => {
 describe('a right to run', () => {
   it('extended → the duty goes on; no longer extended → it ends on time', async () => {
     const box = await supervised();
-    let until = monotonicNow() + 1_200;
+    let until = monotonicNow() + 2_500;
     box.client.start(duty(['sleep', '1000'], { until }));
     await box.heard('started');
     for (let i = 0; i < 4; i++) {
       await sleep(200);
-      until = monotonicNow() + 1_200;
+      until = monotonicNow() + 2_500;
       const from = box.said.length;
       expect(box.client.extend('press/label', until)).toBe(true);
       expect((await box.heard('extended', from)).until).toBe(until);
@@ -141,7 +140,7 @@ describe('a right to run', () => {
     await box.heard('exited');
     const late = monotonicNow() - until;
     expect(late).toBeLessThan(20);
-    expect(late).toBeGreaterThan(-250);
+    expect(late).toBeGreaterThan(-600);
     expect(box.client.extend('press/label', until + 1_000)).toBe(true);
     const from = box.said.length;
     await sleep(50);
@@ -150,22 +149,22 @@ describe('a right to run', () => {
 
   it('agent blocked for 5 s → the duty ends when its right ends, not when the agent wakes up', async () => {
     const box = await supervised();
-    const until = monotonicNow() + 600;
+    const until = monotonicNow() + 1_600;
     box.client.start(duty(['sleep', '1000'], { until }));
     const { pid } = await box.heard('started');
     box.raw('#block 5000');
-    await eventually(() => !isRunning(pid), { what: 'killed', everyMs: 5, deadlineMs: 2_000 });
+    await eventually(() => !isRunning(pid), { what: 'killed', everyMs: 5, deadlineMs: 5_000 });
     expect(monotonicNow()).toBeLessThan(until + 20);
     expect(isRunning(box.agents[0]!)).toBe(true);
   });
 
   it('agent frozen → the duty ends when its right ends', async () => {
     const box = await supervised();
-    const until = monotonicNow() + 500;
+    const until = monotonicNow() + 1_600;
     box.client.start(duty(['sleep', '1000'], { until }));
     const { pid } = await box.heard('started');
     process.kill(box.agents[0]!, 'SIGSTOP');
-    await eventually(() => !isRunning(pid), { what: 'killed', everyMs: 5, deadlineMs: 2_000 });
+    await eventually(() => !isRunning(pid), { what: 'killed', everyMs: 5, deadlineMs: 5_000 });
     expect(monotonicNow()).toBeLessThan(until + 20);
   });
 

@@ -9,7 +9,7 @@ let serial = 0;
 /** A supervised box for one test, past its `hello`. It kills early, so that a busy machine does not make it late. */
 export async function supervised(options: Partial<BoxOptions> = {}): Promise<Supervised> {
   const folder = options.folder ?? (await temporaryFolder());
-  const box = startBox({ name: `test-${process.pid}-${++serial}`, killMs: '200', ...options, folder });
+  const box = startBox({ name: `test-${process.pid}-${++serial}`, killMs: '500', ...options, folder });
   onTestFinished(() => box.dispose());
   await box.heard('hello');
   return box;

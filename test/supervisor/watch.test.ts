@@ -122,13 +122,18 @@ describe('one supervisor', () => {
     const box = await supervised();
     box.raw('no json');
     box.raw('{"do":"extend","duty":7}');
+    box.raw('{"do":"start","duty":"press/label","argv":[]}');
+    expect(await box.heard('failed')).toMatchObject({
+      duty: 'press/label',
+      reason: expect.stringContaining('protocol'),
+    });
     box.raw(`{"do":"${'x'.repeat(100_000)}"}`);
     box.raw('{"do":"session","cell":"line-1","epoch":1,"targets":[{"host":"example.org","port":1}],"guardMs":0}');
     box.client.session('line-1', 1, [], 0);
     expect(await box.heard('session')).toMatchObject({ cell: 'line-1', epoch: 1 });
-    expect(box.said.filter(({ is }) => is !== 'hello')).toHaveLength(1);
+    expect(box.said.filter(({ is }) => is !== 'hello')).toHaveLength(2);
     box.raw('#exit 0');
     expect(await box.exit).toBe(0);
-    expect(box.log()).toContain('"garbage":4');
+    expect(box.log()).toContain('"garbage":5');
   });
 });

@@ -4,7 +4,9 @@ import { readClocks, stampOf } from '../../supervisor/elapsed.ts';
 import {
   type Ask,
   encodeLine,
+  isTarget,
   LineReader,
+  limits,
   maxLineBytes,
   parseSay,
   type Say,
@@ -42,7 +44,7 @@ export interface SupervisorEvents {
 export interface SupervisorCounts {
   /** Lines that were none of the protocol, or too long. */
   readonly garbage: number;
-  /** Messages that were not sent: the queue was full, the line too long, or the stream gone. */
+  /** Messages that were not sent (the queue was full, the line too long, the stream gone), and targets left out. */
   readonly refused: number;
 }
 
@@ -55,7 +57,10 @@ export interface SupervisorCounts {
  * not lengthen a right.
  */
 export interface SupervisorClient {
-  /** Asks for this life's session in a cell; answered by `session`. `guardMs`: for effects of the agent itself. */
+  /**
+   * Asks for this life's session in a cell; answered by `session`. `guardMs`: for effects of the agent itself. Targets are
+   * addresses (nobody resolves names at such a moment); a name, and what exceeds 256, is left out and counted.
+   */
   session(cell: string, epoch: number, targets: readonly Target[], guardMs: number): boolean;
   /** Whom a certificate shall reach from now on. */
   targets(cell: string, epoch: number, targets: readonly Target[]): boolean;
@@ -125,9 +130,16 @@ export function speakWithSupervisor(stream: Duplex, events: SupervisorEvents): S
     return true;
   };
 
+  const reachable = (targets: readonly Target[]): readonly Target[] => {
+    const taken = targets.filter(isTarget).slice(0, limits.targets);
+    refused += targets.length - taken.length;
+    return taken;
+  };
+
   return {
-    session: (cell, epoch, targets, guardMs) => send({ do: 'session', cell, epoch, targets, guardMs }),
-    targets: (cell, epoch, targets) => send({ do: 'targets', cell, epoch, targets }),
+    session: (cell, epoch, targets, guardMs) =>
+      send({ do: 'session', cell, epoch, targets: reachable(targets), guardMs }),
+    targets: (cell, epoch, targets) => send({ do: 'targets', cell, epoch, targets: reachable(targets) }),
     start: (duty) => send({ do: 'start', ...duty, ...stampOf(readClocks()) }),
     extend: (duty, until) => send({ do: 'extend', duty, until, ...stampOf(readClocks()) }),
     stop: (duty, graceMs) => send({ do: 'stop', duty, graceMs }),
