@@ -75,12 +75,22 @@ export const isBulk = (message: DirectMessage): boolean => message.kind === 'che
 
 /** The largest encoding of a type that a receiver takes. */
 export function maxBytesOf(kind: DirectMessage['kind']): number {
-  if (isLeaseMessage({ kind })) return leaseMaxBytes;
-  return kind === 'claim'
-    ? claimMaxBytes
-    : kind === 'checkpoint' || kind === 'handover'
-      ? checkpointFrameMaxBytes
-      : membershipMaxBytes;
+  switch (kind) {
+    case 'ping':
+    case 'ack':
+    case 'ping-request':
+    case 'nack':
+    case 'gossip':
+    case 'hello':
+      return membershipMaxBytes;
+    case 'claim':
+      return claimMaxBytes;
+    case 'checkpoint':
+    case 'handover':
+      return checkpointFrameMaxBytes;
+    default:
+      return isLeaseMessage({ kind }) ? leaseMaxBytes : membershipMaxBytes;
+  }
 }
 
 /** Encodes a message of our own. A message that is too long for its receiver is `too-large`, to be dropped here. */

@@ -26,6 +26,9 @@ const blank: DiskImage = {
   incarnation: 0,
 };
 
+/** As long as the real store looks back. */
+const returnsWithinMs = 20 * 60_000;
+
 /**
  * What of a box survives its crashes. Held to the same suite as the real store: the higher checkpoint stays, an
  * incarnation never falls, a cleared alarm is gone, an entry is there from the moment when it is called durable.
@@ -53,12 +56,24 @@ export class SimulatedDisk {
   /** Since syncs are lost: what a power cut leaves. */
   #synced: DiskImage | undefined;
 
+  #restarts: number[] = [];
+  #returns: number | undefined;
+
   constructor(image: DiskImage = blank) {
     this.rollBack(image);
   }
 
+  /** A life begins; what the real store remembers of the restarts before it. `at`: virtual milliseconds. */
+  began(life: number, at: number): void {
+    if (life === 1) return;
+    this.#restarts = this.#restarts.filter((before) => at - before <= returnsWithinMs);
+    this.#returns = this.#restarts.length;
+    this.#restarts.push(at);
+  }
+
   restore(): Restored {
     return {
+      returns: this.#returns,
       incarnation: this.#incarnation,
       journal: [...this.journal],
       checkpoints: [...this.#checkpoints.values()],

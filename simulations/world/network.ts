@@ -164,25 +164,31 @@ export class Network {
 
 /**
  * When the last message in order arrives, for each stream with something in flight. What has arrived holds up nothing
- * more, so its place is free again: a small table does for any number of streams. Should a hundred stalled streams meet
- * in one corner of it, one of them forgets its order.
+ * more, so its place is free again: a table that stays in the cache does for any number of streams, and grows where
+ * more is in flight at once.
  */
 class StreamOrder {
-  readonly #streams = new Int32Array(tableSize).fill(-1);
-  readonly #arrivals = new Float64Array(tableSize);
+  #size = 512;
+  #streams = new Int32Array(this.#size).fill(-1);
+  #arrivals = new Float64Array(this.#size);
 
   inOrder(stream: number, at: number, now: number): number {
-    const home = placeOf(stream);
-    let free = home;
+    const mask = this.#size - 1;
+    const home = Math.imul(stream, 0x9e37_79b1 | 0) >>> 11;
+    let free = -1;
     for (let i = 0; i < probes; i++) {
-      const place = (home + i) & (tableSize - 1);
+      const place = (home + i) & mask;
       if (this.#streams[place] === stream) {
         const last = this.#arrivals[place]!;
         const arrival = at < last ? last : at;
         this.#arrivals[place] = arrival;
         return arrival;
       }
-      if (this.#arrivals[free]! > now && this.#arrivals[place]! <= now) free = place;
+      if (free < 0 && this.#arrivals[place]! <= now) free = place;
+    }
+    if (free < 0) {
+      this.#grow(now);
+      return this.inOrder(stream, at, now);
     }
     this.#streams[free] = stream;
     this.#arrivals[free] = at;
@@ -190,14 +196,22 @@ class StreamOrder {
   }
 
   forget(stream: number): void {
-    const home = placeOf(stream);
+    const home = Math.imul(stream, 0x9e37_79b1 | 0) >>> 11;
     for (let i = 0; i < probes; i++) {
-      const place = (home + i) & (tableSize - 1);
+      const place = (home + i) & (this.#size - 1);
       if (this.#streams[place] === stream) this.#arrivals[place] = 0;
+    }
+  }
+
+  #grow(now: number): void {
+    const [streams, arrivals] = [this.#streams, this.#arrivals];
+    this.#size *= 2;
+    this.#streams = new Int32Array(this.#size).fill(-1);
+    this.#arrivals = new Float64Array(this.#size);
+    for (let i = 0; i < streams.length; i++) {
+      if (arrivals[i]! > now) this.inOrder(streams[i]!, arrivals[i]!, now);
     }
   }
 }
 
-const tableSize = 8_192;
 const probes = 8;
-const placeOf = (stream: number): number => Math.imul(stream, 0x9e37_79b1 | 0) >>> 19;

@@ -254,6 +254,7 @@ export class World {
     this.#reads[place] = 0;
     this.#backlogs[place] = undefined;
 
+    box.disk.began(box.life, this.#now);
     const random = this.#random.fork(`agent ${place} life ${box.life}`);
     const boot = bootId(hex128(random));
     const plan = this.#plans[place] ?? this.plan;
@@ -614,6 +615,7 @@ export class World {
     const chance = this.#random.fork(`ports ${place} ${life}`);
     const hasLeases = this.plan.cells.some(({ leases }) => leases.length > 0);
     const clock = new PlaceClock(this.#clockwork, place, hasLeases ? new ElapsedClock() : undefined);
+    const holderNow = () => clock.elapsed?.() ?? clock.now();
     const supervisor = new SimulatedSupervisor(
       {
         uptime: () => this.uptime(place),
@@ -664,7 +666,7 @@ export class World {
         start: (duty, _term, checkpoint, fence) => {
           const fails = chance.chance(this.#options.dutyFailure ?? 0);
           const stands = order(duty);
-          if (fence !== undefined) supervisor.allow(duty, fence, clock.elapsed());
+          if (fence !== undefined) supervisor.allow(duty, fence, holderNow());
           later(chance.between(startMs / 2, startMs), () => {
             if (!stands()) return;
             // Its right may have ended while it was on its way.
@@ -687,7 +689,7 @@ export class World {
           });
         },
         extend: (duty, fence) => {
-          if (supervisor.fence(duty) !== undefined) supervisor.allow(duty, fence, clock.elapsed());
+          if (supervisor.fence(duty) !== undefined) supervisor.allow(duty, fence, holderNow());
         },
         stop: (duty, atOnce) => {
           const stands = order(duty);
@@ -800,13 +802,13 @@ interface Clockwork {
 class PlaceClock implements ClockPort {
   readonly #clockwork: Clockwork;
   readonly #place: number;
-  readonly #elapsed: ElapsedClock | undefined;
+  /** Where something is held by leases; without them nobody asks. */
+  readonly elapsed?: () => Instant;
 
-  /** `elapsed`: where something is held by leases; without them nobody asks. */
-  constructor(clockwork: Clockwork, place: number, elapsed: ElapsedClock | undefined) {
+  constructor(clockwork: Clockwork, place: number, holder: ElapsedClock | undefined) {
     this.#clockwork = clockwork;
     this.#place = place;
-    this.#elapsed = elapsed;
+    if (holder) this.elapsed = () => holder.read(clockwork.now(place), clockwork.uptime(place), clockwork.wall(place));
   }
 
   now(): Instant {
@@ -815,12 +817,6 @@ class PlaceClock implements ClockPort {
 
   wall(): WallTime {
     return wallTime(this.#clockwork.wall(this.#place));
-  }
-
-  elapsed(): Instant {
-    const now = this.#clockwork.now(this.#place);
-    if (this.#elapsed === undefined) return now;
-    return this.#elapsed.read(now, this.#clockwork.uptime(this.#place), this.#clockwork.wall(this.#place));
   }
 
   arm(at: Instant): void {

@@ -56,7 +56,7 @@ test('an exclusive duty on real cores → one of them runs it, with a fence that
 test('its agent is killed → the certificate brings the next one within half a second; the power goes → not before T, and soon after', () => {
   const certified: number[] = [];
   const silent: number[] = [];
-  for (let seed = 1; seed <= 8; seed++) {
+  for (let seed = 1; seed <= 5; seed++) {
     for (const [closes, figures] of [
       [true, certified],
       [false, silent],
@@ -67,7 +67,7 @@ test('its agent is killed → the certificate brings the next one within half a 
       expect(both()).toBe(0);
     }
   }
-  const median = (figures: number[]): number => figures.toSorted((a, b) => a - b)[4]!;
+  const median = (figures: number[]): number => figures.toSorted((a, b) => a - b)[2]!;
   expect(median(certified)).toBeLessThan(500);
   expect(median(silent)).toBeGreaterThan(1_200);
   expect(median(silent)).toBeLessThan(3_500);
@@ -84,13 +84,13 @@ test('its agent is frozen and resumed → the supervisor ended the duty in time,
   expect(both()).toBe(0);
 });
 
-test('its box is suspended for five minutes with its monotonic clock → it wakes up without the duty', () => {
+test('its box is suspended for a minute with its monotonic clock → it wakes up without the duty', () => {
   const { world, holder, takeover, both } = site(4);
   const agent = holder()!;
   const at = world.now;
-  world.suspend(agent, 300_000);
+  world.suspend(agent, 60_000);
   expect(takeover(10_000)).toBeLessThan(4_000);
-  world.run(at + 300_000 + 5_000);
+  world.run(at + 60_000 + 5_000);
   expect(both()).toBe(0);
   expect(holder()).not.toBe(agent);
 });
