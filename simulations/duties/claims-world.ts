@@ -48,8 +48,8 @@ export interface ClaimsRun {
 }
 
 const stepMs = 5;
-/** Silence is noticed, ranks are waited for, a fresh box listens; a few tries elsewhere fail first. */
-const gapBoundMs = 9_000;
+/** A fresh box listens for ten seconds at most, ranks are waited for, a start takes its time. */
+const gapBoundMs = 13_000;
 const healMs = 45_000;
 const watchMs = 10_000;
 
