@@ -121,7 +121,8 @@ export class AgentCore {
       checkpoints: restored.checkpoints,
       memberState: (member) => this.membership.state(member),
       alsoHeld: () => this.duties.load,
-      isDraining: () => this.duties.draining,
+      // A box whose disk was copied asks for nothing exclusive, and gives away what it has.
+      isDraining: () => this.duties.draining || this.membership.isCloned,
     });
     this.health = new Health({
       plan,
@@ -594,12 +595,16 @@ export class AgentCore {
           this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
           this.#exclusiveDuties(now, (duties, out) => duties.memberChanged(now, member, to, out));
           this.#health(now, (out) => this.health.membersChanged(now, member, out));
+          this.#watchPartners();
           break;
         }
         case 'clone-proven': {
           const [one, other] = output.boots;
           const text = `two processes live under this key: boots ${one.high} and ${other.high}`;
           this.#event('clone-proven', this.#name(output.member), 'error', text, {});
+          if (output.member === this.identity.self) {
+            this.#exclusiveDuties(now, (duties, exclusive) => duties.reconsider(now, exclusive));
+          }
           break;
         }
         case 'probe-ended':
@@ -609,6 +614,23 @@ export class AgentCore {
           unreachable(output);
       }
     }
+  }
+
+  /** Under presets that are in a hurry, the holder of an exclusive duty and the next in rank watch each other closely. */
+  #watchPartners(): void {
+    if (this.plan.membership.watchIntervalMs === 0) return;
+    const { self } = this.identity;
+    const partners: AgentIndex[] = [];
+    for (let duty = 0; duty < this.plan.duties.length; duty++) {
+      if (!this.#isExclusive(duty)) continue;
+      const holder = this.exclusive.duties.holder(duty);
+      if (holder === undefined) continue;
+      const ranked = this.exclusive.duties.explain(duty);
+      const next = ranked.find(({ agent, rank }) => agent !== holder && rank !== undefined)?.agent;
+      if (holder === self && next !== undefined) partners.push(next);
+      if (next === self) partners.push(holder);
+    }
+    this.membership.watchClosely(partners);
   }
 
   #fromDuties(now: Instant, outputs: readonly DutyOutput[]): void {
@@ -667,6 +689,7 @@ export class AgentCore {
       }
     }
     if (moved) {
+      this.#watchPartners();
       this.#digestDirty = true;
       this.#health(now, (out) => this.health.locationsChanged(now, out));
       this.#remediation(now, (out) => this.remediation.locationsChanged(now, out));

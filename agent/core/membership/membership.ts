@@ -172,7 +172,10 @@ export class Membership {
    * over from it watch each other. Replaces the former list; the first `maxWatched` others count.
    */
   watchClosely(members: readonly AgentIndex[]): void {
-    this.#watched = [...new Set(members)].filter((member) => this.#isOther(member)).slice(0, maxWatched);
+    if (this.#options.watchIntervalMs <= 0) return;
+    const watched = [...new Set(members)].filter((member) => this.#isOther(member)).slice(0, maxWatched);
+    if (watched.length === this.#watched.length && watched.every((member, at) => member === this.#watched[at])) return;
+    this.#watched = watched;
     this.#watchCursor = 0;
     if (this.#watched.length === 0) this.#nextWatch = never;
     // Before the start it waits for it; after, the next step finds it due.

@@ -37,7 +37,10 @@ export interface MembershipOptions {
    */
   readonly ringAbove: number;
   readonly ringObservers: number;
-  /** Members watched closely are probed this often, beside the others: two messages more per interval and member. */
+  /**
+   * Members watched closely are probed this often, beside the others: two messages more per interval and member. 0: not
+   * at all, the ordinary rounds do.
+   */
   readonly watchIntervalMs: number;
 }
 
@@ -60,7 +63,7 @@ export const lan: MembershipOptions = {
   deadProbeIntervalMs: 1000,
   ringAbove: 0,
   ringObservers: 10,
-  watchIntervalMs: 100,
+  watchIntervalMs: 0,
 };
 
 /** Busy networks and Wi-Fi: 2.5 × slower, 2.5 × calmer. */
@@ -69,7 +72,6 @@ export const wifi: MembershipOptions = {
   probeIntervalMs: 500,
   directWindowMs: 225,
   deadProbeIntervalMs: 2500,
-  watchIntervalMs: 250,
 };
 
 /** Very quiet: a second per probe, one private round. */
@@ -79,7 +81,6 @@ export const quiet: MembershipOptions = {
   directWindowMs: 450,
   verifyRounds: 1,
   deadProbeIntervalMs: 5000,
-  watchIntervalMs: 500,
 };
 
 /**
