@@ -3,6 +3,7 @@ import { bootId } from '../../agent/base/ids.ts';
 import { wallTime } from '../../agent/base/time.ts';
 import type { HealthDigest } from '../../agent/core/health/digest.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
+import { sessionId } from '../../agent/core/leases/session.ts';
 import type { MeshPort } from '../../agent/driver/ports.ts';
 
 /**
@@ -221,6 +222,8 @@ const digest = (agent: number, sequence: number): HealthDigest => ({
   coordinator: 'lost',
 });
 
+const session = { agent: 2, boot: 7, id: sessionId('ab'.repeat(32)) };
+
 const update = { member: 2, state: 'suspect', bootCounter: 3, incarnation: 70_000, origin: 1 } as const;
 
 /** One of each kind, with and without passengers. */
@@ -240,6 +243,44 @@ const samples: readonly DirectMessage[] = [
   { kind: 'gossip', updates: [update] },
   { kind: 'claim', bootCounter: 1, seq: 6, duties: [{ duty: 7, term: 2, heard: [0, 2] }] },
   { kind: 'claim', bootCounter: 1, seq: 7, duties: [] },
+  { kind: 'handover-taken', duty: 3, term: 1, sequence: 8 },
+  {
+    kind: 'lease-request',
+    cell: 0xdead_beef,
+    epoch: 2,
+    session,
+    rid: 9,
+    leaseMs: 2000,
+    items: [
+      { lease: 0, counter: 2 ** 47 },
+      { lease: 3, counter: 1 },
+    ],
+    listHash: 2 ** 52,
+    heard: { boot: 4, nonce: 2 ** 47 },
+  },
+  {
+    kind: 'lease-answer',
+    cell: 1,
+    epoch: 2,
+    session: session.id,
+    rid: 9,
+    got: [{ lease: 0, counter: 5 }],
+    refused: [{ lease: 3, counter: 1, maxCounter: 7, freeInMs: 1_500 }],
+    life: { boot: 1, nonce: 2 },
+  },
+  {
+    kind: 'voter-recalled',
+    cell: 1,
+    epoch: 2,
+    round: 3,
+    remembered: { boot: 1, nonce: 2 },
+    memory: {
+      longestMs: 2000,
+      maxCounters: [0, 9],
+      sealedFor: undefined,
+      lingering: [{ lease: 1, counter: 9, session, remainingMs: 700 }],
+    },
+  },
   checkpoint(1, 0),
   checkpoint(2, 5),
   {

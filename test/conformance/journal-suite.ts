@@ -3,14 +3,23 @@ import { bootId } from '../../agent/base/ids.ts';
 import { instant, wallTime } from '../../agent/base/time.ts';
 import type { LocalAlarm } from '../../agent/core/effect.ts';
 import type { Input, Restored } from '../../agent/core/input.ts';
+import { bundleHash } from '../../agent/core/leases/ballot.ts';
+import type { CellEntry } from '../../agent/core/leases/cell-record.ts';
+import { leaseDefaults } from '../../agent/core/leases/options.ts';
+import { foundingRecord } from '../../agent/core/leases/voter-record.ts';
 import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
-import type { JournalPort } from '../../agent/driver/ports.ts';
+import type { JournalPort, LeasePort } from '../../agent/driver/ports.ts';
 import { eventually } from '../support/eventually.ts';
 
 /** A disk that outlives the processes that use it. */
 export interface JournalHarness {
   /** A new life on the same disk. `inputs` collects what the port delivers. */
-  open(): { readonly port: JournalPort; readonly inputs: readonly Input[]; restore(): Restored };
+  open(): {
+    readonly port: JournalPort;
+    readonly persistLeases: LeasePort['persist'];
+    readonly inputs: readonly Input[];
+    restore(): Restored;
+  };
   /** The life ends without a word: nothing is flushed by it. */
   crash(): void;
   /** From now on the disk refuses what is written; or takes it again. */
@@ -52,6 +61,24 @@ export const sampleAlarm = (change: Partial<LocalAlarm> = {}): LocalAlarm => ({
   since: wallTime(20),
   evidence: 'bearing-rms 7.9 mm/s above 7.1 mm/s',
   ...change,
+});
+
+const founded: Extract<CellEntry, { kind: 'founded' }> = {
+  kind: 'founded',
+  active: {
+    epoch: 1,
+    hash: bundleHash('a'.repeat(64)),
+    parent: bundleHash(''),
+    voters: ['box-1'],
+    revoked: [],
+    options: leaseDefaults,
+    leases: [{ id: 'duty:pump/poll', eligible: ['box-1'], lingerMs: 0 }],
+  },
+  record: foundingRecord({ epoch: 1, voters: 1, leases: 1, leaseMs: 2000 }),
+};
+const granted = (counter: number): CellEntry => ({
+  kind: 'voter',
+  entry: { kind: 'granted', lease: 0, counter, session: undefined, remainingMs: 2000 },
 });
 
 /** What every disk of an agent promises, the real one and the simulated one alike. */
@@ -136,6 +163,34 @@ export function journalSuite(name: string, make: () => JournalHarness): void {
       harness.crash();
       const restored = harness.open().restore().checkpoints;
       expect(restored.map(({ term, sequence, data }) => [term, sequence, ...data])).toEqual([[2, 3, 2, 3]]);
+    });
+
+    test('leases: answered with their token, later than the call; after a crash their fold is there, of each cell', async () => {
+      const { persistLeases, inputs } = harness.open();
+      persistLeases(1, 'line-1', [founded, granted(1)]);
+      persistLeases(2, 'line-2', [founded]);
+      persistLeases(3, 'line-1', [granted(5)]);
+      expect(inputs).toEqual([]);
+      expect(await answers(inputs, 3)).toEqual([1, 2, 3].map((token) => ({ kind: 'leases-persisted', token })));
+      harness.crash();
+      const leases = harness.open().restore().leases;
+      expect(leases?.isStoreWhole).toBe(true);
+      expect([...(leases?.records ?? [])].map(([cell, { voter }]) => [cell, voter?.maxCounters])).toEqual([
+        ['line-1', [5]],
+        ['line-2', [0]],
+      ]);
+    });
+
+    test('leases on a full disk: refused with the reason, and what was promised before stays', async () => {
+      const first = harness.open();
+      first.persistLeases(1, 'line-1', [founded, granted(1)]);
+      await answers(first.inputs, 1);
+      harness.fill(true);
+      const long = 'x'.repeat(100_000);
+      first.persistLeases(2, 'line-1', [granted(2), { ...founded, active: { ...founded.active, voters: [long] } }]);
+      expect((await answers(first.inputs, 2)).at(-1)).toMatchObject({ kind: 'leases-persist-failed', token: 2 });
+      harness.fill(false);
+      expect(harness.open().restore().leases?.records.get('line-1')?.voter?.maxCounters).toEqual([1]);
     });
 
     test('incarnation never falls', () => {

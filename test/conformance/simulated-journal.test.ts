@@ -1,4 +1,5 @@
 import type { Input } from '../../agent/core/input.ts';
+import type { LeasePort } from '../../agent/driver/ports.ts';
 import { SimulatedDisk, simulatedJournal } from '../../simulations/world/disk.ts';
 import { journalSuite } from './journal-suite.ts';
 
@@ -14,7 +15,16 @@ journalSuite('simulated', () => {
         later: (act) => pending.push({ life: own, act }),
         deliver: (input) => inputs.push(input),
       });
-      return { port, inputs, restore: () => disk.restore() };
+      const persistLeases: LeasePort['persist'] = (token, cell, entries) =>
+        pending.push({
+          life: own,
+          act: () => {
+            const reason = disk.persistLeases(cell, entries);
+            if (reason === undefined) inputs.push({ kind: 'leases-persisted', token });
+            else inputs.push({ kind: 'leases-persist-failed', token, reason });
+          },
+        });
+      return { port, persistLeases, inputs, restore: () => disk.restore() };
     },
     crash: () => {
       life++;

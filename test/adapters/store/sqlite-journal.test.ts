@@ -42,6 +42,7 @@ journalSuite('sqlite', (): JournalHarness => {
           saveCheckpoint: (checkpoint) => current().saveCheckpoint(checkpoint),
           setLocalAlarm: (alarm) => current().setLocalAlarm(alarm),
         },
+        persistLeases: (token, cell, entries) => current().persistLeases(token, cell, entries),
         inputs,
         restore: () => current().restore(),
       };
