@@ -66,6 +66,19 @@ agent
   });
 
 millwright
+  .command('status')
+  .description('ask the agent of this box how things are: its verdict with the evidence, who lives, what runs here')
+  .option('-c, --config <file>', 'agent.yaml; or')
+  .option('--data <folder>', 'data folder of an agent that started without one; or')
+  .option('--api <host:port>', 'its local API, with')
+  .option('--token <file>', 'the file of its token')
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { statusCommand } = await import('./agent/ask.ts');
+    process.exitCode = await statusCommand(options);
+  });
+
+millwright
   .command('explain')
   .description('ask the agent of this box why')
   .command('duty')

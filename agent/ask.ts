@@ -50,6 +50,41 @@ export async function explainDutyCommand(name: string, door: AgentDoor): Promise
   return 0;
 }
 
+export async function statusCommand(door: AgentDoor): Promise<number> {
+  const reached = reach(door);
+  if (!reached.ok) return complain(reached.error, 2, door.json);
+  const answer = await ask<AgentStatus>(reached.value, 'GET', '/v1/status');
+  if (!answer.ok) return complain(answer.error, 1, door.json);
+  process.stdout.write(door.json ? `${JSON.stringify(answer.value)}\n` : statusText(answer.value));
+  return 0;
+}
+
+/** For people: what is the matter and why first, then who lives and what runs here. */
+export function statusText(status: AgentStatus): string {
+  const { members, verdict } = status;
+  const alive = members.filter((member) => member.state === 'alive').length;
+  const others = members.filter((member) => member.state !== 'alive').map(({ agent, state }) => `${agent} ${state}`);
+  const mine = status.duties.filter((duty) => duty.mine).map((duty) => duty.duty);
+  const on = status.alarms.filter((alarm) => alarm.state !== 'off').map((alarm) => `${alarm.alarm} ${alarm.state}`);
+  const failing = status.checks
+    .filter((check) => check.status !== 'ok')
+    .map(({ check, status: is }) => `${check} ${is}`);
+  return [
+    `${status.agent} of ${status.site}, plan ${status.plan.version}, boot ${status.bootCounter}, since ${status.started_at}`,
+    ...(verdict.length === 0 ? ['verdict: nothing is the matter'] : []),
+    ...verdict.flatMap(({ text, since, evidence }) => [
+      `verdict: ${text}, since ${since}`,
+      ...evidence.map((item) => `  ${item}`),
+    ]),
+    `members: ${alive} of ${members.length} alive${others.length === 0 ? '' : `; ${others.join(', ')}`}`,
+    `duties here: ${mine.join(', ') || 'none'}`,
+    `checks: ${failing.join(', ') || 'all ok'}`,
+    `alarms: ${on.join(', ') || 'none'}`,
+    `coordinator: ${status.coordinator}, ${status.outbox.pending} reports to say`,
+    '',
+  ].join('\n');
+}
+
 /** For people: who holds it, and every agent with its rank, its score and why. */
 export function explained(duty: DutyExplanation): string {
   const kind = [duty.exclusive ? 'exclusive' : 'available', ...(duty.critical ? ['critical'] : [])].join(', ');

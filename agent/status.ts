@@ -134,6 +134,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
       reason: run.reason,
     })),
     coordinator: core.coordinator,
+    verdict: verdictView(core),
     outbox: { pending: outbox.pending, lastSeq: outbox.last, refused: outbox.refused, trouble: outbox.trouble },
     mesh: meshCounters(mesh),
     api: api && { refused: { ...api.refused } },
@@ -141,6 +142,23 @@ export function agentStatus(around: Surroundings): AgentStatus {
     memory: { rssBytes: memory.rss },
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
   };
+}
+
+/** Statements by name, with their evidence in words. */
+export function verdictView(core: AgentCore): AgentStatus['verdict'] {
+  return core.describeVerdict().map(({ statement, text, evidence }) => ({
+    class: statement.class,
+    subject:
+      statement.class === 'segment'
+        ? statement.location
+        : 'member' in statement
+          ? core.plan.agents[statement.member]?.id
+          : undefined,
+    proven: statement.class === 'gone' ? statement.proven : undefined,
+    since: new Date(core.wallAt(statement.since)).toISOString(),
+    text,
+    evidence,
+  }));
 }
 
 /** What a drain has left to do. */
@@ -223,6 +241,10 @@ export function agentHealth(around: Surroundings): object {
       .map((model) => plan.models[model.model]?.id ?? ''),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
+    verdict: core
+      .describeVerdict()
+      .slice(0, 16)
+      .map(({ statement, text }) => ({ class: statement.class, text })),
     store: storeState(around.store.state()),
     outbox: {
       pending: outbox.pending,

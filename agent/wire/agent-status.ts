@@ -44,6 +44,11 @@ export const healthSchema = z.object({
   anomalous: z.array(word).max(20_000).optional(),
   standing: z.int().min(0).optional(),
   localHealth: z.number().optional(),
+  /** What it thinks is the matter. */
+  verdict: z
+    .array(z.object({ class: word, text: z.string().max(1024) }))
+    .max(16)
+    .optional(),
   /** Whether the journal on its disk takes what is written; in words when it does not. */
   store: z.object({ ok: z.boolean(), text: z.string().max(1024) }).optional(),
   outbox: z

@@ -89,6 +89,17 @@ export interface AgentStatus {
     readonly reason: string | undefined;
   }[];
   readonly coordinator: 'connected' | 'lost' | 'not-heard';
+  /** What this agent thinks is the matter, and what that rests on; empty when nothing is. */
+  readonly verdict: readonly {
+    readonly class: 'gone' | 'segment' | 'link' | 'coordinator' | 'my-uplink' | 'i-am-slow' | 'i-am-cut';
+    /** Agent or location, where the class has one. */
+    readonly subject: string | undefined;
+    /** Only of `gone`: its supervisor certified the death. */
+    readonly proven: boolean | undefined;
+    readonly since: string;
+    readonly text: string;
+    readonly evidence: readonly string[];
+  }[];
   readonly outbox: {
     readonly pending: number;
     readonly lastSeq: number;
