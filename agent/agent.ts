@@ -146,11 +146,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const identity = { self, boot, bootCounter: store.nextBootCounter() };
     const report = (body: ReportBody): boolean => outbox.publish({ class: classOf(body), body });
 
+    const restored = store.restore();
     const core = new AgentCore({
       plan,
       identity,
       random: new Random(randomBytes(8).toString('hex'), name),
-      restored: store.restore(),
+      restored,
     });
 
     // Hands and senses.
@@ -324,6 +325,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         duties: plan.duties.length,
         checks: plan.checks.length,
         models: plan.models.length,
+        // Also of the epoch that is still spoken, whose leases may be more.
+        leases: Math.max(
+          0,
+          ...plan.cells.map(({ leases }) => leases.length),
+          ...[...(restored.leases?.records.values() ?? [])].map(({ active }) => active.leases.length),
+        ),
       },
       listen: setup.mesh.listen,
       peers: setup.mesh.peers,
