@@ -78,11 +78,29 @@ export function statusText(status: AgentStatus): string {
     ]),
     `members: ${alive} of ${members.length} alive${others.length === 0 ? '' : `; ${others.join(', ')}`}`,
     `duties here: ${mine.join(', ') || 'none'}`,
+    ...leasesText(status),
     `checks: ${failing.join(', ') || 'all ok'}`,
     `alarms: ${on.join(', ') || 'none'}`,
     `coordinator: ${status.coordinator}, ${status.outbox.pending} reports to say`,
     '',
   ].join('\n');
+}
+
+/** Exclusive duties with who holds them and by what right; then this agent's vote in each cell. */
+function leasesText({ duties, cells }: AgentStatus): string[] {
+  const held = duties.flatMap(({ duty, holder, mine, lease }) => {
+    if (lease === undefined) return [];
+    const right = mine ? `here, token ${lease.token}, ${lease.leftMs} ms left` : (holder ?? 'nobody');
+    const answers = lease.voters.filter(({ answer }) => answer === 'granted').length;
+    const voters = mine ? `, ${answers} of ${lease.voters.length} voters answer` : '';
+    const warning = lease.unprotected === undefined ? '' : `; UNPROTECTED: ${lease.unprotected}`;
+    return [`exclusive: ${duty}: ${right}${voters}${warning}`];
+  });
+  const votes = cells.map(({ cell, epoch, vote, conflict }) => {
+    const trouble = conflict ? '; the site file changes its leases without a new epoch: sign it as a bundle' : '';
+    return `cell ${cell}, epoch ${epoch}: ${vote === undefined ? 'no vote here' : `this vote is ${vote}`}${trouble}`;
+  });
+  return [...held, ...votes];
 }
 
 /** For people: who holds it, and every agent with its rank, its score and why. */

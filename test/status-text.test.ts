@@ -1,6 +1,23 @@
 import { expect, it } from 'vitest';
 import { statusText } from '../agent/ask.ts';
-import type { AgentStatus } from '../agent/wire/status.ts';
+import type { AgentStatus, LeaseStatus } from '../agent/wire/status.ts';
+
+const lease: LeaseStatus = {
+  lease: 'duty:line/writer',
+  cell: 'line',
+  epoch: 2,
+  token: '0002000000000007',
+  session: 'ab'.repeat(32),
+  held: true,
+  leftMs: 1_700,
+  voters: [
+    { agent: 'edge-1', answer: 'granted', agoMs: 200 },
+    { agent: 'edge-2', answer: 'granted', agoMs: 210 },
+    { agent: 'edge-3', answer: 'silent', agoMs: undefined },
+  ],
+  promisedTo: 'edge-1',
+  unprotected: 'no box supervisor',
+};
 
 it('status for people → the verdict first, with its evidence, then who lives and what runs', () => {
   const status = {
@@ -16,7 +33,15 @@ it('status for people → the verdict first, with its evidence, then who lives a
       { agent: 'edge-1', state: 'alive' },
       { agent: 'edge-2', state: 'dead' },
     ],
-    duties: [{ duty: 'press/poll', mine: true }],
+    duties: [
+      { duty: 'press/poll', mine: true },
+      { duty: 'line/writer', mine: true, holder: 'edge-1', lease },
+      { duty: 'line/reader', mine: false, holder: 'edge-2', lease: { ...lease, held: false, unprotected: undefined } },
+    ],
+    cells: [
+      { cell: 'line', epoch: 2, voters: ['edge-1'], vote: 'voting', conflict: false },
+      { cell: 'hall', epoch: 1, voters: ['edge-2'], vote: undefined, conflict: true },
+    ],
     checks: [{ check: 'press/oil', status: 'warn' }],
     alarms: [],
     coordinator: 'lost',
@@ -27,7 +52,11 @@ it('status for people → the verdict first, with its evidence, then who lives a
     'verdict: edge-2 is down or unreachable by all, since 2026-01-02T00:00:00.000Z',
     '  edge-2 did not answer 3 probes in a row',
     'members: 1 of 2 alive; edge-2 dead',
-    'duties here: press/poll',
+    'duties here: press/poll, line/writer',
+    'exclusive: line/writer: here, token 0002000000000007, 1700 ms left, 2 of 3 voters answer; UNPROTECTED: no box supervisor',
+    'exclusive: line/reader: edge-2',
+    'cell line, epoch 2: this vote is voting',
+    'cell hall, epoch 1: no vote here; the site file changes its leases without a new epoch: sign it as a bundle',
     'checks: press/oil warn',
     'alarms: none',
     'coordinator: lost, 4 reports to say',
