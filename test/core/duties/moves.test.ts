@@ -27,7 +27,7 @@ test('budget: 1 per minute in a small site, two in a hundred of a large one', ()
 });
 
 test('moves: a box of the site is new and best for many duties → over all agents, no minute sees more moves than the budget', () => {
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2]) {
     const duties = range(150).map((index) => duty(index, range(6)));
     const crew = new SmallCrew(6, duties, {}, { seed });
     for (const late of [4, 5]) {
