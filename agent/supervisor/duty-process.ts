@@ -55,7 +55,8 @@ export class DutyProcess {
   #child: ChildProcess | undefined;
   /** First process of the namespace. */
   #first: { readonly pid: number; readonly startTicks: number } | undefined;
-  #program: number | undefined;
+  /** The program itself, below its wrappers. */
+  #program: { readonly pid: number; readonly startTicks: number } | undefined;
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
   #over = false;
   #killed: { readonly why: string; readonly at: number } | undefined;
@@ -195,16 +196,19 @@ export class DutyProcess {
   }
 
   #running(pid: number): void {
-    this.#program = pid;
+    const startTicks = readStat(pid)?.startTicks;
+    if (startTicks !== undefined) this.#program = { pid, startTicks };
     this.#events.started(pid);
     if (this.#termWanted) this.#terminate();
   }
 
   #terminate(): void {
     if (this.#program === undefined || this.#exit !== undefined) return;
+    const { pid, startTicks } = this.#program;
+    if (!isAlive(pid, startTicks)) return;
     // To the program alone where a waiter stands in front of it; else to the group.
-    if (this.#containment.depth > 0) signal(this.#program, 'SIGTERM');
-    else signalGroup(this.#program, 'SIGTERM');
+    if (this.#containment.depth > 0) signal(pid, 'SIGTERM');
+    else signalGroup(pid, 'SIGTERM');
   }
 
   #soon(): void {

@@ -32,7 +32,9 @@ function readUptime(): number | undefined {
   try {
     file ??= openSync('/proc/uptime', 'r');
     const length = readSync(file, text, 0, text.length, 0);
-    return Number.parseFloat(text.toString('latin1', 0, length)) * 1000;
+    const ms = Number.parseFloat(text.toString('latin1', 0, length)) * 1000;
+    // Not a number would make every comparison with it false, and no deadline would ever come.
+    return Number.isFinite(ms) ? ms : undefined;
   } catch {
     // Not Linux: two clocks remain.
     return undefined;

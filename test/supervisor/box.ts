@@ -54,7 +54,7 @@ export function startBox(options: BoxOptions): Supervised {
   const { folder, env = process.env, node: program = process.execPath, ...flags } = options;
   const { name } = flags;
   const state = join(folder, 'state');
-  const launch = prepareLaunch([program, relay], { state, ...flags }, env);
+  const launch = prepareLaunch([program, relay], { state, ...flags }, { ...env, MILLWRIGHT_TEST: folder });
   const ours = (it: string): string => (it === process.execPath ? program : it);
   const child = spawn(ours(launch.program), launch.args.map(ours), { env: launch.env, stdio: 'pipe' });
   const exit = new Promise<number | string>((resolve) => {
@@ -101,7 +101,7 @@ export function startBox(options: BoxOptions): Supervised {
     },
     heard: (is, from = 0) =>
       eventually(() => said.slice(from).find((message): message is never => message.is === is), {
-        what: `"${is}" of the supervisor (${log.slice(-600)})`,
+        what: `"${is}" of the supervisor (${JSON.stringify(said.slice(-4))} ${log.slice(-600)})`,
         everyMs: 2,
         deadlineMs: 8_000,
       }) as never,
@@ -113,7 +113,8 @@ export function startBox(options: BoxOptions): Supervised {
         child.kill('SIGKILL');
         await exit;
       }
-      for (const pid of [...agents, ...marked(name)]) {
+      // By their mark, never by a remembered number: on a busy box that is another's by now.
+      for (const pid of [...marked(folder, 'MILLWRIGHT_TEST'), ...marked(name)]) {
         try {
           process.kill(pid, 'SIGKILL');
         } catch {
