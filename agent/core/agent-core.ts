@@ -545,7 +545,7 @@ export class AgentCore {
           if (this.#verdictReportAt <= now) this.#reportVerdict(now);
           break;
         case 'probe-wanted':
-          this.#membership(now, (sends) => this.membership.disconnected(now, output.target, sends));
+          this.#membership(now, (sends) => this.membership.look(now, output.target, sends));
           break;
         case 'uplink-check-wanted':
           this.#effects.push({ kind: 'check-uplink' });

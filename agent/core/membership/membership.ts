@@ -197,6 +197,11 @@ export class Membership {
     if (this.#schedule.observes(peer, this.#isProbed)) this.#detector.begin(now, peer, out);
   }
 
+  /** Somebody wants to know of this member now: an ordinary probe in private, beside those that are due. */
+  look(now: Instant, member: AgentIndex, out: MembershipOutput[]): void {
+    if (this.#isOther(member) && !this.#left && this.#isProbed(member)) this.#detector.begin(now, member, out);
+  }
+
   /** `from` is who the connection was authenticated as, never a field of the message. */
   message(now: Instant, from: AgentIndex, message: MembershipMessage, out: MembershipOutput[]): void {
     if (!this.#isOther(from) || this.#left) return;
