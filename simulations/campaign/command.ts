@@ -14,7 +14,7 @@ import { readableCampaign, readableLeases } from './readable.ts';
 import { loadRecording, type Recording, saveRecording } from './record.ts';
 import { shrink } from './shrink.ts';
 import { type SiteQuestion, siteCommand } from './site.ts';
-import { Tally } from './tally.ts';
+import { type CampaignReport, Tally } from './tally.ts';
 
 /** What the command line hands in; a test may stand in its place. */
 export interface CommandEdge extends ProgressEdge {
@@ -221,10 +221,19 @@ function tell(asked: RunOptions, command: string, options: SimulateOptions, edge
   if (options.report !== undefined && story)
     writeFileSync(options.report, simulationPage({ report, samples: run.samples, story, command }));
   const again = options.save === undefined ? command : `millwright simulate --replay ${options.save}`;
-  if (options.json) edge.out(`${JSON.stringify({ ...report, ...(small ? { shrunk: small } : {}), again })}\n`);
+  if (options.json)
+    edge.out(`${JSON.stringify({ ...report, seeds: oneSeed(report), ...(small ? { shrunk: small } : {}), again })}\n`);
   else edge.out(`${readableTail(run)}${small ? readableShrunk(small) : ''}\nagain:\n  ${again}\n`);
   return report.violations.length === 0 ? 0 : 1;
 }
+
+/** As a campaign says it, so that whoever reads either finds the same field. */
+const oneSeed = ({ seed, violations }: { seed: number; violations: readonly unknown[] }): CampaignReport['seeds'] => ({
+  from: seed,
+  to: seed,
+  run: 1,
+  failed: violations.length > 0 ? [seed] : [],
+});
 
 function played(
   asked: RunOptions,
@@ -317,7 +326,7 @@ function oneOfLeases(asked: Asked, options: SimulateOptions, edge: CommandEdge):
     const { scenario, agents, seed, violations, falseDeaths, sometimes, traceHash, deterministic, samples } = outcome;
     const { eventsPerCpuSecond, agentSecondsPerCpuSecond, events } = report;
     edge.out(
-      `${JSON.stringify({ scenario, agents, seed, options: drawn, violations, detection: spread([]), firstDetection: spread([]), takeover: spread(samples.takeover), falseDeaths, sometimes, events, eventsPerCpuSecond, agentSecondsPerCpuSecond, traceHash, deterministic, again: command })}\n`,
+      `${JSON.stringify({ scenario, agents, seed, seeds: oneSeed(outcome), options: drawn, violations, detection: spread([]), firstDetection: spread([]), takeover: spread(samples.takeover), falseDeaths, sometimes, events, eventsPerCpuSecond, agentSecondsPerCpuSecond, traceHash, deterministic, again: command })}\n`,
     );
   } else edge.out(readableLeases.tail(outcome, report, command));
   return outcome.violations.length === 0 ? 0 : 1;

@@ -244,6 +244,7 @@ test('simulate --json: one line with all fields, progress on standard error, exi
   expect(code).toBe(0);
   expect(out.trim().split('\n').length).toBe(1);
   const report = JSON.parse(out);
+  expect(report.seeds).toEqual({ from: 1, to: 1, run: 1, failed: [] });
   expect(report).toMatchObject({ scenario: 'crash', seed: 1, violations: [], falseDeaths: 0, deterministic: true });
   expect(report.detection.p50Ms).toBeGreaterThan(0);
   expect(report.detection.p99Ms).toBeGreaterThanOrEqual(report.detection.p50Ms);
