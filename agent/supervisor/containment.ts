@@ -92,7 +92,7 @@ function trial(prefix: readonly string[]): string | undefined {
 function findCgroups(name: string): CgroupHome | string {
   const home = ownCgroup();
   if (home === undefined) return 'no cgroup2 file system is mounted';
-  const folder = `${home}/millwright-${name.replaceAll(/[^\w.-]/g, '_')}`;
+  const folder = folderOf(home, name);
   const probe = `${folder}/trial-${process.pid}`;
   try {
     mkdirSync(probe, { recursive: true });
@@ -111,6 +111,17 @@ function findCgroups(name: string): CgroupHome | string {
     }
     return `no cgroup of one's own: ${(error as Error).message}`;
   }
+}
+
+const folderOf = (home: string, name: string): string => `${home}/millwright-${name.replaceAll(/[^\w.-]/g, '_')}`;
+
+/** Removes the empty cgroups of a supervisor that is gone and will not come again. */
+export function sweepCgroups(name: string): void {
+  const home = ownCgroup();
+  if (home === undefined) return;
+  const cgroups = { home, folder: folderOf(home, name) };
+  for (const path of listCgroups(cgroups)) removeCgroup(path);
+  removeCgroup(cgroups.folder);
 }
 
 function ownCgroup(): string | undefined {

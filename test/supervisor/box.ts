@@ -10,6 +10,7 @@ import {
   type SupervisorClient,
   speakWithSupervisor,
 } from '../../agent/adapters/supervisor/supervisor-client.ts';
+import { sweepCgroups } from '../../agent/supervisor/containment.ts';
 import { prepareLaunch, type SuperviseFlags } from '../../agent/supervisor/launch.ts';
 import { eventually } from '../support/eventually.ts';
 import { isRunning } from '../support/process-tree.ts';
@@ -121,6 +122,7 @@ export function startBox(options: BoxOptions): Supervised {
           // Gone, as it should be.
         }
       }
+      sweepCgroups(name);
     },
   };
 }
