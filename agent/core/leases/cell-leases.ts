@@ -218,7 +218,9 @@ export class CellLeases {
     this.#succession.start(time.monotonic, said);
     const { epoch, hash } = this.#planned;
     if (epoch === spec.epoch + 1) {
-      this.#succession.accept(time.monotonic, viewOf(this.#planned, this.#agentIds).spec, said);
+      // A new voter begins, the others follow: sealed by whoever restarts first, the cell would have no voters until the
+      // new ones have the site file as well.
+      if (this.#planned.voters.includes(this.#name)) this.#accept(time, said);
     } else if (epoch !== spec.epoch) out.push({ kind: 'observe', cell: this.id, what: 'epoch-mismatch' });
     else if (hash !== spec.hash) {
       this.#conflict = true;
@@ -226,6 +228,15 @@ export class CellLeases {
     }
     this.#fromSuccession(time, said, out);
     if (epoch > 1 || spec.epoch > 1) this.#gossipAt = this.#nextGossip(time.monotonic);
+  }
+
+  /** The site file's epoch is the one that may follow. */
+  #accept(time: HolderTime, said: SuccessionOutput[]): void {
+    this.#succession?.accept(time.monotonic, viewOf(this.#planned, this.#agentIds).spec, said);
+  }
+
+  get #name(): string {
+    return this.#agentIds[this.#self] ?? '';
   }
 
   #startVoter(time: HolderTime, record: CellRecord, out: CellOutput[]): void {
@@ -575,6 +586,12 @@ export class CellLeases {
           break;
         }
         case 'bundle-wanted':
+          if (output.hash === this.#planned.hash) {
+            const more: SuccessionOutput[] = [];
+            this.#accept(time, more);
+            this.#fromSuccession(time, more, out);
+            break;
+          }
           out.push({ kind: 'observe', cell: this.id, what: 'bundle-wanted' });
           break;
         case 'activated': {

@@ -184,6 +184,23 @@ describe('a cell goes to its next epoch', () => {
     expect(crew.holders('duty:fan/poll')).toHaveLength(1);
   });
 
+  it('whoever is no new voter restarts first → the old epoch is spoken on, and nothing pauses until a new voter has the file', () => {
+    const to: CellPlan = { ...next, voters: [3] };
+    const crew = startedCrew(four, 4);
+    const holder = holderOf(crew);
+    for (const index of [0, 1, 2]) {
+      if (index === holder) continue;
+      restartWith(crew, index, to);
+      crew.run(5_000, () => expect(crew.holders(pump)).toEqual([holder]));
+    }
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([1, 1, 1, 1]);
+    restartWith(crew, holder, to);
+    restartWith(crew, 3, to);
+    crew.run(20_000, () => expect(crew.holders(pump).length).toBeLessThan(2));
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([2, 2, 2, 2]);
+    expect(crew.holders(pump)).toHaveLength(1);
+  });
+
   it('who was away meanwhile → is shown the certificate, and follows', () => {
     const crew = startedCrew(four, 4);
     crew.runUntil(held(crew));
