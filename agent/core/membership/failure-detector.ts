@@ -401,4 +401,5 @@ export const maxProbes = 256;
 export const maxRelays = 256;
 const maxRememberedHelpers = 32;
 
-const nextSeq = (seq: number): number => (seq >= 0x3fff_ffff ? 1 : seq + 1);
+/** Starts over before it takes more bytes on the wire; hours pass until then, a probe lives seconds. 0 is no probe. */
+const nextSeq = (seq: number): number => (seq >= 0xffff ? 1 : seq + 1);

@@ -61,6 +61,28 @@ test('bounds: more probes than there is room for → bounded, the rest is not be
   expect(pings).toBe(maxProbes);
 });
 
+test('failure detector: more probes than numbers → they start over, at 1, within three bytes on the wire', () => {
+  const seqs: number[] = [];
+  const nothing = () => {};
+  const detector = new FailureDetector<undefined>(lan, new LocalHealth(8), {
+    ping: (_now, _to, seq) => seqs.push(seq),
+    pingRequest: nothing,
+    ack: nothing,
+    nack: nothing,
+    helpers: () => [],
+    unanswered: nothing,
+    probeEnded: nothing,
+  });
+  let answered = 0;
+  for (let i = 0; i < 0x1_0010; i++) {
+    detector.begin(instant(i), 1, undefined);
+    if (detector.acknowledged(instant(i), 1, seqs.at(-1)!, undefined) === i) answered++;
+  }
+  expect(answered).toBe(0x1_0010);
+  expect(Math.max(...seqs.slice(-0x20), 0)).toBe(0xffff);
+  expect(seqs.at(-1)).toBe(0x11);
+});
+
 test('membership: a box of sixty dies and all its connections close → its ten observers look, no crowd', () => {
   const mesh = new BareMesh({ size: 60 });
   mesh.run(2_000);
