@@ -30,6 +30,8 @@ import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
 import type { WallTime } from './base/time.ts';
 import { after, never } from './base/time.ts';
+import { BundleKeeper } from './bundle-keeper.ts';
+import type { BundleNotice } from './config/bundle-store.ts';
 import { AgentCore } from './core/agent-core.ts';
 import type { Input } from './core/input.ts';
 import { sessionId } from './core/leases/session.ts';
@@ -47,6 +49,7 @@ import {
   type Surroundings,
 } from './status.ts';
 import { publicKeyOf, type Roster } from './wire/roster.ts';
+import type { SiteBundle } from './wire/site-bundle.ts';
 
 /** Everything an agent needs, read and verified: no path is opened and no secret is looked up after this. */
 export interface AgentSetup {
@@ -54,6 +57,15 @@ export interface AgentSetup {
   readonly version: string;
   readonly site: Site;
   readonly dataDir: string;
+  /** The signed bundle that `site` was compiled from, and how another one comes into force. */
+  readonly bundle: {
+    readonly inForce: SiteBundle;
+    readonly notices: readonly BundleNotice[];
+    /** Why a bundle with a good signature cannot be carried out on this box. */
+    readonly isUsable: (bundle: SiteBundle) => string | undefined;
+    /** The process should end and begin anew. */
+    readonly startAnew: (why: string) => void;
+  };
   readonly mesh: {
     readonly privateKeyPem: string;
     readonly psk: string;
@@ -94,6 +106,9 @@ function certificateDoor(listen: readonly string[], addresses: readonly string[]
 const guardianEveryMs = 2_000;
 /** A program that does not end when it is told to is ended by then. */
 const leaveWithinMs = 4_500;
+
+/** How often the inbox is looked into, and whether it is our turn to start anew. */
+const bundleEveryMs = 1_000;
 
 /** How often the two clocks are compared. */
 const clockEveryMs = 1_000;
@@ -208,6 +223,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const processes = supervised ? splitProcessRunner(localProcesses, supervised, plan) : localProcesses;
     const sessions = createLeaseSessions({ deliver, supervisor, targetOf: (agent) => mesh?.addressOf(agent) });
     hearsSupervisor.push((message) => sessions.said(message));
+    // Who belongs may change while we run; what a revoked voter signed counts no more.
+    let { roster } = setup.mesh;
     const mayAct = (duty: DutyIndex): boolean => core.mayAct(clock.holderTime(), duty) !== undefined;
     const sealDesk = new SealDesk({
       site: plan.site,
@@ -215,7 +232,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       agentIds: plan.agents.map((agent) => agent.id),
       key: createPrivateKey(setup.mesh.privateKeyPem),
       keyOf: (agent) => {
-        const entry = setup.mesh.roster.agents.find(({ id }) => id === agent);
+        const entry = roster.agents.find(({ id }) => id === agent);
         return entry && publicKeyOf(entry);
       },
       leases: () => core.exclusive.leases,
@@ -311,6 +328,23 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
 
     // The mesh, then the first step: an agent that cannot listen never begins.
     let mesh: Awaited<ReturnType<typeof startMesh>> | undefined;
+    const keeper = new BundleKeeper({
+      name,
+      dataDir,
+      running: setup.bundle.inForce,
+      notices: setup.bundle.notices,
+      isUsable: setup.bundle.isUsable,
+      startAnew: setup.bundle.startAnew,
+      applyRoster: (next) => {
+        roster = next;
+        mesh?.updateRoster(next);
+      },
+      changed: () => mesh?.bundleChanged(),
+      connected: () => mesh?.connected() ?? new Set(),
+      epochOf: (cell) => core.exclusive.leases.cells.find(({ id }) => id === cell)?.epoch,
+      report,
+      log,
+    });
     mesh = await startMesh({
       self,
       site: plan.site,
@@ -335,6 +369,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       listen: setup.mesh.listen,
       peers: setup.mesh.peers,
       mdns: setup.mesh.mdns,
+      bundles: keeper,
       deliver: (input) => {
         const checked = sealDesk.checked(input);
         if (checked) deliver(checked);
@@ -343,6 +378,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     });
     const node = mesh;
     stops.push(() => node.stop());
+    const keeping = setInterval(() => keeper.tick(), bundleEveryMs);
+    stops.push(() => clearInterval(keeping));
     if (hasLeases) {
       // At the port of the mesh, so that whoever finds the one finds the other.
       const door = certificateDoor(setup.mesh.listen, node.addresses());
@@ -398,6 +435,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       outbox,
       store,
       models,
+      bundle: () => keeper.status(),
       processOf: (duty) => processes.processOf(duty),
       guardian: () => guardian,
       holderTime: () => clock.holderTime(),
@@ -433,6 +471,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
             deliver({ kind: 'workflow-ordered', workflow: spec.index, by });
             return true;
           },
+          takeBundle: (bytes) => keeper.give(bytes, 'push'),
           metrics: () => metricsText(around),
         },
       }));

@@ -3,11 +3,14 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { LineOutput } from './adapters/line-output.ts';
 import { createLog } from './adapters/log.ts';
-import { type AgentSetup, startAgent } from './agent.ts';
+import { supervisorFd } from './adapters/supervisor/supervisor-client.ts';
+import { type AgentSetup, type RunningAgent, startAgent } from './agent.ts';
 import { agentId } from './base/ids.ts';
 import { loadAgent, readSecret } from './config/agent-file.ts';
 import {
   type AgentFlagsWithoutFile,
+  compileBundle,
+  modelFolder,
   notThisAgent,
   readFlags,
   readTrust,
@@ -15,7 +18,7 @@ import {
 } from './config/agent-flags.ts';
 import { formatProblems, type Problem } from './config/problem.ts';
 import type { MemberState } from './core/membership/member.ts';
-import { rosterOf } from './wire/site-bundle.ts';
+import { rosterOf, type SiteBundle } from './wire/site-bundle.ts';
 
 /** What the command line gives. */
 export interface AgentFlags {
@@ -27,17 +30,26 @@ export interface AgentFlags {
 
 /** Nothing in an agent needs longer than this to stop; whatever still hangs is cut off. */
 const stopWithinMs = 8_000;
+/** What tells a supervisor to start the agent anew (sysexits.h, EX_TEMPFAIL). */
+const startAgain = 75;
 
 /**
  * Runs the agent of this box until SIGTERM, SIGINT, or the end of its starter. Wrong configuration is told whole, with
  * exit code 2; a start that cannot succeed, with exit code 1. One line on standard output says that it is up:
- * `{"ready":true,"agent":…,"api":…,"boot":…,"pid":…}`. An agent without a configuration file then says there what becomes of the others, one line per event,
- * unbuffered: `{"event":"member-dead","member":"box-2","at":"2026-01-31T12:00:00.000Z"}`.
+ * `{"ready":true,"agent":…,"api":…,"boot":…,"pid":…}`. An agent without a configuration file then says there what becomes
+ * of the others, one line per event, unbuffered: `{"event":"member-dead","member":"box-2","at":"2026-01-31T12:00:00.000Z"}`.
+ *
+ * A newer bundle from the mesh makes it stop in order and begin anew: under the same process number, or, where a box
+ * supervisor watches, as a new process that this one starts (exit code 75). The line is said again then.
  */
 export async function runAgent(flags: AgentFlags): Promise<void> {
   const lines = new LineOutput(1);
   lines.hold();
-  const setup = typeof flags.config === 'string' ? readSetup(flags.config) : setupFromFlags(flags.config, lines);
+  const startAnew = (why: string): void => end(why, replaceProcess);
+  const setup =
+    typeof flags.config === 'string'
+      ? readSetup(flags.config, startAnew)
+      : setupFromFlags(flags.config, lines, startAnew);
   if ('complaint' in setup) {
     process.stderr.write(`${setup.complaint}\n`);
     process.exitCode = 2;
@@ -53,24 +65,30 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     log.error({ error: error instanceof Error ? error.stack : String(error) }, 'unhandled rejection');
   });
 
-  let agent: Awaited<ReturnType<typeof startAgent>>;
+  let agent: RunningAgent | undefined;
+  /** What comes after the stop that is under way, or that waits for the start to be over. */
+  let then: ((code: 0 | 1) => void) | undefined;
+  let why = '';
+  const stop = (running: RunningAgent): void => {
+    log.info({ why }, 'stopping');
+    const over = (code: 0 | 1) => () => then?.(code);
+    setTimeout(over(0), stopWithinMs).unref();
+    running.stop().then(over(0), over(1));
+  };
+  function end(reason: string, next: (code: 0 | 1) => void = (code) => process.exit(code)): void {
+    const isFirst = then === undefined;
+    // Whoever wants it ended for good has the last word.
+    if (isFirst || next !== replaceProcess) then = next;
+    if (!isFirst) return;
+    why = reason;
+    if (agent !== undefined) stop(agent);
+  }
   try {
     agent = await startAgent(setup);
   } catch (error) {
     process.stderr.write(`the agent cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   }
-  let ending = false;
-  const end = (why: string): void => {
-    if (ending) return;
-    ending = true;
-    log.info({ why }, 'stopping');
-    setTimeout(() => process.exit(0), stopWithinMs).unref();
-    agent.stop().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
   process.on('SIGTERM', () => end('SIGTERM'));
   process.on('SIGINT', () => end('SIGINT'));
   if (flags.endWithStdin === true) {
@@ -79,6 +97,23 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     process.stdin.resume();
   }
   lines.release({ ready: true, agent: setup.name, api: agent.api, boot: agent.boot, pid: process.pid });
+  if (then !== undefined) stop(agent);
+}
+
+/**
+ * The same program begins anew in this process: nobody has to watch over it for that, and its number stays. A box
+ * supervisor starts a new one itself, because a session that it vouches for is one life of one process.
+ */
+function replaceProcess(): void {
+  const [, ...args] = process.argv;
+  try {
+    if (supervisorFd() === undefined) {
+      process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...args], process.env);
+    }
+  } catch {
+    // Whoever started this one is to start it again.
+  }
+  process.exit(startAgain);
 }
 
 const memberEvents: Readonly<Partial<Record<MemberState, string>>> = {
@@ -92,6 +127,7 @@ const memberEvents: Readonly<Partial<Record<MemberState, string>>> = {
 export function setupFromFlags(
   flags: AgentFlagsWithoutFile,
   lines: LineOutput,
+  startAnew: (why: string) => void = () => {},
 ): AgentSetup | { readonly complaint: string } {
   const read = readFlags(flags);
   if (!read.ok) return { complaint: read.error.join('\n') };
@@ -124,12 +160,13 @@ export function setupFromFlags(
   const { site, bundle, notices } = found.value;
   const { plan } = site;
   const log = createLog(flags.name);
-  for (const notice of notices) log[notice.level]({ bundle: bundle.hash.slice(0, 12) }, notice.text);
+  const modelRoot = modelFolder({ file: flags.site, modelRoot: flags.models });
   return {
     name: agentId(flags.name),
     version: readVersion(),
     site: membership === undefined ? site : { ...site, plan: { ...plan, membership } },
     dataDir: flags.data,
+    bundle: { inForce: bundle, notices, isUsable: (next) => whyNotUsable(next, modelRoot), startAnew },
     mesh: { privateKeyPem, psk, roster: rosterOf(bundle), listen, peers, mdns: false },
     broker: broker && { ...broker, password: password ?? '' },
     api: api && { ...api, token: ownToken(flags.data) },
@@ -151,7 +188,10 @@ function ownToken(dataDir: string): string {
 }
 
 /** Reads agent.yaml and all that it names; every mistake at once, or everything that an agent needs. */
-export function readSetup(path: string): AgentSetup | { readonly complaint: string } {
+export function readSetup(
+  path: string,
+  startAnew: (why: string) => void = () => {},
+): AgentSetup | { readonly complaint: string } {
   const loaded = loadAgent(path);
   if (!loaded.ok) return { complaint: complain(path, loaded.error) };
   const config = loaded.value;
@@ -201,18 +241,24 @@ export function readSetup(path: string): AgentSetup | { readonly complaint: stri
   if (complaints.length > 0 || found?.ok !== true) return { complaint: complaints.join('\n') };
   const { bundle, site, notices } = found.value;
   const log = createLog(config.name);
-  for (const notice of notices) log[notice.level]({ bundle: bundle.hash.slice(0, 12) }, notice.text);
+  const modelRoot = modelFolder({ file: config.bundlePath, modelRoot: config.modelRoot });
   const roster = rosterOf(bundle);
   return {
     name: config.name,
     version: readVersion(),
     site,
     dataDir: config.data,
+    bundle: { inForce: bundle, notices, isUsable: (next) => whyNotUsable(next, modelRoot), startAnew },
     mesh: { privateKeyPem, psk, roster, listen: config.listen, peers: config.peers, mdns: config.mesh.mdns },
     broker,
     api: config.api && { host: config.api.host, port: config.api.port, token },
     log,
   };
+}
+
+function whyNotUsable(bundle: SiteBundle, modelRoot: string): string | undefined {
+  const compiled = compileBundle(bundle, modelRoot);
+  return compiled.ok ? undefined : compiled.error;
 }
 
 const complain = (file: string, problems: readonly Problem[]): string => `${file}:\n${formatProblems(problems)}`;

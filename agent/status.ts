@@ -27,6 +27,7 @@ export interface Surroundings {
   readonly outbox: Outbox;
   readonly store: Store;
   readonly models: ModelScorer;
+  bundle(): AgentStatus['bundle'];
   processOf(duty: DutyIndex): ProcessState | undefined;
   /** What the box supervisor says of itself, or what is said in its absence. */
   guardian(): { readonly protected: boolean; readonly why: string };
@@ -56,6 +57,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
     bootCounter: core.identity.bootCounter,
     incarnation: core.membership.incarnationOf(core.identity.self),
     plan: { version: plan.version, hash: plan.hash },
+    bundle: around.bundle(),
     members: plan.agents.map((agent) => ({
       agent: agent.id,
       state: core.membership.state(agent.index),

@@ -28,6 +28,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['coordinator/main.ts', 6],
   ['agent/agent.ts', 6],
   ['agent/main.ts', 6],
+  ['agent/bundle-keeper.ts', 6],
   ['agent/status.ts', 6],
   ['agent/doctor.ts', 6],
   ['agent/ask.ts', 6],

@@ -1,5 +1,21 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type FastifyInstance, fastify } from 'fastify';
+import { bundleMaxBytes } from '../wire/site-bundle.ts';
+
+/** What became of a bundle that was brought to this door. */
+export type BundleAnswer =
+  | {
+      readonly kind: 'accepted';
+      readonly bundle: { readonly era: number; readonly version: number; readonly hash: string };
+      /** It is compiled into a new process, when it is this agent's turn. */
+      readonly startsAnew: boolean;
+    }
+  | {
+      readonly kind: 'known';
+      readonly bundle: { readonly era: number; readonly version: number; readonly hash: string };
+    }
+  | { readonly kind: 'later'; readonly text: string }
+  | { readonly kind: 'refused'; readonly reason: string; readonly text: string };
 
 /** What the agent hands to its API; the API itself knows nothing of the core. */
 export interface StatusSource {
@@ -16,6 +32,8 @@ export interface StatusSource {
   /** Durable before it returns true; false when there is no such run. */
   stopRun(run: string, by: string): boolean;
   orderWorkflow(id: string, by: string): boolean;
+  /** Judges the bytes of a signed bundle; in force when it is accepted. */
+  takeBundle(bytes: Uint8Array): BundleAnswer;
   /** Prometheus text. */
   metrics(): string;
 }
@@ -107,6 +125,40 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
   server.delete('/v1/drain', async () => {
     source.undrain();
     return { accepted: true };
+  });
+  server.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
+  server.post<{ Body: unknown }>('/v1/bundle', { bodyLimit: bundleMaxBytes }, async ({ body }, reply) => {
+    if (!Buffer.isBuffer(body)) {
+      return reply.code(415).send({
+        code: 'no-bundle',
+        message: 'This is no file of bytes.',
+        remedy: 'Send the bundle as it is, with Content-Type: application/octet-stream; millwright site push does it.',
+      });
+    }
+    const answer = source.takeBundle(body);
+    switch (answer.kind) {
+      case 'accepted':
+      case 'known': {
+        const { era, version, hash } = answer.bundle;
+        const startsAnew = answer.kind === 'accepted' && answer.startsAnew;
+        return reply.code(202).send({ accepted: true, known: answer.kind === 'known', era, version, hash, startsAnew });
+      }
+      case 'later':
+        return reply.code(503).send({
+          code: 'bundle-later',
+          message: answer.text,
+          remedy: 'Push it again when that is done; GET /v1/status shows it under bundle and cells.',
+        });
+      case 'refused':
+        return reply.code(409).send({
+          code: 'bundle-refused',
+          reason: answer.reason,
+          message: `Refused, the bundle in force stays: ${answer.text}`,
+          remedy: 'millwright site show says what stands in it, millwright site sign makes one that follows.',
+        });
+    }
   });
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));
 

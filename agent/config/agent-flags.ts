@@ -12,7 +12,7 @@ import { oneLineKey } from '../wire/roster.ts';
 import type { BundleTrust, SiteBundle } from '../wire/site-bundle.ts';
 import { defaultPorts } from './agent-file.ts';
 import { bundleFacts } from './bundle-content.ts';
-import { bundleInForce } from './bundle-store.ts';
+import { type BundleNotice, bundleInForce } from './bundle-store.ts';
 import { parseHostPort } from './grammar.ts';
 import { formatProblems } from './problem.ts';
 import { parseSite } from './site-file.ts';
@@ -143,30 +143,32 @@ export function siteFromBundle(parts: {
   {
     readonly bundle: SiteBundle;
     readonly site: Site;
-    readonly notices: readonly { readonly level: 'info' | 'warn'; readonly text: string }[];
+    readonly notices: readonly BundleNotice[];
   },
   string
 > {
+  const modelRoot = modelFolder(parts);
   const force = bundleInForce({
     ...parts,
     // A bundle whose site file this release cannot carry out is refused like one with a bad signature.
     isUsable: (bundle) => {
-      const compiled = compile(bundle);
+      const compiled = compileBundle(bundle, modelRoot);
       return compiled.ok ? undefined : compiled.error;
     },
   });
   if (!force.ok) return force;
-  const site = compile(force.value.bundle);
+  const site = compileBundle(force.value.bundle, modelRoot);
   return site.ok ? ok({ ...force.value, site: site.value }) : site;
+}
 
-  function compile(bundle: SiteBundle): Result<Site, string> {
-    const modelRoot = parts.modelRoot ?? resolve(dirname(parts.file), 'models');
-    const { site: compiled, problems } = parseSite(bundle.siteFile, 'site.yaml', {
-      modelRoot,
-      bundle: bundleFacts(bundle),
-    });
-    return compiled === undefined ? err(`its site file has mistakes:\n${formatProblems(problems)}`) : ok(compiled);
-  }
+/** Where the models of a site lie on this box. */
+export const modelFolder = (parts: { readonly file: string; readonly modelRoot?: string | undefined }): string =>
+  parts.modelRoot ?? resolve(dirname(parts.file), 'models');
+
+/** The site that a bundle carries, or why this release cannot carry it out. */
+export function compileBundle(bundle: SiteBundle, modelRoot: string): Result<Site, string> {
+  const { site, problems } = parseSite(bundle.siteFile, 'site.yaml', { modelRoot, bundle: bundleFacts(bundle) });
+  return site === undefined ? err(`its site file has mistakes:\n${formatProblems(problems)}`) : ok(site);
 }
 
 /** `IP`, `IP:PORT`, `[v6]:PORT`, a bare v6, or a multiaddr; the mesh port where none is said. */

@@ -25,12 +25,14 @@ export class BundleStore {
   readonly #steps: string;
   readonly #file: string;
   readonly #signer: string;
+  readonly #former: string;
 
   constructor(dataDir: string) {
     this.#folder = join(dataDir, 'bundle');
     this.#steps = join(this.#folder, 'steps');
     this.#file = join(this.#folder, 'site.bundle');
     this.#signer = join(this.#folder, 'signed-by');
+    this.#former = join(this.#folder, 'former.bundle');
   }
 
   /** The bundle in force; undefined when there is none yet. A damaged one is told, and is not in force. */
@@ -56,7 +58,10 @@ export class BundleStore {
     return bytes.ok ? bytes.value : undefined;
   }
 
-  /** Puts a verified bundle into force for the next start. Throws when the disk refuses; then the old one stays. */
+  /**
+   * Puts a verified bundle into force for the next start, and keeps the one before as `former.bundle`. Throws when the
+   * disk refuses; then the old one stays.
+   */
   save(bytes: Uint8Array, bundle: SiteBundle, before?: SiteBundle): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     if (before !== undefined && isStep(before, bundle)) this.#keepStep(bytes, bundle);
@@ -65,6 +70,8 @@ export class BundleStore {
     const known = former.ok ? Buffer.from(former.value).toString('utf8').trim().split('\n') : [];
     const signers = [bundle.signedBy, ...known.filter((key) => key !== bundle.signedBy)].slice(0, 2);
     replaceDurably(this.#folder, this.#signer, Buffer.from(`${signers.join('\n')}\n`));
+    const old = before === undefined ? undefined : readBounded(this.#file);
+    if (old?.ok) replaceDurably(this.#folder, this.#former, old.value);
     replaceDurably(this.#folder, this.#file, bytes);
   }
 
@@ -93,10 +100,18 @@ const isStep = (former: SiteBundle, bundle: SiteBundle): boolean =>
   bundle.signingKey !== former.signingKey ||
   bundle.cells.some((cell) => cell.epoch > (former.cells.find((one) => one.id === cell.id)?.epoch ?? cell.epoch));
 
+/** What people should know of a start. */
+export interface BundleNotice {
+  readonly level: 'info' | 'warn';
+  readonly text: string;
+  /** A bundle was there that does not count. */
+  readonly isRefusal?: boolean;
+}
+
 /** What a start found: the bundle that is in force now, and what is to be told about the other. */
 export interface BundleInForce {
   readonly bundle: SiteBundle;
-  readonly notices: readonly { readonly level: 'info' | 'warn'; readonly text: string }[];
+  readonly notices: readonly BundleNotice[];
 }
 
 /**
@@ -114,9 +129,9 @@ export function bundleInForce(parts: {
   readonly lookOnly?: boolean;
 }): Result<BundleInForce, string> {
   const store = new BundleStore(parts.dataDir);
-  const notices: { level: 'info' | 'warn'; text: string }[] = [];
+  const notices: BundleNotice[] = [];
   const stored = store.load();
-  if (!stored.ok) notices.push({ level: 'warn', text: stored.error });
+  if (!stored.ok) notices.push({ level: 'warn', text: stored.error, isRefusal: true });
   const current = stored.ok ? stored.value : undefined;
   const bytes = readBounded(parts.file);
   if (!bytes.ok) {
@@ -141,6 +156,7 @@ export function bundleInForce(parts: {
     if (given.error.reason !== 'older') {
       notices.push({
         level: 'warn',
+        isRefusal: true,
         text: `${parts.file} is refused: ${given.error.text}; version ${current.version} in ${parts.dataDir} stays in force`,
       });
     }
@@ -152,6 +168,7 @@ export function bundleInForce(parts: {
       if (current === undefined) return err(`${parts.file}: ${why}`);
       notices.push({
         level: 'warn',
+        isRefusal: true,
         text: `${parts.file} is refused: ${why}; version ${current.version} stays in force`,
       });
       return ok({ bundle: current, notices });

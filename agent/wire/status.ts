@@ -12,6 +12,8 @@ export interface AgentStatus {
   readonly bootCounter: number;
   readonly incarnation: number;
   readonly plan: { readonly version: number; readonly hash: string };
+  /** The signed bundle in force here; undefined for an agent that was started without one. */
+  readonly bundle?: BundleStatus | undefined;
   readonly members: readonly {
     readonly agent: string;
     readonly state: string;
@@ -113,6 +115,41 @@ export interface AgentStatus {
   readonly store: { readonly ok: boolean; readonly text: string };
   readonly memory: { readonly rssBytes: number };
   readonly cpuSeconds: number;
+}
+
+/** Which bundle is in force, who else has it, and which ones were refused. */
+export interface BundleStatus {
+  readonly era: number;
+  readonly version: number;
+  readonly hash: string;
+  /** The first eight bytes of the SHA-256 of the key that signed it, hex. */
+  readonly signedBy: string | undefined;
+  /** What this process was compiled from. */
+  readonly running: { readonly era: number; readonly version: number };
+  /** It waits for its turn to start anew with the bundle in force. */
+  readonly startsAnew: boolean;
+  /** Why a newer one that was seen is not taken yet. */
+  readonly waiting: string | undefined;
+  /** Whose keys are off the list. */
+  readonly revoked: readonly string[];
+  /** What the others said last. */
+  readonly peers: readonly {
+    readonly agent: string;
+    readonly connected: boolean;
+    readonly era: number | undefined;
+    readonly version: number | undefined;
+    readonly hash: string | undefined;
+    readonly running: { readonly era: number; readonly version: number } | undefined;
+  }[];
+  /** The latest ones, oldest first. */
+  readonly refused: readonly {
+    /** Name of a peer, `inbox/FILE`, `push` or `start`. */
+    readonly from: string;
+    readonly reason: string;
+    readonly text: string;
+    readonly at: string;
+    readonly count: number;
+  }[];
 }
 
 /** The right to an exclusive duty, from this agent's seat. */

@@ -23,6 +23,7 @@ export class Admission {
   readonly #refused: (reason: RefusalReason, peer: string, text: string) => void;
   #agents = new Map<string, AgentIndex | undefined>();
   #keys = new Map<AgentIndex, KeyObject>();
+  #names = new Map<string, string>();
   #version = -1;
 
   constructor(
@@ -46,10 +47,13 @@ export class Admission {
     const index = new Map(this.#agentIds.map((id, i) => [id, i]));
     this.#agents = new Map();
     this.#keys = new Map();
+    this.#names = new Map();
     this.#version = roster.version;
     for (const entry of roster.agents) {
       const agent = index.get(entry.id);
-      this.#agents.set(peerIdOf(entry), agent);
+      const peer = peerIdOf(entry);
+      this.#agents.set(peer, agent);
+      this.#names.set(peer, entry.id);
       if (agent !== undefined) this.#keys.set(agent, publicKeyOf(entry));
     }
     return [...before.keys()].filter((peer) => !this.#agents.has(peer));
@@ -62,6 +66,11 @@ export class Admission {
   /** The agent behind a key; undefined for strangers and for agents that are enrolled but not yet in our plan. */
   agentOf(peerId: string): AgentIndex | undefined {
     return this.#agents.get(peerId);
+  }
+
+  /** The name on the list, also of agents that are not yet in our plan. */
+  nameOf(peerId: string): string | undefined {
+    return this.#names.get(peerId);
   }
 
   keyOf(agent: AgentIndex): KeyObject | undefined {

@@ -10,6 +10,7 @@ import type { Roster } from '../../wire/roster.ts';
 import { planStamp, preamble } from '../../wire/version.ts';
 import { dialable, readAddress } from './address.ts';
 import { Admission, type MeshLog, RefusalLedger, type RefusalReason } from './admission.ts';
+import { type BundleCounters, type BundleDesk, BundleExchange, bundleProtocol } from './bundle-exchange.ts';
 import { Dialer } from './dialer.ts';
 import { bulkProtocol, DirectChannel, type DirectCounters, probeProtocol } from './direct-channel.ts';
 import { GossipChannel, type GossipCounters } from './gossip-channel.ts';
@@ -41,6 +42,8 @@ export interface MeshOptions {
   /** `host:port` or multiaddrs, with or without a key; our own address among them does no harm. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
+  /** Who keeps the signed bundles; without it none are exchanged. */
+  readonly bundles?: BundleDesk;
   readonly deliver: Deliver;
   readonly log: MeshLog;
 }
@@ -50,6 +53,7 @@ export interface MeshCounters {
   readonly refused: Readonly<Record<RefusalReason, number>>;
   readonly direct: Readonly<DirectCounters>;
   readonly gossip: Readonly<GossipCounters>;
+  readonly bundles: Readonly<BundleCounters> | undefined;
   readonly connections: number;
   readonly dials: number;
   readonly dialFailures: number;
@@ -70,6 +74,10 @@ export interface Mesh {
   addressOf(agent: AgentIndex): { readonly host: string; readonly port: number } | undefined;
   /** Takes a newer (verified) list of agents while running; who is no longer on it is cut off. */
   updateRoster(roster: Roster): void;
+  /** The bundle in force here is another one now: tells the others. */
+  bundleChanged(): void;
+  /** Names of all to whom a connection stands, also of agents that are not in our plan. */
+  connected(): ReadonlySet<string>;
   /** Bounded in time; nothing is delivered afterwards. */
   stop(): Promise<void>;
 }
@@ -100,6 +108,7 @@ class RunningMesh implements Mesh {
   readonly #direct: DirectChannel;
   readonly #gossip: GossipChannel;
   readonly #dialer: Dialer;
+  readonly #bundles: BundleExchange | undefined;
   readonly #deliver: Deliver;
   readonly #nodeOptions: Parameters<typeof createNode>[0];
   readonly peerId: string;
@@ -197,6 +206,16 @@ class RunningMesh implements Mesh {
         this.#handshakesFailed++;
       },
     });
+    this.#bundles =
+      options.bundles &&
+      new BundleExchange({
+        desk: options.bundles,
+        random: random.fork('bundles'),
+        log,
+        connections: () => this.#listed(),
+        nameOf: (peer) => this.#admission.nameOf(peer),
+        garbage,
+      });
     this.port = {
       send: (to, message) => this.#direct.send(to, message),
       publish: (digest) => this.#gossip.publish(digest),
@@ -249,6 +268,11 @@ class RunningMesh implements Mesh {
     const limits = { maxInboundStreams: 4, maxOutboundStreams: 4 };
     await node.handle(probeProtocol, accept(false), limits);
     await node.handle(bulkProtocol, accept(true), limits);
+    const bundles = this.#bundles;
+    if (bundles !== undefined) {
+      const take = (stream: Stream, connection: Connection): void => bundles.accept(stream, connection);
+      await node.handle(bundleProtocol, take, { maxInboundStreams: 8, maxOutboundStreams: 8 });
+    }
     try {
       await node.start();
       this.#gossip.attach(node.services.gossip);
@@ -277,6 +301,7 @@ class RunningMesh implements Mesh {
       refused: { ...this.#ledger.totals },
       direct: { ...this.#direct.counters, dropped: { ...this.#direct.counters.dropped } },
       gossip: { ...this.#gossip.counters },
+      bundles: this.#bundles && { ...this.#bundles.counters },
       connections: this.#node?.getConnections().length ?? 0,
       dials: this.#dialer.dials,
       dialFailures: this.#dialer.failures,
@@ -305,9 +330,28 @@ class RunningMesh implements Mesh {
     }
   }
 
+  bundleChanged(): void {
+    this.#bundles?.changed();
+  }
+
+  connected(): ReadonlySet<string> {
+    return new Set([...this.#listed().keys()].map((peer) => this.#admission.nameOf(peer) ?? peer));
+  }
+
+  /** An open connection to each agent on the list that has one, by peer id. */
+  #listed(): ReadonlyMap<string, Connection> {
+    const open = new Map<string, Connection>();
+    for (const connection of this.#node?.getConnections() ?? []) {
+      const peer = connection.remotePeer.toString();
+      if (connection.status === 'open' && this.#admission.isListed(peer)) open.set(peer, connection);
+    }
+    return open;
+  }
+
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#bundles?.stop();
     clearInterval(this.#timer);
     this.#dialer.stop();
     this.#direct.stop();
@@ -321,8 +365,11 @@ class RunningMesh implements Mesh {
   }
 
   #opened(connection: Connection): void {
-    const agent = this.#admission.agentOf(connection.remotePeer.toString());
-    if (this.#stopped || agent === undefined) return;
+    const peer = connection.remotePeer.toString();
+    if (this.#stopped || !this.#admission.isListed(peer)) return;
+    this.#bundles?.connectionOpened(connection);
+    const agent = this.#admission.agentOf(peer);
+    if (agent === undefined) return;
     this.#owners.set(connection, agent);
     this.#direct.connectionOpened(agent, connection);
   }
@@ -350,6 +397,7 @@ class RunningMesh implements Mesh {
     if (this.#ticks % 5 === 0) {
       this.#ledger.tick(now);
       this.#direct.tick();
+      this.#bundles?.tick();
     }
     if (this.#ticks % 25 === 0) this.#mendGossip();
   }

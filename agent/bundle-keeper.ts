@@ -1,0 +1,388 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { Log } from './adapters/log.ts';
+import type { BundleDesk } from './adapters/mesh/bundle-exchange.ts';
+import { err, ok, type Result } from './base/result.ts';
+import { type BundleNotice, BundleStore } from './config/bundle-store.ts';
+import type { EventReport } from './core/reporting/report.ts';
+import type { BundleStanding } from './wire/bundle.ts';
+import type { Roster } from './wire/roster.ts';
+import {
+  type BundleError,
+  bundleMaxBytes,
+  canonicalJson,
+  compareBundles,
+  keyId,
+  readBundle,
+  rosterOf,
+  type SiteBundle,
+  verifyBundle,
+} from './wire/site-bundle.ts';
+import type { AgentStatus } from './wire/status.ts';
+
+export interface BundleKeeperOptions {
+  readonly name: string;
+  readonly dataDir: string;
+  /** What this process was compiled from. */
+  readonly running: SiteBundle;
+  /** Why a bundle with a good signature cannot be carried out here. */
+  readonly isUsable: (bundle: SiteBundle) => string | undefined;
+  /** What the start found out: told as an event like any other refusal. */
+  readonly notices: readonly BundleNotice[];
+  /** Who belongs, at once. */
+  readonly applyRoster: (roster: Roster) => void;
+  /** Another one is in force: the others should hear of it. */
+  readonly changed: () => void;
+  /** Names of all to whom a connection stands. */
+  readonly connected: () => ReadonlySet<string>;
+  /** The epoch that a cell speaks here; undefined where it does not concern this agent. */
+  readonly epochOf: (cell: string) => number | undefined;
+  /** This process should end and begin anew, from the bundle in force. Called once. */
+  readonly startAnew: (why: string) => void;
+  readonly report: (event: EventReport) => void;
+  readonly log: Log;
+}
+
+/** What became of a bundle that somebody gave. */
+export type BundleAnswer =
+  | { readonly kind: 'accepted'; readonly bundle: SiteBundle; readonly startsAnew: boolean }
+  | { readonly kind: 'known'; readonly bundle: SiteBundle }
+  /** It is good, but something else comes first. */
+  | { readonly kind: 'later'; readonly text: string }
+  | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly text: string };
+
+type RefusalReason = BundleError['reason'] | 'not-usable' | 'disk' | 'unreadable' | 'at-start';
+
+/** Agents of a cell start anew one after another, this far apart … */
+const slotMs = 2_000;
+/** … but a large cell in all within this. */
+const spreadMs = 10_000;
+/** A voter that does not come back is waited for no longer; its followers go on without it. */
+const patienceMs = 20_000;
+const goneMs = 10_000;
+/** On top of the time for which a restarted voter is mute. */
+const settleMs = 500;
+const keptRefusals = 16;
+const tellAgainMs = 600_000;
+const inboxAtOnce = 16;
+const keptInInbox = 16;
+/** A file that is still being copied is no bundle yet. */
+const copyingMs = 2_000;
+
+interface Refusal {
+  readonly from: string;
+  readonly reason: RefusalReason;
+  readonly text: string;
+  at: Date;
+  count: number;
+  toldAt: number;
+}
+
+interface Heard {
+  standing: BundleStanding;
+  /** Since when it runs what we have. */
+  ranAt: number | undefined;
+}
+
+/**
+ * Keeps the signed bundle of one running agent: judges what peers, a person's command or the inbox folder bring, stores
+ * it durably, and carries it out. Whatever is refused changes nothing, and why is in the status, in the log and an event.
+ *
+ * **Who belongs** counts at once: a revoked agent is cut off when the bundle is accepted, without a restart.
+ *
+ * **Everything else** is compiled into a process, and a process is replaced, not rebuilt: a session of the leases is one
+ * life of one process, a voter's promises are tied to its boot, and a start from the disk is the path that is taken
+ * after every crash anyway. The price is the gap of a restart, so agents of a cell take turns: duties are handed to those
+ * that are up, and of the voters one at a time is mute, so that the majority never is.
+ *
+ * **Epochs.** The next epoch of a cell is accepted only after the one before has begun here, since none may be skipped
+ * and each must have been written down. How it begins (seals, certificate) is the leases' own matter.
+ */
+export class BundleKeeper implements BundleDesk {
+  readonly #options: BundleKeeperOptions;
+  readonly #store: BundleStore;
+  readonly #inbox: string;
+  #current: SiteBundle;
+  /** Compiled into this process, or equal to what is. */
+  #running: SiteBundle;
+  #acceptedAt = 0;
+  #endsSoon = false;
+  /** The bundle in force has no place for this box with this key. */
+  #isOut = false;
+  readonly #refusals: Refusal[] = [];
+  readonly #heard = new Map<string, Heard>();
+  readonly #connectedAt = new Map<string, number>();
+  #waiting: string | undefined;
+
+  constructor(options: BundleKeeperOptions) {
+    this.#options = options;
+    this.#store = new BundleStore(options.dataDir);
+    this.#inbox = join(options.dataDir, 'bundle', 'inbox');
+    this.#current = options.running;
+    this.#running = options.running;
+    for (const { level, text, isRefusal } of options.notices) {
+      if (isRefusal) this.#refuse('start', 'at-start', text);
+      else options.log[level]({ bundle: options.running.hash.slice(0, 12) }, text);
+    }
+    try {
+      mkdirSync(this.#inbox, { recursive: true, mode: 0o700 });
+    } catch {
+      // A disk that takes nothing is told by the store; bundles still come from peers, and go.
+    }
+  }
+
+  get bundle(): SiteBundle {
+    return this.#current;
+  }
+
+  standing(): BundleStanding {
+    const { era, version, hash } = this.#current;
+    return { era, version, hash, running: { era: this.#running.era, version: this.#running.version } };
+  }
+
+  next(after: { readonly era: number; readonly version: number }): Uint8Array | undefined {
+    return this.#store.next(after);
+  }
+
+  heard(from: string, standing: BundleStanding): void {
+    const before = this.#heard.get(from);
+    const runs = compareBundles(standing.running, this.#current) >= 0;
+    this.#heard.set(from, { standing, ranAt: runs ? (before?.ranAt ?? performance.now()) : undefined });
+  }
+
+  /** From a peer. */
+  take(bytes: Uint8Array, from: string): 'taken' | 'later' | 'refused' {
+    const answer = this.give(bytes, from);
+    if (answer.kind === 'later') return 'later';
+    // One that is known already was not what the peer had announced.
+    return answer.kind === 'accepted' ? 'taken' : 'refused';
+  }
+
+  /** Judges the bytes of a bundle; when it is accepted, it is in force when this returns. */
+  give(bytes: Uint8Array, from: string): BundleAnswer {
+    const current = this.#current;
+    const verified = verifyBundle(bytes, { keys: [] }, current);
+    if (!verified.ok) return this.#refuse(from, verified.error.reason, verified.error.text);
+    const bundle = verified.value;
+    if (bundle.hash === current.hash) return { kind: 'known', bundle };
+    const belongs = this.#belongs(bundle);
+    const unusable = belongs ? this.#options.isUsable(bundle) : undefined;
+    if (unusable !== undefined) return this.#refuse(from, 'not-usable', unusable);
+    this.#waiting = this.#comesFirst(bundle);
+    if (this.#waiting !== undefined) return { kind: 'later', text: this.#waiting };
+    try {
+      this.#store.save(bytes, bundle, current);
+    } catch (error) {
+      return this.#refuse(from, 'disk', `it could not be stored: ${(error as Error).message}`);
+    }
+    this.#current = bundle;
+    this.#acceptedAt = performance.now();
+    for (const heard of this.#heard.values()) heard.ranAt = undefined;
+    this.#isOut = !belongs;
+    const startsAnew = !belongs || matterOf(bundle) !== matterOf(this.#running);
+    if (!startsAnew) this.#running = bundle;
+    const kept = new Set(bundle.agents.filter(({ revoked }) => !revoked).map(({ key }) => key));
+    const cut = current.agents.filter(({ key, revoked }) => !revoked && !kept.has(key));
+    this.#options.applyRoster(rosterOf(bundle));
+    const { log, report, name } = this.#options;
+    const text = `the bundle ${called(bundle)} is in force, from ${from}${cut.length === 0 ? '' : `; cut off: ${cut.map(({ id }) => id).join(', ')}`}`;
+    log.info({ bundle: bundle.hash.slice(0, 12), from, startsAnew }, text);
+    report({
+      type: 'event',
+      name: 'bundle-accepted',
+      subject: name,
+      severity: cut.length === 0 ? 'notice' : 'warning',
+      text,
+      detail: { era: bundle.era, version: bundle.version, hash: bundle.hash, from, cutOff: cut.length },
+    });
+    this.#options.changed();
+    return { kind: 'accepted', bundle, startsAnew };
+  }
+
+  /** Call about once a second. */
+  tick(): void {
+    const now = performance.now();
+    for (const name of this.#options.connected()) this.#connectedAt.set(name, now);
+    const listed = new Set(this.#current.agents.map(({ id }) => id));
+    for (const name of this.#heard.keys()) if (!listed.has(name)) this.#heard.delete(name);
+    for (const name of this.#connectedAt.keys()) if (!listed.has(name)) this.#connectedAt.delete(name);
+    this.#lookIntoInbox();
+    if (this.#endsSoon || this.#running === this.#current || !this.#isOurTurn(now)) return;
+    this.#endsSoon = true;
+    this.#options.startAnew(
+      `the bundle ${called(this.#current)} is in force, this process runs ${called(this.#running)}`,
+    );
+  }
+
+  status(): NonNullable<AgentStatus['bundle']> {
+    const { era, version, hash, signedBy } = this.#current;
+    const connected = this.#options.connected();
+    return {
+      era,
+      version,
+      hash,
+      signedBy: signedBy === '' ? undefined : keyId(signedBy),
+      running: { era: this.#running.era, version: this.#running.version },
+      startsAnew: this.#running !== this.#current,
+      waiting: this.#waiting,
+      revoked: this.#current.agents.filter((agent) => agent.revoked).map(({ id }) => id),
+      peers: this.#current.agents
+        .filter(({ id, revoked }) => id !== this.#options.name && !revoked)
+        .map(({ id }) => {
+          const standing = this.#heard.get(id)?.standing;
+          return {
+            agent: id,
+            connected: connected.has(id),
+            era: standing?.era,
+            version: standing?.version,
+            hash: standing?.hash,
+            running: standing?.running,
+          };
+        }),
+      refused: this.#refusals.map(({ from, reason, text, at, count }) => ({
+        from,
+        reason,
+        text,
+        at: at.toISOString(),
+        count,
+      })),
+    };
+  }
+
+  /** One that says that this box is out is lawful all the same: the agent ends with it. */
+  #belongs(bundle: SiteBundle): boolean {
+    const key = this.#running.agents.find(({ id }) => id === this.#options.name)?.key;
+    return bundle.agents.some(({ id, revoked, key: one }) => id === this.#options.name && !revoked && one === key);
+  }
+
+  #comesFirst(next: SiteBundle): string | undefined {
+    const current = this.#current;
+    const epoch = (id: string): number | undefined => current.cells.find((cell) => cell.id === id)?.epoch;
+    const rises = next.cells.some((cell) => cell.epoch > (epoch(cell.id) ?? cell.epoch));
+    if (!rises || next.era > current.era) return undefined;
+    if (this.#running !== current) return `${called(next)} waits until this agent runs ${called(current)}`;
+    for (const cell of current.cells) {
+      const here = this.#options.epochOf(cell.id);
+      if (here !== undefined && here < cell.epoch) {
+        return `${called(next)} waits until epoch ${cell.epoch} of cell ${cell.id} has begun here; it is in ${here}`;
+      }
+    }
+    return undefined;
+  }
+
+  /** The agents of a cell one after another, its voters only when those before them vote again. */
+  #isOurTurn(now: number): boolean {
+    if (this.#isOut) return true;
+    const { name, connected } = this.#options;
+    const waited = now - this.#acceptedAt;
+    const cell = this.#running.agents.find(({ id }) => id === name)?.cell;
+    const members = this.#running.agents.filter((agent) => agent.cell === cell && !agent.revoked);
+    const index = members.findIndex(({ id }) => id === name);
+    if (waited < index * Math.min(slotMs, spreadMs / Math.max(1, members.length))) return false;
+    const here = connected();
+    for (const { voters, leases, lease } of this.#running.cells) {
+      const position = leases.length === 0 ? -1 : voters.indexOf(name);
+      if (position <= 0 || waited > position * patienceMs) continue;
+      const muteMs = lease.leaseMs * (1 + (2 * lease.driftPpm) / 1e6) + settleMs;
+      for (const former of voters.slice(0, position)) {
+        const ranAt = this.#heard.get(former)?.ranAt;
+        if (ranAt !== undefined && now - ranAt >= muteMs) continue;
+        const seenAt = this.#connectedAt.get(former) ?? this.#acceptedAt;
+        if (here.has(former) || now - seenAt < goneMs) return false;
+      }
+    }
+    return true;
+  }
+
+  #refuse(from: string, reason: RefusalReason, text: string): Extract<BundleAnswer, { kind: 'refused' }> {
+    const now = performance.now();
+    const at = this.#refusals.findIndex((one) => one.from === from && one.text === text);
+    const known = at < 0 ? undefined : this.#refusals.splice(at, 1)[0];
+    const refusal: Refusal = known ?? {
+      from,
+      reason,
+      text,
+      at: new Date(),
+      count: 0,
+      toldAt: Number.NEGATIVE_INFINITY,
+    };
+    refusal.count++;
+    refusal.at = new Date();
+    this.#refusals.push(refusal);
+    if (this.#refusals.length > keptRefusals) this.#refusals.shift();
+    if (now - refusal.toldAt >= tellAgainMs) {
+      refusal.toldAt = now;
+      const { log, report, name } = this.#options;
+      log.warn({ from, reason }, `a bundle is refused, ${called(this.#current)} stays in force: ${text}`);
+      report({
+        type: 'event',
+        name: 'bundle-refused',
+        subject: name,
+        severity: 'warning',
+        text: `a bundle from ${from} is refused, ${called(this.#current)} stays in force: ${text}`.slice(0, 1_000),
+        detail: { from, reason, version: this.#current.version, count: refusal.count },
+      });
+    }
+    return { kind: 'refused', reason, text };
+  }
+
+  /** Files that a person, or whatever rolls out here, laid into the folder. */
+  #lookIntoInbox(): void {
+    let names: string[];
+    try {
+      names = readdirSync(this.#inbox).sort();
+    } catch {
+      return;
+    }
+    for (const old of names.filter((name) => name.endsWith('.refused')).slice(0, -keptInInbox)) {
+      rmSync(join(this.#inbox, old), { force: true });
+      rmSync(join(this.#inbox, `${old}.txt`), { force: true });
+    }
+    for (const name of names.filter((one) => one.endsWith('.bundle')).slice(0, inboxAtOnce)) {
+      const path = join(this.#inbox, name);
+      try {
+        const bytes = readWhole(path);
+        const age = Date.now() - statSync(path).mtimeMs;
+        const isCopied = bytes.ok && age >= 0 && age < copyingMs && !readBundle(bytes.value).ok;
+        if (isCopied) continue;
+        const answer: BundleAnswer = bytes.ok
+          ? this.give(bytes.value, `inbox/${name}`)
+          : this.#refuse(`inbox/${name}`, 'unreadable', bytes.error);
+        if (answer.kind === 'later') continue;
+        if (answer.kind !== 'refused') {
+          rmSync(path, { force: true });
+          continue;
+        }
+        renameSync(path, `${path}.refused`);
+        writeFileSync(`${path}.refused.txt`, `${answer.reason}: ${answer.text}\n`, { mode: 0o600 });
+      } catch (error) {
+        // It went away while we looked, or the disk takes nothing: both pass, and we look again.
+        this.#options.log.debug({ file: path, error: String(error) }, 'a file of the inbox was left alone');
+      }
+    }
+  }
+}
+
+/** What a process is compiled from; who belongs, keys and numbers are not in it. */
+function matterOf(bundle: SiteBundle): string {
+  return canonicalJson({
+    siteFile: bundle.siteFile,
+    models: bundle.models,
+    cells: bundle.cells,
+    operators: bundle.operators,
+    agents: bundle.agents.map(({ id, cell, role, labels, capacity }) => ({ id, cell, role, labels, capacity })),
+  });
+}
+
+const called = ({ era, version }: Pick<SiteBundle, 'era' | 'version'>): string => `era ${era} version ${version}`;
+
+function readWhole(path: string): Result<Uint8Array, string> {
+  const { size } = statSync(path);
+  if (size > bundleMaxBytes) return err(`${size} bytes, at most ${bundleMaxBytes}`);
+  try {
+    return ok(readFileSync(path));
+  } catch (error) {
+    return err(`it cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+}
