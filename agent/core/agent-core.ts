@@ -338,6 +338,7 @@ export class AgentCore {
         this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
         return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
       case 'peer-connected':
+        this.verdict.connected(now, input.peer);
         if (this.#digestSequence > 0) {
           const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
           this.#digestNext = instant(Math.min(this.#digestNext, greetAt));

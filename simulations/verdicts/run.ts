@@ -167,8 +167,9 @@ class Trial {
     const { world } = this;
     const random = this.#random.fork(`episode ${episode}`);
     const faults = this.#draw(kind, random);
-    // Where in its rhythm of probes the site is hit is chance.
-    world.run(world.now + random.between(0, 400));
+    // Where in its rhythm of probes the site is hit is chance; but it is hit at rest.
+    do world.run(world.now + random.between(0, 400));
+    while (this.#stated.some((keys) => keys.length > 0));
     this.#onset = world.now;
     this.#history = this.#stated.map((keys) => [{ at: world.now, keys }]);
     this.#pings = new Map();

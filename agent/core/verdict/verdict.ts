@@ -148,6 +148,14 @@ export class Verdict {
     for (const { helper, word } of helpers) if (word === 'silent') this.#silence(now, helper);
   }
 
+  /** A connection to it was made anew: a doubted path may be whole again, which is looked at now. */
+  connected(now: Instant, peer: AgentIndex): void {
+    const doubt = this.#doubts.get(peer);
+    if (doubt === undefined) return;
+    doubt.askAt = now;
+    this.#wake(now, 0);
+  }
+
   /** What membership holds of a member now. */
   memberChanged(now: Instant, member: AgentIndex, to: 'unknown' | 'alive' | 'suspect' | 'dead' | 'left'): void {
     if (!this.#isOther(member)) return;

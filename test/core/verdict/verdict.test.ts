@@ -143,6 +143,17 @@ describe('verdict: LINK', () => {
     expect(desk.keys).toBe('');
   });
 
+  it('the connection is made anew → looked at and taken back at once, not after the next second', () => {
+    const desk = new Desk(20);
+    desk.answers = (m) => (m === 7 ? 'reached' : 'direct');
+    desk.run(2_000, [7, 2, 3]);
+    expect(desk.keys).toBe('link:7');
+    desk.answers = () => 'direct';
+    desk.verdict.connected(desk.now, 7);
+    desk.run(50);
+    expect(desk.keys).toBe('');
+  });
+
   it('one or two rounds that only helpers got through → chance, nothing is said', () => {
     const desk = new Desk(20);
     desk.ended(7, 'reached');
