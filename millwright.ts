@@ -183,6 +183,19 @@ site
     process.exitCode = await signCommand(file, { ...options, parentKeys: parentKey });
   });
 site
+  .command('push <bundle>')
+  .description('give a signed bundle to one running agent, which spreads it, and watch until all run it')
+  .option('--agent <host:port>', 'local API of any agent of the site, with')
+  .option('--token <file>', 'the file of its token; or')
+  .option('-c, --config <file>', 'agent.yaml of the agent of this box; or')
+  .option('--data <folder>', 'data folder of an agent that started without one')
+  .option('--wait <time>', 'how long to watch; 0s only pushes (default: 60s)')
+  .option('--json', 'machine-readable')
+  .action(async (file: string, options) => {
+    const { pushCommand } = await import('./agent/ask.ts');
+    process.exitCode = await pushCommand(file, options);
+  });
+site
   .command('show <bundle>')
   .description('say what stands in a signed bundle')
   .option('--site-key <file>', 'verify it against this public key, site.pub')

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { apiAddressFile } from './api/status-api.ts';
 import type { Result } from './base/result.ts';
@@ -6,7 +6,8 @@ import { err, ok } from './base/result.ts';
 import { loadAgent, readSecret } from './config/agent-file.ts';
 import { formatProblems } from './config/problem.ts';
 import { parseDuration } from './config/quantity.ts';
-import type { AgentStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
+import { bundleMaxBytes, compareBundles } from './wire/site-bundle.ts';
+import type { AgentStatus, BundleStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
 /**
  * The commands that ask a running agent of this box: `millwright explain …`, `millwright agent drain`. They go by its
@@ -77,6 +78,7 @@ export function statusText(status: AgentStatus): string {
       ...evidence.map((item) => `  ${item}`),
     ]),
     `members: ${alive} of ${members.length} alive${others.length === 0 ? '' : `; ${others.join(', ')}`}`,
+    ...(status.bundle === undefined ? [] : bundleLines(status.bundle)),
     `duties here: ${mine.join(', ') || 'none'}`,
     ...leasesText(status),
     `checks: ${failing.join(', ') || 'all ok'}`,
@@ -101,6 +103,23 @@ function leasesText({ duties, cells }: AgentStatus): string[] {
     return `cell ${cell}, epoch ${epoch}: ${vote === undefined ? 'no vote here' : `this vote is ${vote}`}${trouble}`;
   });
   return [...held, ...votes];
+}
+
+/** Which bundle counts, who is behind, and what was refused. */
+function bundleLines(bundle: BundleStatus): string[] {
+  const { era, version, hash, startsAnew, waiting, revoked, refused } = bundle;
+  const behind = bundle.peers.filter(
+    ({ connected, running }) => connected && (running === undefined || compareBundles(running, bundle) < 0),
+  );
+  return [
+    `bundle: era ${era} version ${version}, ${hash.slice(0, 12)}${startsAnew ? `; this process runs version ${bundle.running.version} and starts anew in its turn` : ''}`,
+    ...(behind.length === 0 ? [] : [`  behind: ${behind.map(({ agent }) => agent).join(', ')}`]),
+    ...(revoked.length === 0 ? [] : [`  revoked: ${revoked.join(', ')}`]),
+    ...(waiting === undefined ? [] : [`  ${waiting}`]),
+    ...refused.map(
+      ({ from, at, text, count }) => `  refused from ${from}, ${at}${count > 1 ? ` (${count} times)` : ''}: ${text}`,
+    ),
+  ];
 }
 
 /** For people: who holds it, and every agent with its rank, its score and why. */
@@ -199,6 +218,93 @@ function drained(agent: string, drain: NonNullable<AgentStatus['drain']>, hasWai
   return `${agent} takes nothing ${until}; it ${what}: ${drain.remaining.join(', ')}\n${hint}`;
 }
 
+export interface PushOptions extends AgentDoor {
+  /** The same as `api`. */
+  readonly agent?: string | undefined;
+  /** How long to watch until it is everywhere; `0s` only pushes. */
+  readonly wait?: string | undefined;
+}
+
+/** Gives a bundle to one agent, which spreads it, and watches until all that can be reached run it. */
+export async function pushCommand(file: string, { agent, ...rest }: PushOptions): Promise<number> {
+  const { json } = rest;
+  const door: AgentDoor = { ...rest, api: rest.api ?? agent };
+  const waitMs = rest.wait === undefined ? ok(waitDefaultMs) : parseDuration(rest.wait);
+  if (!waitMs.ok) return complain(`--wait: ${waitMs.error}`, 2, json);
+  const reached = reach(door);
+  if (!reached.ok) return complain(reached.error.replace('--api HOST:PORT', '--agent HOST:PORT'), 2, json);
+  let bytes: Uint8Array;
+  try {
+    if (statSync(file).size > bundleMaxBytes) return complain(`${file} is too large for a bundle`, 2, json);
+    bytes = readFileSync(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return complain(code === 'ENOENT' ? `there is no ${file}` : `${file} cannot be read: ${code}`, 2, json);
+  }
+  const pushed = await ask<{ readonly era: number; readonly version: number; readonly known: boolean }>(
+    reached.value,
+    'POST',
+    '/v1/bundle',
+    bytes,
+  );
+  if (!pushed.ok) return complain(pushed.error, 1, json);
+  const { era, version, known } = pushed.value;
+  const name = `era ${era} version ${version}`;
+  if (!json) process.stdout.write(known ? `${name} was there already\n` : `${name} is in force at this agent\n`);
+
+  const end = performance.now() + waitMs.value;
+  const told = new Set<string>();
+  // Who was there is awaited, also while it starts anew.
+  const seen = new Set<string>();
+  let newest: AgentStatus | undefined;
+  for (;;) {
+    // An agent that starts anew does not answer for a while, and perhaps elsewhere then.
+    const now = reach(door);
+    const status = now.ok ? await ask<AgentStatus>(now.value, 'GET', '/v1/status') : now;
+    if (status.ok) newest = status.value;
+    for (const { agent: peer, connected } of newest?.bundle?.peers ?? []) if (connected) seen.add(peer);
+    const wanted = { era, version };
+    const spread = newest?.bundle && spreadOf(newest.agent, newest.bundle, wanted, seen);
+    if (!json) {
+      for (const one of spread?.run ?? []) if (!told.has(one)) process.stdout.write(`  ${one} runs it\n`);
+      for (const one of spread?.run ?? []) told.add(one);
+    }
+    const isOver = status.ok && spread !== undefined && spread.lack.length === 0;
+    if (!isOver && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+      continue;
+    }
+    const { run, lack, away } = spread ?? { run: [], lack: [], away: [] };
+    const isLeft = !isOver && waitMs.value > 0;
+    if (json) process.stdout.write(`${JSON.stringify({ ok: true, era, version, known, run, lack, away })}\n`);
+    else {
+      if (isLeft && lack.length > 0) process.stdout.write(`not yet: ${lack.join(', ')}; millwright status says why\n`);
+      if (isLeft && lack.length === 0) process.stdout.write('this agent does not answer yet\n');
+      if (away.length > 0) process.stdout.write(`not in reach, they get it when they are: ${away.join(', ')}\n`);
+    }
+    return isLeft ? 3 : 0;
+  }
+}
+
+/** Who runs this bundle or a newer one, who does not yet, and who cannot be asked. */
+function spreadOf(
+  self: string,
+  bundle: BundleStatus,
+  wanted: { readonly era: number; readonly version: number },
+  seen: ReadonlySet<string>,
+): { readonly run: readonly string[]; readonly lack: readonly string[]; readonly away: readonly string[] } {
+  const runs = (running: BundleStatus['running'] | undefined): boolean =>
+    running !== undefined && compareBundles(running, wanted) >= 0;
+  const all = [{ agent: self, running: bundle.running }, ...bundle.peers];
+  const isThere = (agent: string): boolean => agent === self || seen.has(agent);
+  const names = (those: typeof all): string[] => those.map(({ agent }) => agent);
+  return {
+    run: names(all.filter(({ running }) => runs(running))),
+    lack: names(all.filter(({ agent, running }) => isThere(agent) && !runs(running))),
+    away: names(all.filter(({ agent, running }) => !isThere(agent) && !runs(running))),
+  };
+}
+
 /** Where the agent's API is, and its token. Every way to say it is tried in the order of how exactly it was said. */
 function reach({ config, data, api, token }: AgentDoor): Result<Reached, string> {
   if (api !== undefined && token !== undefined) return withToken(api, token);
@@ -247,8 +353,9 @@ async function ask<T>(
   { url, token }: Reached,
   method: string,
   path: string,
-  body?: object,
+  body?: object | Uint8Array,
 ): Promise<Result<T, string>> {
+  const isBytes = body instanceof Uint8Array;
   let response: Response;
   let text: string;
   try {
@@ -256,9 +363,9 @@ async function ask<T>(
       method,
       headers: {
         authorization: `Bearer ${token}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(body === undefined ? {} : { 'content-type': isBytes ? 'application/octet-stream' : 'application/json' }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: isBytes ? Uint8Array.from(body) : JSON.stringify(body) }),
       signal: AbortSignal.timeout(answerWithinMs),
     });
     text = await response.text();
