@@ -105,13 +105,17 @@ export type Say =
   /** It does not run: nothing has happened. */
   | { readonly is: 'failed'; readonly duty: string; readonly reason: string }
   | { readonly is: 'extended'; readonly duty: string; readonly until: number }
-  /** Nothing of it is left. `reason` in words, with the program's last lines. */
+  /**
+   * Nothing of it is left. `reason` in words, with the program's last lines. `expired`: it was killed here because its
+   * right to run ended before an extension came.
+   */
   | {
       readonly is: 'exited';
       readonly duty: string;
       readonly code: number | null;
       readonly signal: string | null;
       readonly reason: string;
+      readonly expired?: boolean | undefined;
     }
   /** Nothing of it is left, as was asked; also for a duty that did not run. */
   | { readonly is: 'stopped'; readonly duty: string }
@@ -192,11 +196,12 @@ export function parseSay(line: string): Say | undefined {
       return isId(duty) && isInstant(until) ? { is: 'extended', duty, until } : undefined;
     }
     case 'exited': {
-      const { code, signal } = it;
+      const { code, signal, expired } = it;
       if (!isId(duty) || typeof reason !== 'string') return undefined;
       if (code !== null && typeof code !== 'number') return undefined;
       if (signal !== null && typeof signal !== 'string') return undefined;
-      return { is: 'exited', duty, code, signal, reason };
+      if (expired !== undefined && typeof expired !== 'boolean') return undefined;
+      return { is: 'exited', duty, code, signal, reason, ...(expired === undefined ? {} : { expired }) };
     }
     case 'failed':
     case 'stuck':

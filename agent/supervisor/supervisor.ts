@@ -79,6 +79,8 @@ interface DutyRow {
   /** By the elapsed clock; infinite for what is not exclusive. */
   deadline: number;
   asked: boolean;
+  /** Killed because its right to run ended. */
+  expired: boolean;
 }
 
 /** While a deadline is armed, the clocks are read this often: a box that slept is noticed this soon after. */
@@ -338,7 +340,7 @@ export class Supervisor {
         }
         this.#keepRegister();
         if (row.asked) this.#say(life, { is: 'stopped', duty: ask.duty });
-        else this.#say(life, { is: 'exited', duty: ask.duty, code, signal, reason });
+        else this.#say(life, { is: 'exited', duty: ask.duty, code, signal, reason, expired: row.expired });
         this.#settleOwed();
       },
     });
@@ -351,6 +353,7 @@ export class Supervisor {
       process: started,
       deadline,
       asked: false,
+      expired: false,
     };
     this.#duties.set(ask.duty, row);
     this.#keepRegister();
@@ -384,6 +387,7 @@ export class Supervisor {
         continue;
       }
       this.#options.log('warn', 'the right to run ended', { duty: row.id });
+      row.expired = true;
       row.process.kill('its right to run ended');
     }
     if (doubt) setImmediate(() => this.#judge(true));

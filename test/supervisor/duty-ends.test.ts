@@ -42,6 +42,7 @@ describe.each(ways)('a duty under $kind', ({ kind, without }) => {
     expect(monotonicNow()).toBeLessThan(until + 20);
     expect(exited).toMatchObject({ duty: 'press/label', code: null, signal: 'SIGKILL' });
     expect(exited.reason).toContain('its right to run ended');
+    expect(exited.expired).toBe(true);
     expect(marked(box.name)).toEqual([]);
   });
 

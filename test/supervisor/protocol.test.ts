@@ -70,6 +70,7 @@ const says: fc.Arbitrary<Say> = fc.oneof(
     code: fc.option(fc.nat(255)),
     signal: fc.option(fc.constant('SIGKILL')),
     reason: text,
+    expired: fc.option(fc.boolean(), { nil: undefined }),
   }),
   fc.record({ is: fc.constant('stopped' as const), duty: id }),
 );

@@ -52,7 +52,18 @@ interface Held {
   restarts: number;
   /** When an extension was asked for that was not echoed yet. */
   askedAt: number | undefined;
+  /** Its program was killed because an extension came too late: the next one starts it anew. */
+  expired: boolean;
 }
+
+/** What the supervisor calls a session, and in which cell and epoch it drew it. */
+interface Drawn {
+  readonly cell: string;
+  readonly epoch: number;
+}
+
+/** Sessions that are remembered; a life has one for each cell and epoch. */
+const maxSessions = 256;
 
 /**
  * Exclusive `process` duties, as children of the box supervisor: their right to run is the deadline that is armed there,
@@ -64,6 +75,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
   const cwd = resolve(options.cwd ?? process.cwd());
   const held = new Map<string, Held>();
   const boot = hostBoot();
+  const drawn = new Map<string, Drawn>();
   const entryOf = (duty: DutyIndex): Held | undefined => held.get(plan.duties[duty]?.id ?? '');
   let generation = 0;
 
@@ -91,11 +103,16 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     options.effectLog?.append(record);
   };
 
-  const order = (entry: Held): boolean => {
+  /** Undefined: the order is out, or why it is not. */
+  const order = (entry: Held): string | undefined => {
     const { duty, fence } = entry;
-    if (duty.work.kind !== 'process') return false;
-    const cell = plan.cells.find(({ leases }) => leases.some(({ id }) => id === fence.lease));
-    return supervisor.start({
+    if (duty.work.kind !== 'process') return 'no program';
+    // The session knows its cell, the site file may not: it can name another one already while the old epoch is spoken.
+    // A certificate waits for the programs of its own cell, so a wrong name here would let it go out too early.
+    const session = drawn.get(fence.session);
+    if (session === undefined) return 'the supervisor drew no such session';
+    const guardMs = plan.cells.find(({ id }) => id === session.cell)?.options.guardMs ?? 0;
+    const taken = supervisor.start({
       duty: duty.id,
       argv: duty.work.argv,
       env: childEnvironment([
@@ -106,20 +123,22 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
         ...fenceEnvironment(fence),
       ]),
       cwd,
-      cell: cell?.id ?? '',
-      epoch: Number.parseInt(fence.token.slice(0, 4), 16),
+      ...session,
       exclusive: true,
       until: boxTime(fence.until),
-      guardMs: cell?.options.guardMs ?? 0,
+      guardMs,
       log: resolve(join(options.dataDir, 'processes', `${duty.id.replaceAll(/[^a-z0-9.-]/gi, '.')}.log`)),
     });
+    return taken ? undefined : 'the supervisor takes no more';
   };
 
   const start = (entry: Held): Promise<Result<undefined, string>> =>
     new Promise((done) => {
       entry.begun.push(done);
       entry.askedAt = undefined;
-      if (!order(entry)) settle(entry.begun, err('the supervisor takes no more'));
+      entry.expired = false;
+      const refusal = order(entry);
+      if (refusal !== undefined) settle(entry.begun, err(refusal));
     });
 
   /** Resolves when nothing of it is left; at once when nothing runs. */
@@ -142,6 +161,19 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     if (entry.pid !== undefined) kill(entry.pid);
     held.delete(entry.duty.id);
     deliver({ kind: 'duty-failed', duty: entry.duty.index, reason });
+  };
+
+  /** The right goes on and its program does not: what was late was the extension. */
+  const revive = async (entry: Held): Promise<void> => {
+    const { duty } = entry;
+    const begun = await start(entry);
+    if (begun.ok) {
+      options.onChange?.(duty.index);
+      return;
+    }
+    if (entry.stopping || held.get(duty.id) !== entry) return;
+    held.delete(duty.id);
+    deliver({ kind: 'duty-failed', duty: duty.index, reason: begun.error });
   };
 
   return {
@@ -168,6 +200,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
         stopping: false,
         restarts: 0,
         askedAt: undefined,
+        expired: false,
       };
       held.set(duty.id, entry);
       void start(entry).then((begun) => {
@@ -185,6 +218,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
       const entry = entryOf(duty);
       if (entry === undefined || entry.stopping) return;
       entry.fence = fence;
+      if (entry.expired) return void revive(entry);
       if (!entry.running) return;
       const now = performance.now();
       if (entry.askedAt !== undefined && now - entry.askedAt > silentMs) return silent(entry);
@@ -202,6 +236,13 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
       await Promise.all([...held.values()].map((entry) => this.stop(entry.duty.index)));
     },
     said(message) {
+      if (message.is === 'session') {
+        const { cell, epoch, id } = message;
+        drawn.set(id, { cell, epoch });
+        const oldest = drawn.keys().next();
+        if (drawn.size > maxSessions && !oldest.done) drawn.delete(oldest.value);
+        return;
+      }
       if (!('duty' in message)) return;
       const entry = held.get(message.duty);
       if (entry === undefined) return;
@@ -221,11 +262,12 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
           entry.askedAt = undefined;
           return;
         case 'exited': {
-          const { code, signal, reason } = message;
+          const { code, signal, reason, expired } = message;
           entry.exit = { code: code ?? undefined, signal: signal ?? undefined, at: clock.wall(), reason };
           note(entry, 'process.ended', { reason });
           settle(entry.begun, err(reason));
           over(entry);
+          entry.expired = expired === true && !entry.stopping;
           if (!entry.stopping) {
             log.warn({ duty: entry.duty.id, reason }, 'process ended');
             options.onChange?.(entry.duty.index);

@@ -78,6 +78,24 @@ describe('elapsed clock', () => {
     expect(clock.read(1010, 50_000 + 3_600_000, 1e12 - 5000) - start).toBe(3_600_000);
   });
 
+  it('clocks of coarse grain, looked at often → not a millisecond too fast, and a suspend still counts', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 12, noNaN: true }), { minLength: 1 }), (steps) => {
+        const clock = new ElapsedClock({ uptimeMs: 10, wallMs: 1 });
+        let now = 77.25;
+        const at = (slept = 0) => [now, Math.floor((now + slept) / 10) * 10, Math.floor(now + slept)] as const;
+        const start = clock.read(...at()) - now;
+        for (const step of steps) {
+          now += step;
+          expect(clock.read(...at()) - now).toBeCloseTo(start, 6);
+        }
+        const woken = clock.read(...at(60_000)) - now - start;
+        expect(woken).toBeGreaterThan(60_000 - 21);
+        expect(woken).toBeLessThanOrEqual(60_000);
+      }),
+    );
+  });
+
   it('never less than any of the three says, and never back', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(5000), fc.nat(5000), fc.integer({ min: -9000, max: 9000 }))), (steps) => {
