@@ -104,6 +104,7 @@ export function bundleFacts(bundle: SiteBundle): BundleFacts {
   return {
     epochs: new Map(bundle.cells.map((cell) => [cell.id, cell.epoch])),
     models: new Map(bundle.models.map((model) => [model.file, model.sha256])),
+    revoked: new Set(bundle.agents.filter((agent) => agent.revoked).map((agent) => agent.id)),
   };
 }
 

@@ -80,8 +80,11 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     dutyOptions: dutyDefaults,
   };
   const hash = createHash('sha256').update(canonical(body)).digest('hex');
+  // Not in the hash: a key may be revoked while agents run, and those that do not start anew for it have the same plan.
+  const revoked = agents.filter((agent) => bundle.revoked?.has(agent.id)).map((agent) => agent.index);
+  const cells = revoked.length === 0 ? body.cells : body.cells.map((cell) => ({ ...cell, revoked }));
   return {
-    plan: { ...body, hash },
+    plan: { ...body, cells, hash },
     connections: site.connections,
     tags: site.tags,
     people,

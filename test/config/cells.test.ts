@@ -4,6 +4,7 @@ import { explainSite } from '../../agent/config/explain.ts';
 import { formatProblems } from '../../agent/config/problem.ts';
 import { parseSite } from '../../agent/config/site-file.ts';
 import { trialSite } from '../../agent/config/site-init.ts';
+import { storedEpoch, viewOf } from '../../agent/core/leases/cell-record.ts';
 import { leaseDefaults } from '../../agent/core/leases/options.ts';
 import { presets } from '../../agent/core/membership/options.ts';
 
@@ -48,6 +49,17 @@ const { plan } = site;
 const name = (agent: number): string => plan.agents[agent]!.id;
 
 describe('cells', () => {
+  it('a revoked agent → every cell knows that its seals do not count; plan and epoch stay the same', () => {
+    const bundle = { revoked: new Set(['press-b']) };
+    const changed = parseSite(plant, 'site.yaml', { bundle }).site!.plan;
+    expect(changed.hash).toBe(plan.hash);
+    expect(changed.cells.map((cell) => cell.revoked?.map(name))).toEqual([['press-b'], ['press-b']]);
+    const ids = plan.agents.map(({ id }) => id);
+    const [before, after] = [storedEpoch(plan.cells[0]!, ids), storedEpoch(changed.cells[0]!, ids)];
+    expect(after).toEqual({ ...before, revoked: ['press-b'] });
+    expect(viewOf(after, ids).spec.revoked).toEqual([1]);
+  });
+
   it('site file → voters, times, and one lease for each exclusive duty and each slot of a permit, in order', () => {
     expect(formatProblems(parsed.problems)).toBe('');
     const [three, four] = plan.cells;

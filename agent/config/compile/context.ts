@@ -23,6 +23,8 @@ import { createReaders, type Readers } from './readers.ts';
 export interface BundleFacts {
   /** Epochs of the cells; 1 unless said. */
   readonly epochs?: ReadonlyMap<string, number>;
+  /** Agents whose keys are off the list. */
+  readonly revoked?: ReadonlySet<string>;
   /** SHA-256 of model files, by folder. */
   readonly models?: ReadonlyMap<string, string>;
 }

@@ -16,6 +16,11 @@ export interface CellPlan {
   readonly epoch: number;
   readonly options: LeaseOptions;
   readonly leases: readonly CellLease[];
+  /**
+   * Agents whose keys are off the list, where a bundle says so: seals of theirs count no more (rule 10). No part of what
+   * the epoch is: a key may be revoked at any time.
+   */
+  readonly revoked?: readonly AgentIndex[];
 }
 
 /** One lease of a cell; its position in `leases` is the index that ballots carry. */

@@ -128,7 +128,8 @@ export function storedEpoch(cell: CellPlan, agentIds: readonly AgentId[], parent
     leases: cell.leases.map(({ id, eligible, lingerMs }) => ({ id, eligible: eligible.map(name), lingerMs })),
   };
   const { epoch, voters, options, leases } = content;
-  return { epoch, hash: contentHash(JSON.stringify(content)), parent, voters, revoked: [], options, leases };
+  const revoked = (cell.revoked ?? []).map(name);
+  return { epoch, hash: contentHash(JSON.stringify(content)), parent, voters, revoked, options, leases };
 }
 
 /**

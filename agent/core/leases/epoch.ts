@@ -106,7 +106,8 @@ export class Succession {
     if (this.#accepted && this.#early?.successor !== spec.hash) return 'rival';
     this.#accepted = spec;
     this.#persist({ kind: 'accepted', spec }, out);
-    if (this.#early?.successor === spec.hash) this.#activate(this.#early, out);
+    // Judged again: who is revoked was not known when it came.
+    if (this.#early?.successor === spec.hash && this.isSound(this.#early)) this.#activate(this.#early, out);
     else this.#begin(now, out);
     return 'accepted';
   }
@@ -195,7 +196,9 @@ export class Succession {
 
   protected isSound(message: EpochCertificate): boolean {
     const { voters } = this.#active;
+    const revoked = this.#accepted?.hash === message.successor ? this.#accepted.revoked : [];
     const positions = new Set(message.seals.map(({ voter }) => voter));
+    const counted = [...positions].filter((voter) => !revoked.includes(voters[voter]!));
     const isEach = message.seals.every(
       ({ voter, sealed }) =>
         voter >= 0 &&
@@ -207,7 +210,7 @@ export class Succession {
     const isLiving = message.seals.every(({ voter, sealed }) =>
       message.seals.every((other) => other.voter === voter || !this.isVoid(voter, sealed, other.sealed)),
     );
-    return isEach && isLiving && positions.size === message.seals.length && positions.size >= this.quorum();
+    return isEach && isLiving && positions.size === message.seals.length && counted.length >= this.quorum();
   }
 
   /** Those for `successor` that no other one voids, less the revoked. */

@@ -109,6 +109,33 @@ describe('succession', () => {
     expect(bench.activated).toEqual([]);
   });
 
+  it('a certificate that needs the seal of a revoked voter → does not count, also when it came before the bundle', () => {
+    const certificate: EpochCertificate = {
+      kind: 'lease-epoch',
+      cell: 0,
+      epoch: 1,
+      successor: bundleHash('next'),
+      seals: [0, 1].map((voter) => ({ voter, sealed: sealed('next') })),
+    };
+    const shown = (bench: Bench) => bench.do((succession, out) => succession.certificate(instant(0), certificate, out));
+    const late = new Bench();
+    late.accept(next({ revoked: [1] }));
+    shown(late);
+    const early = new Bench();
+    shown(early);
+    early.accept(next({ revoked: [1] }));
+    for (const bench of [late, early]) {
+      expect(bench.activated).toEqual([]);
+      bench.sealed(0, sealed('next'));
+      bench.sealed(2, sealed('next'));
+      expect(bench.activated.map(({ hash }) => hash)).toEqual(['next']);
+    }
+    const whole = new Bench();
+    shown(whole);
+    whole.accept(next());
+    expect(whole.activated.length).toBe(1);
+  });
+
   it('a seal from before its voter lost its memory, as another sealer knows → void, until it seals again', () => {
     const bench = new Bench();
     bench.accept(next());
