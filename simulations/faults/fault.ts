@@ -373,13 +373,17 @@ const diskWords: Readonly<Record<Extract<FaultEvent, { kind: 'disk' }>['what'], 
     unsynced: (box, ms) => `the disk of ${box} lies about its syncs, and loses power after ${ms}`,
   };
 
-const networkWords = (change: Partial<NetworkOptions>): string =>
-  Object.entries(change)
-    .map(([what, value]) => {
-      if (value === undefined) return `no ${what}`;
-      if (typeof value !== 'number') return `${what} ${JSON.stringify(value)}`;
-      return what.endsWith('Ms')
-        ? `${what.slice(0, -2)} ${seconds(value)}`
-        : `${what} ${Number((value * 100).toFixed(2))} %`;
-    })
-    .join(', ');
+/** What the network does wrong from now on; what is back to normal is left out. */
+const networkWords = (change: Partial<NetworkOptions>): string => {
+  const { burst, tail, uplink, ...plain } = change;
+  const words = Object.entries(plain).flatMap(([what, value]) => {
+    if (typeof value !== 'number') return [];
+    if (what.endsWith('Ms')) return what === 'stallMs' ? [] : [`${what.slice(0, -2)} ${seconds(value)}`];
+    return value === 0 ? [] : [`${what} ${share(value)}`];
+  });
+  if (burst) words.push(`bursts of ${seconds(burst.badMs)} that lose ${share(burst.loss)}`);
+  if (tail) words.push(`${share(tail.share)} of messages up to ${seconds(tail.maxMs)} late`);
+  if (uplink) words.push(`no more than ${Math.round(uplink.bytesPerSecond / 1000)} kB/s from each box`);
+  return words.length === 0 ? 'as before' : words.join(', ');
+};
+const share = (part: number): string => `${Number((part * 100).toFixed(2))} %`;

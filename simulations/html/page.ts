@@ -134,8 +134,8 @@ function wrong(violations: readonly { atMs: number; invariant: string; text: str
 const key = (entries: readonly (readonly [string, string])[]): string =>
   `<div class="key">${entries.map(([color, text]) => `<span><i style="background:${color}"></i>${text}</span>`).join('')}</div>`;
 
-export const table = (rows: readonly (readonly [string, string])[]): string =>
-  `<table>${rows.map(([name, value]) => `<tr><th>${textOf(name)}</th><td>${textOf(value)}</td></tr>`).join('')}</table>`;
+export const table = (rows: readonly (readonly [string, string])[], kind = ''): string =>
+  `<table${kind === '' ? '' : ` class="${kind}"`}>${rows.map(([name, value]) => `<tr><th>${textOf(name)}</th><td>${textOf(value)}</td></tr>`).join('')}</table>`;
 
 const spreadTable = (rows: readonly (readonly [string, Spread])[]): string =>
   `<table><tr><td></td><th class="n">median</th><th class="n">p99</th><th class="n">longest</th><th class="n">times</th></tr>${rows
@@ -148,8 +148,8 @@ const spreadTable = (rows: readonly (readonly [string, Spread])[]): string =>
 function faultTable(story: Story, nameOf: (ms: number) => string, names: Names | undefined): string {
   if (story.faults.length === 0) return '<p class="soft">None: a quiet run.</p>';
   const rows = story.faults.map((fault): [string, string] => [nameOf(fault.atMs), inWords(fault, names)]);
-  if (rows.length <= 14) return table(rows);
-  return `${table(rows.slice(0, 12))}<details><summary>${rows.length - 12} more</summary>${table(rows.slice(12, 2_000))}</details>`;
+  if (rows.length <= 14) return table(rows, 'timed');
+  return `${table(rows.slice(0, 12), 'timed')}<details><summary>${rows.length - 12} more</summary>${table(rows.slice(12, 2_000), 'timed')}</details>`;
 }
 
 function rarities(reached: Readonly<Record<string, number>>, never: readonly string[]): string {

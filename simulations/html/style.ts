@@ -29,7 +29,7 @@ svg text{fill:var(--ink);font-size:12px}svg .axis{fill:var(--soft);font-size:11.
 .key i{display:inline-block;width:14px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:4px 12px 4px 0;border-bottom:1px solid var(--grid);vertical-align:top}
-th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right}tr:last-child td,tr:last-child th{border-bottom:0}
+th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right}tr:last-child td,tr:last-child th{border-bottom:0}table.timed th{white-space:nowrap;width:4.5em}
 code,pre{font:13.5px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 pre{background:var(--page);border:1px solid var(--line);border-radius:8px;padding:10px 14px;overflow-x:auto;margin:8px 0 0}
 .wrong{border-color:var(--bad)}.wrong li{margin-bottom:6px}.wrong ul{margin:6px 0 0;padding-left:20px}
