@@ -402,7 +402,7 @@ export class AvailableDuties {
     // A claim on its way when its sender died would hold the work for nothing. Who lives after all, says so to membership.
     if (state === 'dead' || state === 'left') return;
     const stance = this.#ear.stance(from);
-    if (!this.#ear.accepts(from, claim)) return;
+    if (!this.#ear.accepts(now, from, claim)) return;
     this.#presence.heard(from);
     const isOffer = claim.stance === 'draining';
     const listed = new Set<DutyIndex>();

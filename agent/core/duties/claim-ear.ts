@@ -1,4 +1,5 @@
 import type { AgentIndex, DutyIndex } from '../../base/ids.ts';
+import type { Instant } from '../../base/time.ts';
 import { type DutyMessage, maxUnable, type Stance } from './claim.ts';
 
 export type Claim = Extract<DutyMessage, { kind: 'claim' }>;
@@ -6,18 +7,23 @@ export type Claim = Extract<DutyMessage, { kind: 'claim' }>;
 /**
  * What each peer last said of itself in its claims: its place in the order of its own words, and what it will not take.
  * Claims rise by (boot, sequence); what comes twice or late says nothing.
+ *
+ * But nothing is on its way for `lateAtMostMs`. Who has said nothing new for so long and then begins again further down
+ * is not late: it is a new life on a blank disk, which counts from the start. (One that is back before anybody missed it
+ * is to membership the boot that it was before, so the boot counter does not tell.)
  */
 export class ClaimEar {
   /** At most one per agent of the site, and only of those whose claims reach us. */
   readonly #last = new Map<AgentIndex, Word>();
 
   /** False for a repetition and for a word of the past. */
-  accepts(from: AgentIndex, { bootCounter, seq, stance, unable }: Claim): boolean {
+  accepts(now: Instant, from: AgentIndex, { bootCounter, seq, stance, unable }: Claim): boolean {
     const last = this.#last.get(from);
-    if (last !== undefined) {
+    if (last !== undefined && now - last.at < lateAtMostMs) {
       if (bootCounter < last.bootCounter || (bootCounter === last.bootCounter && seq <= last.seq)) return false;
     }
     this.#last.set(from, {
+      at: now,
       bootCounter,
       seq,
       stance,
@@ -41,6 +47,7 @@ export class ClaimEar {
 }
 
 interface Word {
+  readonly at: Instant;
   readonly bootCounter: number;
   readonly seq: number;
   readonly stance: Stance | undefined;
@@ -48,3 +55,5 @@ interface Word {
 }
 
 const none: ReadonlySet<DutyIndex> = new Set();
+/** Beyond what TCP tries again before a connection is given up and its last words with it. */
+const lateAtMostMs = 10_000;

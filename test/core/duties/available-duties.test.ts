@@ -320,6 +320,24 @@ test('duties: claims of a former boot, repeated claims, strangers and unknown du
   expect(holderAt()).toBeUndefined();
 });
 
+test('duties: the holder comes back on a blank disk and counts its life and its claims from the start → it is heard all the same', () => {
+  const crew = new SmallCrew(3, [duty(0, [0, 1])]);
+  crew.run(60_000);
+  const [first, second] = order(0, [0, 1], 3);
+  crew.kill(first!);
+  crew.run(8_000);
+  expect(crew.runners(0)).toEqual([second]);
+  // Membership missed nothing: to the others it is the same life, far behind its own words.
+  crew.join(first!);
+  crew.run(3_000);
+  crew.fail(second!, 0);
+  crew.run(3_000);
+  expect(crew.runners(0)).toEqual([first]);
+  expect(crew.agents[second!]!.holder(0)).toBe(first);
+  crew.run(30_000);
+  expect(crew.runners(0)).toEqual([first]);
+});
+
 test('duties: explain → every agent with its rank or the reason why it has none', () => {
   const spec = duty(0, [0, 1, 2], { refusedBecause: new Map([[3, 'cell hall-2, the duty is in hall-1']]) });
   const crew = new SmallCrew(4, [spec]);
