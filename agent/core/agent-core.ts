@@ -176,7 +176,7 @@ export class AgentCore {
         state: (member) => this.membership.state(member),
         aliveCount: () => this.membership.aliveCount,
         locationOf: (member) => locations[member] ?? '',
-        hearsDigestsOf: (member) => plan.agents[member]?.cell === plan.agents[identity.self]?.cell,
+        hearsDigestsOf: (member) => this.#isOfOurCell(member),
       },
     });
   }
@@ -339,7 +339,8 @@ export class AgentCore {
         return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
       case 'peer-connected':
         this.verdict.connected(now, input.peer);
-        if (this.#digestSequence > 0) {
+        // Digests stay within the cell; who is of another one would not get it.
+        if (this.#digestSequence > 0 && this.#isOfOurCell(input.peer)) {
           const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
           this.#digestNext = instant(Math.min(this.#digestNext, greetAt));
         }
@@ -869,6 +870,10 @@ export class AgentCore {
         // Everybody is asked and none outranks another: it stands as long as one of them says so.
         return 1;
     }
+  }
+
+  #isOfOurCell(member: AgentIndex): boolean {
+    return this.plan.agents[member]?.cell === this.plan.agents[this.identity.self]?.cell;
   }
 
   #name(member: AgentIndex): string {

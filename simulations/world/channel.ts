@@ -1,6 +1,8 @@
 import type { Random } from '../../agent/base/random.ts';
 import type { HealthDigest } from '../../agent/core/health/digest.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
+import { lan } from '../../agent/core/membership/options.ts';
+import { type Ring, ringOf } from '../../agent/core/membership/ring.ts';
 import type { MeshPort } from '../../agent/driver/ports.ts';
 import { type Bounds, peekType } from '../../agent/wire/codec.ts';
 import {
@@ -38,6 +40,10 @@ export interface ChannelCounters {
  * from the network beneath. Real streams do not lose single messages; here they may, because a detector that bears
  * that also bears what libp2p makes of a bad wire.
  *
+ * In a site of up to `smallSite` agents all connect to all. In a larger one nobody keeps a thousand connections: an agent
+ * dials its cell and its neighbours on the ring of observers, and others when it has something to say to them; what it
+ * says waits for the handshake, and is gone when that fails.
+ *
  * A **place** is where a process runs: the box of the same number, or, above the number of agents, a box with the disk
  * image and so the key of another. Who sends is known by the key; which of two processes with one key a message
  * reaches is up to who connected last.
@@ -74,6 +80,8 @@ export class SimulatedChannels {
   /** Which plan a place runs; those of different plans speak of membership only. */
   readonly #plans: Int32Array;
   #isSkewed = false;
+  /** Who is near whom in a large site; undefined in a small one, where all are. */
+  readonly #ring: Ring | undefined;
   readonly #dialSpacingMs: number;
   readonly #exchange: Exchange = {
     send: (from, to, message) => this.#send(from, to, message),
@@ -105,6 +113,7 @@ export class SimulatedChannels {
       this.#seats[agent] = members.length;
       members.push(agent);
     }
+    this.#ring = this.#agents > smallSite ? ringOf(this.#agents) : undefined;
     this.#connected = new BitMatrix(this.#places);
     this.#agentOf = Int32Array.from({ length: this.#places }, (_, place) => place);
     this.#rounds = new Int32Array(this.#places);
@@ -135,10 +144,11 @@ export class SimulatedChannels {
     if (plan !== 0) this.#isSkewed = true;
   }
 
-  /** The process at this place came up: it dials everybody who is up. */
+  /** The process at this place came up: it dials everybody near who is up. */
   started(place: number): void {
     const round = ++this.#rounds[place]!;
-    this.#world.later(this.#world.now() + this.#random.between(2, 10), happening.round, place, 1, round, undefined);
+    const near = this.#ring && this.#near(place, this.#ring);
+    this.#world.later(this.#world.now() + this.#random.between(2, 10), happening.round, place, 1, round, near);
   }
 
   /**
@@ -202,13 +212,15 @@ export class SimulatedChannels {
   happen(what: number, a: number, b: number, c: number, payload: unknown): void {
     switch (what) {
       case happening.round:
-        return this.#dialNext(a, b, c);
+        return this.#dialNext(a, b, c, payload as readonly number[] | undefined);
       case happening.dial:
         return this.#dialled(a, b, c);
       case happening.closeNoticed:
         return this.#closeNoticed(a, b, c);
       case happening.cutNoticed:
         return this.#cutNoticed(a, b, c);
+      case happening.held:
+        return this.#handshaken(a, b, c, payload as DirectMessage);
       case happening.digest:
         return this.#digestArrived(a, payload as HealthDigest);
     }
@@ -221,17 +233,38 @@ export class SimulatedChannels {
     return this.#world.isUp(a) && this.#world.isUp(b);
   }
 
+  #isNear(place: number, peer: number): boolean {
+    const [a, b] = [this.#agentOf[place]!, this.#agentOf[peer]!];
+    if (this.#ring === undefined || this.#cells[a] === this.#cells[b]) return true;
+    const apart = Math.abs(this.#ring.position[a]! - this.#ring.position[b]!);
+    return Math.min(apart, this.#agents - apart) <= lan.ringObservers;
+  }
+
+  /** Its cell, whom it observes, and who observes it: the same relation from both sides. */
+  #near(place: number, ring: Ring): readonly number[] {
+    const agent = this.#agentOf[place]!;
+    const near = new Set(this.#cellMembers[this.#cells[agent]!]);
+    const at = ring.position[agent]! + this.#agents;
+    for (let away = -lan.ringObservers; away <= lan.ringObservers; away++) {
+      near.add(ring.order[(at + away) % this.#agents]!);
+    }
+    for (let clone = this.#agents; clone < this.#places; clone++) if (near.has(this.#agentOf[clone]!)) near.add(clone);
+    near.delete(place);
+    const turn = (peer: number) => (peer - place + this.#places) % this.#places;
+    return [...near].sort((a, b) => turn(a) - turn(b));
+  }
+
   /** One peer after the other, beginning with the next one in number, so that not all begin with the same. */
-  #dialNext(place: number, offset: number, round: number): void {
+  #dialNext(place: number, offset: number, round: number, near: readonly number[] | undefined): void {
     if (this.#rounds[place] !== round) return;
-    const peer = (place + offset) % this.#places;
+    const peer = near === undefined ? (place + offset) % this.#places : near[offset - 1]!;
     if (this.#maySeek(place, peer)) {
       if (this.#network.isWhole(place, peer)) this.#open(place, peer);
       else this.dial(place, peer, this.#random.between(500, 2_000));
     }
-    if (offset + 1 >= this.#places) return;
+    if (offset >= (near?.length ?? this.#places - 1)) return;
     const at = this.#world.now() + this.#random.float() * 2 * this.#dialSpacingMs;
-    this.#world.later(at, happening.round, place, offset + 1, round, undefined);
+    this.#world.later(at, happening.round, place, offset + 1, round, near);
   }
 
   #dialled(a: number, b: number, tries: number): void {
@@ -276,7 +309,7 @@ export class SimulatedChannels {
     this.#connected.clear(side, peer);
     if (!this.#world.isUp(side)) return;
     this.#world.deliverAt(this.#world.now(), side, { kind: 'peer-disconnected', peer: this.#agentOf[peer]! });
-    this.dial(side, peer, this.#random.between(100, 1_000));
+    if (this.#isNear(side, peer)) this.dial(side, peer, this.#random.between(100, 1_000));
   }
 
   #cutNoticed(a: number, b: number, token: number): void {
@@ -285,7 +318,7 @@ export class SimulatedChannels {
     this.#cuts.delete(link);
     if (this.#network.isWhole(a, b)) return;
     this.close(a, b);
-    this.dial(a, b);
+    if (this.#isNear(a, b)) this.dial(a, b);
   }
 
   #nextToken(): number {
@@ -307,10 +340,32 @@ export class SimulatedChannels {
     return this.#connected.has(from, agent) ? agent : -1;
   }
 
-  #send(from: number, agent: number, message: DirectMessage): void {
+  /** There is such an agent; whether it is up shows when it is called. */
+  #mayCall(from: number, agent: number): boolean {
+    return Number.isInteger(agent) && agent >= 0 && agent < this.#agents && agent !== this.#agentOf[from];
+  }
+
+  /** Holds a message for somebody far until a handshake may have been done: TCP, the keys, the streams. */
+  #hold(from: number, agent: number, message: DirectMessage): void {
+    const takes = 6 * this.#network.options.latencyMs + this.#random.between(1, 3);
+    this.#world.later(this.#world.now() + takes, happening.held, from, agent, this.#rounds[from]!, message);
+  }
+
+  #handshaken(from: number, agent: number, round: number, message: DirectMessage): void {
+    // The process that wanted to say it is gone.
+    if (this.#rounds[from] !== round) return;
+    if (this.#route(from, agent) < 0) {
+      const place = this.#clones.get(agent)?.at(-1) ?? agent;
+      if (this.#maySeek(from, place) && this.#network.isWhole(from, place)) this.#open(from, place);
+    }
+    this.#send(from, agent, message, true);
+  }
+
+  #send(from: number, agent: number, message: DirectMessage, isHeld = false): void {
     const to = this.#route(from, agent);
     if (to < 0) {
-      this.counters[from]!.dropped++;
+      if (this.#ring !== undefined && !isHeld && this.#mayCall(from, agent)) this.#hold(from, agent, message);
+      else this.counters[from]!.dropped++;
       return;
     }
     const bulk = isBulk(message);
@@ -435,7 +490,9 @@ class PlacePort implements MeshPort {
 const isOfMembership = (message: DirectMessage): boolean =>
   message.kind !== 'claim' && message.kind !== 'checkpoint' && message.kind !== 'handover';
 
-const happening = { round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4 } as const;
+const happening = { round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4, held: 5 } as const;
+/** Agents of a site in which all connect to all. */
+export const smallSite = 200;
 const frameBytes = 2;
 const bulkBytesPerMs = 10_000;
 const bulkQueueBytes = 2_000_000;

@@ -11,7 +11,7 @@ import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-e
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable, type Tap } from '../../agent/driver/driver.ts';
 import type { ClockPort, Ports } from '../../agent/driver/ports.ts';
-import { SimulatedChannels } from './channel.ts';
+import { SimulatedChannels, smallSite } from './channel.ts';
 import { type DiskImage, SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
 import { calmNetwork, Network, type NetworkOptions } from './network.ts';
@@ -265,6 +265,7 @@ export class World {
       random: random.fork('core'),
       restored: box.disk.restore(),
     });
+    if (this.boxes.length > smallSite) this.#acquaint(core, agent);
     const driver = new Driver(core, this.#ports(box), { tap: new PlaceTap(this.trace, place) });
     box.core = core;
     box.driver = driver;
@@ -272,6 +273,16 @@ export class World {
     this.channels.started(place);
     if (this.#broker !== undefined) {
       this.#deliverAt(this.#now + 50, place, { kind: 'coordinator-changed', state: this.#broker });
+    }
+  }
+
+  /**
+   * A large site is not on its first day: each box remembers the others as they last were, and need not be greeted by
+   * all of them, which would be N² of work. What is no longer true, probes find out.
+   */
+  #acquaint(core: Core, self: number): void {
+    for (const { index, bootCounter } of this.boxes) {
+      if (index !== self) core.membership.presume(index, Math.max(1, bootCounter), 0);
     }
   }
 

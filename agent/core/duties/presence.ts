@@ -42,15 +42,19 @@ export class Presence {
 
   /** Membership changed its mind on a member other than ourselves. */
   changed(now: Instant, member: AgentIndex, to: MemberStateWord): void {
-    const record = this.#record(member);
     if (to === 'dead' || to === 'left') {
+      const record = this.#record(member);
       if (record.gone === undefined) this.#gone++;
       record.gone = { how: to, at: now };
       if (to === 'dead') this.missed(now, member);
       // Who says goodbye has given its work to others: an update of all boxes is no storm.
       else this.#found(member, record);
       if (this.#gone * 2 < this.#agents.length - 1) this.#isAway = false;
-    } else if (to === 'alive' && record.gone !== undefined) {
+      return;
+    }
+    // Who was never missed has no record: in a large site nearly all.
+    const record = to === 'alive' ? this.#records.get(member) : undefined;
+    if (record?.gone !== undefined) {
       if (this.#gone * 2 >= this.#agents.length - 1 && !this.#isAway) {
         this.#isAway = true;
         this.#hold(now, this.#own);
