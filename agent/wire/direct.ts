@@ -37,6 +37,9 @@ import { isLeaseMessage, leaseFromArray, leaseMaxBytes, leaseSize, leaseToArray,
  * handover     [9, duty, term, sequence, takenAt, data]
  * handover-taken [11, duty, term, sequence]   (10 is a digest, which comes on the same stream)
  * lease        [12, …]                        see lease.ts
+ * sync         [13, hash]
+ * sync-buckets [14, [hash…]]
+ * sync-entries [15, [bucket…], updates?]
  * update        [member, state, bootCounter, incarnation, origin]
  * ```
  */
@@ -51,6 +54,9 @@ const type = {
   checkpoint: 8,
   handover: 9,
   'handover-taken': 11,
+  sync: 13,
+  'sync-buckets': 14,
+  'sync-entries': 15,
 } as const satisfies Record<Exclude<DirectMessage, LeaseMessage>['kind'], number>;
 
 const states = ['alive', 'suspect', 'dead', 'left'] as const;
@@ -62,6 +68,9 @@ const stanceCode = { open: 0, full: 1, draining: 2 } as const;
 export const checkpointMaxBytes = 65_536;
 /** Updates per message that a receiver accepts. The detector sends 16 by default; the room is for later presets. */
 const maxUpdates = 64;
+/** Buckets of a table that is compared, at most: enough for 25 000 members. */
+const maxBuckets = 600;
+const hashLimit = 2 ** 32;
 const membershipMaxBytes = 4096;
 const claimMaxBytes = 16_384;
 const checkpointFrameMaxBytes = checkpointMaxBytes + 64;
@@ -82,6 +91,9 @@ export function maxBytesOf(kind: DirectMessage['kind']): number {
     case 'nack':
     case 'gossip':
     case 'hello':
+    case 'sync':
+    case 'sync-buckets':
+    case 'sync-entries':
       return membershipMaxBytes;
     case 'claim':
       return claimMaxBytes;
@@ -134,6 +146,12 @@ export function encodedSize(message: DirectMessage): number {
       return (
         2 + 17 + sizeOfCount(message.bootCounter) + sizeOfCount(message.incarnation) + sizeOfUpdates(message.updates)
       );
+    case 'sync':
+      return 2 + sizeOfCount(message.hash);
+    case 'sync-buckets':
+      return 2 + sizeOfCounts(message.hashes);
+    case 'sync-entries':
+      return 2 + sizeOfCounts(message.buckets) + sizeOfUpdates(message.updates);
     case 'claim': {
       const { stance, unable = [] } = message;
       let size = 2 + sizeOfCount(message.bootCounter) + sizeOfCount(message.seq) + sizeOfCount(message.duties.length);
@@ -168,6 +186,12 @@ const kinds: readonly (PlainKind | undefined)[] = (() => {
   return table;
 })();
 
+function sizeOfCounts(counts: readonly number[]): number {
+  let size = sizeOfCount(counts.length);
+  for (const count of counts) size += sizeOfCount(count);
+  return size;
+}
+
 function sizeOfUpdates(updates: readonly MemberUpdate[]): number {
   if (updates.length === 0) return 0;
   let size = sizeOfCount(updates.length);
@@ -193,6 +217,12 @@ function toArray(message: DirectMessage): readonly unknown[] {
       invariant(boot.length === 16, 'a boot id is 32 hex digits');
       return withUpdates([type.hello, boot, message.bootCounter, message.incarnation], message.updates);
     }
+    case 'sync':
+      return [type.sync, message.hash];
+    case 'sync-buckets':
+      return [type['sync-buckets'], message.hashes];
+    case 'sync-entries':
+      return withUpdates([type['sync-entries'], message.buckets], message.updates);
     case 'claim': {
       const { stance, unable = [] } = message;
       const duties = message.duties.map(({ duty, term, heard }) => [duty, term, heard]);
@@ -258,6 +288,23 @@ function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): 
       }
       if (updates === undefined) return malformed(kind);
       return ok({ kind, boot: bootId(Buffer.from(boot).toString('hex')), bootCounter, incarnation, updates });
+    }
+    case 'sync': {
+      const [, hash] = array;
+      if (array.length !== 2 || !isIndex(hash, hashLimit)) return malformed(kind);
+      return ok({ kind, hash, updates: [] });
+    }
+    case 'sync-buckets': {
+      const [, hashes] = array;
+      if (array.length !== 2 || !Array.isArray(hashes) || hashes.length > maxBuckets) return malformed(kind);
+      if (!hashes.every((hash) => isIndex(hash, hashLimit))) return malformed(kind);
+      return ok({ kind, hashes, updates: [] });
+    }
+    case 'sync-entries': {
+      const [, buckets] = array;
+      const updates = readUpdates(array, 2, bounds);
+      if (!isIndexList(buckets, maxBuckets) || updates === undefined) return malformed(kind);
+      return ok({ kind, buckets, updates });
     }
     case 'claim':
       return readClaim(array, bounds);

@@ -10,6 +10,7 @@ import { checkpointMaxBytes, decodeDirect, encodeDirect, encodedSize, maxBytesOf
 const bounds = { agents: 200, duties: 40, checks: 40, models: 4 };
 
 const count = fc.oneof(fc.nat(), fc.nat({ max: 30 }), fc.maxSafeNat());
+const hash = fc.nat({ max: 0xffff_ffff });
 const agent = fc.nat({ max: bounds.agents - 1 });
 const duty = fc.nat({ max: bounds.duties - 1 });
 const updates = fc.array(
@@ -39,6 +40,17 @@ const message = fc.oneof(
     boot: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((b) => bootId(Buffer.from(b).toString('hex'))),
     bootCounter: count,
     incarnation: count,
+    updates,
+  }),
+  fc.record({ kind: fc.constant('sync'), hash, updates: fc.constant([]) }),
+  fc.record({
+    kind: fc.constant('sync-buckets'),
+    hashes: fc.array(hash, { maxLength: 600 }),
+    updates: fc.constant([]),
+  }),
+  fc.record({
+    kind: fc.constant('sync-entries'),
+    buckets: fc.uniqueArray(fc.nat({ max: 599 }), { maxLength: 44 }),
     updates,
   }),
   fc.record(
@@ -100,6 +112,10 @@ describe('direct messages', () => {
     ['an origin beyond the plan', [5, [[0, 0, 1, 1, 200]]]],
     ['a state that does not exist', [5, [[0, 4, 1, 1, 0]]]],
     ['a negative incarnation', [5, [[0, 0, 1, -1, 0]]]],
+    ['a hash beyond 32 bits', [13, 2 ** 32]],
+    ['a hash with something behind it', [13, 1, []]],
+    ['too many hashes', [14, Array.from({ length: 601 }, () => 1)]],
+    ['a bucket twice', [15, [1, 1]]],
     ['65 updates', [5, Array.from({ length: 65 }, () => [0, 0, 1, 1, 0])]],
     ['an element too many', [1, 1, 1, [[0, 0, 1, 1, 0]], 1]],
     ['a written empty list', [1, 1, 1, []]],

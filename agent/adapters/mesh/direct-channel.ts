@@ -496,6 +496,9 @@ function permitted(message: DirectMessage, agreement: Agreement): DirectMessage 
       return undefined;
     case 'ping-request':
     case 'gossip':
+    case 'sync':
+    case 'sync-buckets':
+    case 'sync-entries':
       return agreement === 'membership' ? message : undefined;
     case 'ping':
     case 'ack':

@@ -108,7 +108,9 @@ const staysBeside = (old: MemberUpdate, update: MemberUpdate): boolean =>
 
 /** Bytes of a message on the wire, about: for the token bucket, where an error of a few bytes costs nothing. */
 export function approximateBytes(message: MembershipMessage): number {
-  const head = message.kind === 'hello' ? 28 : 8;
+  let head = message.kind === 'hello' ? 28 : 8;
+  if (message.kind === 'sync-buckets') head += 5 * message.hashes.length;
+  if (message.kind === 'sync-entries') head += 2 * message.buckets.length;
   return head + 9 * message.updates.length;
 }
 

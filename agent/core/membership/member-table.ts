@@ -1,4 +1,5 @@
 import type { AgentIndex } from '../../base/ids.ts';
+import { hashOfEntry } from './anti-entropy.ts';
 import { compareNumbers } from './incarnation.ts';
 import type { MemberState } from './member.ts';
 
@@ -22,6 +23,7 @@ export class MemberTable {
   #boots: Uint8Array | Uint32Array;
   #incarnations: Uint8Array | Uint32Array;
   #reachable = 0;
+  #hash = 0;
 
   constructor(size: number) {
     this.#flags = new Uint8Array(size);
@@ -78,7 +80,20 @@ export class MemberTable {
     );
   }
 
+  /** Of all that is public here: two tables with one hash hold the same, whatever the order in which they heard it. */
+  get hash(): number {
+    return this.#hash;
+  }
+
+  /** Of one member's entry, as whole number below 2³²; 0 while nothing was heard of it. */
+  hashOf(member: AgentIndex): number {
+    const state = this.#flags[member]! & stateMask;
+    if (state === code.unknown) return 0;
+    return hashOfEntry(member * 8 + state, this.#boots[member]!, this.#incarnations[member]!);
+  }
+
   set(member: AgentIndex, state: MemberState, bootCounter: number, incarnation: number): void {
+    const former = this.hashOf(member);
     this.#counted(member, (this.#flags[member]! & ~(stateMask | aloneFlag)) | code[state]);
     if (bootCounter > 255 && this.#boots instanceof Uint8Array) this.#boots = Uint32Array.from(this.#boots);
     if (incarnation > 255 && this.#incarnations instanceof Uint8Array) {
@@ -86,6 +101,7 @@ export class MemberTable {
     }
     this.#boots[member] = bootCounter;
     this.#incarnations[member] = incarnation;
+    this.#hash = (this.#hash ^ former ^ this.hashOf(member)) >>> 0;
   }
 
   isAlone(member: AgentIndex): boolean {

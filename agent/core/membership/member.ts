@@ -50,4 +50,11 @@ export type MembershipMessage =
       readonly bootCounter: number;
       readonly incarnation: number;
       readonly updates: readonly MemberUpdate[];
-    };
+    }
+  /**
+   * Anti-entropy, in up to four messages: what our whole table comes to; if yours differs, what the buckets of yours
+   * come to; our entries of the buckets that differ; and those of yours that are newer, as an answer with no buckets.
+   */
+  | { readonly kind: 'sync'; readonly hash: number; readonly updates: readonly MemberUpdate[] }
+  | { readonly kind: 'sync-buckets'; readonly hashes: readonly number[]; readonly updates: readonly MemberUpdate[] }
+  | { readonly kind: 'sync-entries'; readonly buckets: readonly number[]; readonly updates: readonly MemberUpdate[] };

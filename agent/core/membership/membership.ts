@@ -1,6 +1,7 @@
 import type { AgentIndex, BootId } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, never } from '../../base/time.ts';
+import { Buckets } from './anti-entropy.ts';
 import { approximateBytes, ByteBudget, Dissemination } from './dissemination.ts';
 import { type DetectorHost, FailureDetector, type HelperWord } from './failure-detector.ts';
 import { Greetings, type Life } from './greetings.ts';
@@ -29,6 +30,7 @@ export class Membership {
   readonly #self: AgentIndex;
   readonly #size: number;
   readonly #random: Random;
+  readonly #comparisons: Random;
   readonly #boot: BootId;
   readonly #health: LocalHealth;
   readonly #detector: FailureDetector<MembershipOutput[]>;
@@ -38,6 +40,7 @@ export class Membership {
   readonly #origins = new OriginBudget();
   readonly #greetings = new Greetings();
   readonly #table: MemberTable;
+  readonly #buckets: Buckets;
   readonly #suspicions = new Map<AgentIndex, Suspicion>();
   /** When we last corrected a member's view, so that a wrong one cannot make us talk without end. */
   readonly #corrected = new Map<AgentIndex, Instant>();
@@ -54,6 +57,7 @@ export class Membership {
   #nextDeadProbe: Instant = never;
   #deadCursor = 0;
   #nextGossip: Instant = never;
+  #nextSync: Instant = never;
   #graceUntil: Instant = 0 as Instant;
   #watched: readonly AgentIndex[] = [];
   #watchCursor = 0;
@@ -85,6 +89,7 @@ export class Membership {
     this.#self = self;
     this.#size = size;
     this.#random = random.fork('choice');
+    this.#comparisons = random.fork('sync');
     this.#boot = parts.boot;
     this.#health = new LocalHealth(options.localHealthMax);
     this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
@@ -92,6 +97,7 @@ export class Membership {
     this.#queue = new Dissemination(size, options);
     this.#budget = new ByteBudget(options.bytesPerSecond);
     this.#table = new MemberTable(size);
+    this.#buckets = new Buckets(size);
     this.#table.set(self, 'alive', parts.bootCounter, parts.incarnation);
     this.#bumpsAt = 0 as Instant;
     this.#selfUpdate = this.#stated(self, self);
@@ -158,11 +164,12 @@ export class Membership {
   }
 
   start(now: Instant, _out: MembershipOutput[]): void {
-    const { probeIntervalMs, deadProbeIntervalMs } = this.#options;
+    const { probeIntervalMs, deadProbeIntervalMs, syncIntervalMs } = this.#options;
     this.#bumpsAt = now;
     if (this.#size < 2) return;
     this.#nextProbe = after(now, this.#random.float() * probeIntervalMs);
     this.#nextDeadProbe = after(now, this.#random.float() * deadProbeIntervalMs);
+    if (syncIntervalMs > 0) this.#nextSync = after(now, this.#comparisons.float() * syncIntervalMs);
     this.#deadCursor = this.#random.below(this.#size);
     if (this.#watched.length > 0) this.#nextWatch = now;
   }
@@ -220,8 +227,8 @@ export class Membership {
       if (begunAt !== undefined && begunAt > this.#standingSince) this.#table.setTold(from);
     }
 
-    this.#heard(now, from, out);
-    for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind === 'hello', out);
+    this.heard(now, from, out);
+    for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind, out);
 
     switch (kind) {
       case 'ping':
@@ -237,6 +244,16 @@ export class Membership {
         return;
       case 'nack':
         this.#detector.refused(now, from, message.seq);
+        return;
+      case 'sync':
+        if (message.hash === this.#table.hash || this.#budget.available(now) <= 0) return;
+        this.#send(now, from, { kind: 'sync-buckets', hashes: this.#hashes(), updates: none }, out);
+        return;
+      case 'sync-buckets':
+        this.#offer(now, from, message.hashes, out);
+        return;
+      case 'sync-entries':
+        this.#complete(now, from, message.buckets, updates, out);
         return;
       case 'ack':
       case 'gossip':
@@ -284,6 +301,8 @@ export class Membership {
       this.#nextProbe = after(now, probeIntervalMs * this.#health.factor);
       const target = this.#schedule.next(this.#isFreeToProbe);
       if (target !== undefined) this.#detector.begin(now, target, out);
+      // At the beat of the probes: it is in no hurry, and a timer of its own would wake the process once more.
+      if (now >= this.#nextSync) this.#compare(now, out);
     }
     if (now >= this.#nextWatch) {
       const count = this.#watched.length;
@@ -357,12 +376,12 @@ export class Membership {
   }
 
   /** Up to `count` distinct members that qualify. Exact in small sites, by trial in large ones. */
-  #sample(count: number, qualifies: (member: AgentIndex) => boolean): AgentIndex[] {
+  #sample(count: number, qualifies: (member: AgentIndex) => boolean, random = this.#random): AgentIndex[] {
     const chosen: AgentIndex[] = [];
     if (this.#size <= 64) {
       for (let m = 0; m < this.#size; m++) if (m !== this.#self && qualifies(m)) chosen.push(m);
       for (let i = 0; i < Math.min(count, chosen.length); i++) {
-        const j = i + this.#random.below(chosen.length - i);
+        const j = i + random.below(chosen.length - i);
         const held = chosen[i]!;
         chosen[i] = chosen[j]!;
         chosen[j] = held;
@@ -371,7 +390,7 @@ export class Membership {
       return chosen;
     }
     for (let tries = 0; tries < count * 8 && chosen.length < count; tries++) {
-      const m = this.#random.below(this.#size);
+      const m = random.below(this.#size);
       if (m !== this.#self && !chosen.includes(m) && qualifies(m)) chosen.push(m);
     }
     return chosen;
@@ -409,13 +428,13 @@ export class Membership {
     }
     const wasAlive = this.state(from) === 'alive';
     if (former?.boot !== boot) this.#table.clearTold(from);
-    this.#merge(now, { member: from, state: 'alive', bootCounter, incarnation, origin: from }, from, true, out);
+    this.#merge(now, { member: from, state: 'alive', bootCounter, incarnation, origin: from }, from, 'hello', out);
     if (!wasAlive) this.#send(now, from, this.#hello(this.#whatWeHoldOf(from)), out);
     return true;
   }
 
   /** The sender itself spoke, over an authenticated connection: that ends our own doubt, nobody else's. */
-  #heard(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
+  protected heard(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
     this.#detector.heard(now, from);
     if (this.#table.setAlone(from, false)) {
       this.#tell(from, 'dead', this.#table.publicState(from), 'it answers again', out);
@@ -429,14 +448,22 @@ export class Membership {
     this.#correct(now, from, [this.#stated(from, this.#self)], out);
   }
 
-  #merge(now: Instant, update: MemberUpdate, from: AgentIndex, isAntiEntropy: boolean, out: MembershipOutput[]): void {
+  #merge(
+    now: Instant,
+    update: MemberUpdate,
+    from: AgentIndex,
+    by: MembershipMessage['kind'],
+    out: MembershipOutput[],
+  ): void {
     const { member, state, bootCounter, incarnation } = update;
     if (member === this.#self) {
-      this.#mergeSelf(now, update, from, out);
+      this.mergeSelf(now, update, from, out);
       return;
     }
     const order = this.#table.compare(state, bootCounter, incarnation, member);
     if (order < 0) {
+      // It will have our entry as the answer.
+      if (by === 'sync-entries') return;
       // The teller is behind; one correction per teller and interval keeps two wrong views from talking for ever.
       if (state !== 'alive' || this.#table.code(member) !== code.suspect) {
         this.#correct(now, from, [this.#stated(member, this.#self)], out);
@@ -447,13 +474,17 @@ export class Membership {
       if (state === 'suspect') this.#confirm(now, update);
       return;
     }
-    if (state === 'dead' && isAntiEntropy) {
+    // Learned by comparison, it will mostly spread by comparison.
+    const copies = by === 'sync-entries' ? greetingCopies : undefined;
+    if (state === 'dead' && (by === 'hello' || by === 'sync-entries')) {
       // What a stranger's memory holds is a rumour, not a verdict of now.
       const doubt: MemberUpdate = { ...update, state: 'suspect' };
-      if (this.#table.compare('suspect', bootCounter, incarnation, member) > 0) this.#adopt(now, doubt, from, out);
+      if (this.#table.compare('suspect', bootCounter, incarnation, member) > 0) {
+        this.#adopt(now, doubt, from, out, undefined, copies);
+      }
       return;
     }
-    this.#adopt(now, update, from, out);
+    this.#adopt(now, update, from, out, undefined, copies);
   }
 
   #confirm(now: Instant, update: MemberUpdate): void {
@@ -463,7 +494,14 @@ export class Membership {
   }
 
   /** Takes over a statement that supersedes ours, and passes it on. */
-  #adopt(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[], reason?: string): void {
+  #adopt(
+    now: Instant,
+    update: MemberUpdate,
+    from: AgentIndex,
+    out: MembershipOutput[],
+    reason?: string,
+    copies?: number,
+  ): void {
     const { member, state } = update;
     const before = this.state(member);
     const wasAlone = this.#table.isAlone(member);
@@ -483,7 +521,7 @@ export class Membership {
     }
     // Who greets us for the first time greets the others, too: a few copies are for those whom it cannot reach.
     const isGreeting = before === 'unknown' && from === member;
-    this.#pass(now, update, isGreeting ? greetingCopies : undefined);
+    this.#pass(now, update, isGreeting ? greetingCopies : copies);
     const why =
       reason ??
       (from === member
@@ -522,7 +560,7 @@ export class Membership {
   }
 
   /** Hearing of oneself at one's own numbers or above: jump above, persist, answer straight back (SWIM §4.2). */
-  #mergeSelf(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): void {
+  protected mergeSelf(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): void {
     const { state, bootCounter, incarnation } = update;
     const order = this.#table.compare(state, bootCounter, incarnation, this.#self);
     if (order === 0) return;
@@ -530,7 +568,7 @@ export class Membership {
       if (state !== 'alive') this.#correct(now, from, this.#selfOnly, out);
       return;
     }
-    if (!this.#mayBump(now)) return;
+    if (!this.mayBump(now)) return;
     const mine = this.#table.boot(this.#self);
     // A boot counter above our own, or a word of life that we never said, means that our store was lost or cloned; we go
     // on as its successor. And a spent range of incarnations (nobody honest gets there) leaves only the boot to rise.
@@ -583,7 +621,7 @@ export class Membership {
   }
 
   /** One bump per second, with a small burst: two clones of one agent must not race each other to the top. */
-  #mayBump(now: Instant): boolean {
+  protected mayBump(now: Instant): boolean {
     this.#bumps = Math.min(maxBumps, this.#bumps + (now - this.#bumpsAt) / 1000);
     this.#bumpsAt = now;
     if (this.#bumps < 1) return false;
@@ -604,6 +642,57 @@ export class Membership {
     this.#send(now, peer, { kind: 'gossip', updates }, out);
   }
 
+  // Anti-entropy
+
+  #hashes(): number[] {
+    return this.#buckets.hashes((member) => this.#table.hashOf(member));
+  }
+
+  /** Asks a random member whether it holds what we hold. */
+  #compare(now: Instant, out: MembershipOutput[]): void {
+    const { syncIntervalMs, probeIntervalMs } = this.#options;
+    this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
+    if (this.#budget.available(now) <= 0) return;
+    const [peer] = this.#sample(1, this.#isProbed, this.#comparisons);
+    if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
+  }
+
+  /** Our entries of buckets that differ; what the peer holds of them and is newer comes back. */
+  #offer(now: Instant, peer: AgentIndex, theirs: readonly number[], out: MembershipOutput[]): void {
+    if (this.#budget.available(now) <= 0) return;
+    const buckets = this.#buckets.differing(this.#hashes(), theirs, this.#comparisons.below(this.#buckets.count));
+    // Another number of buckets: a roster of another size, which is another version of the site.
+    if (buckets === undefined || buckets.length === 0) return;
+    const updates: MemberUpdate[] = [];
+    for (const member of this.#buckets.entries(buckets) ?? []) updates.push(...this.#whatWeHoldOf(member));
+    this.#send(now, peer, { kind: 'sync-entries', buckets, updates }, out);
+  }
+
+  /** Their entries are merged by now: ours of the same buckets that they do not have, or have older, go back. */
+  #complete(
+    now: Instant,
+    peer: AgentIndex,
+    buckets: readonly number[],
+    theirs: readonly MemberUpdate[],
+    out: MembershipOutput[],
+  ): void {
+    if (buckets.length === 0 || this.#budget.available(now) <= 0) return;
+    const members = this.#buckets.entries(buckets);
+    if (members === undefined) {
+      out.push({ kind: 'message-rejected', from: peer, why: 'sync-entries: buckets that nobody may ask for' });
+      return;
+    }
+    const held = new Map(theirs.map((update) => [update.member, update]));
+    const updates: MemberUpdate[] = [];
+    for (const member of members) {
+      const known = held.get(member);
+      const isBehind =
+        known === undefined || this.#table.compare(known.state, known.bootCounter, known.incarnation, member) < 0;
+      if (isBehind) updates.push(...this.#whatWeHoldOf(member));
+    }
+    if (updates.length > 0) this.#send(now, peer, { kind: 'sync-entries', buckets: [], updates }, out);
+  }
+
   // What we find out ourselves
 
   #host(): DetectorHost<MembershipOutput[]> {
@@ -614,7 +703,7 @@ export class Membership {
       ack: (now, to, seq, out) => this.#send(now, to, this.#ack(seq, none), out),
       nack: (now, to, seq, out) => this.#send(now, to, { kind: 'nack', seq, updates: none }, out),
       helpers: (target, not, count) => this.#helpers(target, not, count),
-      unanswered: (now, target, rounds, isPublic, out) => this.#accuse(now, target, rounds, isPublic, out),
+      unanswered: (now, target, rounds, isPublic, out) => this.accuse(now, target, rounds, isPublic, out),
       probeEnded: (_now, target, round, direct, helpers, out) =>
         out.push({ kind: 'probe-ended', target, round, direct, helpers }),
     };
@@ -635,7 +724,7 @@ export class Membership {
     this.#send(now, to, { kind: 'ping', seq, digestVersion: this.#digestVersion, updates }, out);
   }
 
-  #accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOutput[]): void {
+  protected accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOutput[]): void {
     const before = this.state(target);
     if (before !== 'alive' && before !== 'suspect') return;
     if (!isPublic) {

@@ -32,6 +32,11 @@ export interface MembershipOptions {
   /** Dead members are probed this often, for ever: a healed partition is found without a restart. */
   readonly deadProbeIntervalMs: number;
   /**
+   * Our table is compared with that of a random member this often: what gossip lost is mended in a few rounds. Ten bytes
+   * where both hold the same. 0: never.
+   */
+  readonly syncIntervalMs: number;
+  /**
    * In sites of more members than this, each is probed by `ringObservers` fixed ones at even intervals (see ring.ts)
    * rather than by anybody in shuffled rounds. Fewer observers keep fewer connections and make the first probe later.
    */
@@ -61,6 +66,7 @@ export const lan: MembershipOptions = {
   gossipFanout: 3,
   bytesPerSecond: 4096,
   deadProbeIntervalMs: 1000,
+  syncIntervalMs: 1000,
   ringAbove: 0,
   ringObservers: 10,
   watchIntervalMs: 0,

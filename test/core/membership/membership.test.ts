@@ -13,15 +13,15 @@ test('membership: greetings on fresh connections → all hold each other alive w
   expect(mesh.members.map((m) => m.aliveCount)).toEqual([5, 5, 5, 5, 5]);
 });
 
-test('membership: calm → one ping and one answer per member and interval, no suspicion, few bytes', () => {
-  const mesh = new SmallMesh(5);
+test('membership: calm → one ping and one answer per member and interval, one comparison per second, no suspicion', () => {
+  const mesh = new SmallMesh(5, { syncIntervalMs: lan.syncIntervalMs });
   mesh.run(2_000);
   mesh.said.length = 0;
   mesh.run(10_000);
   const kinds = new Set(mesh.said.map(({ message }) => message.kind));
-  expect([...kinds].sort()).toEqual(['ack', 'ping']);
-  expect(mesh.said.length / 5 / 10).toBeGreaterThan(8.5);
-  expect(mesh.said.length / 5 / 10).toBeLessThan(11);
+  expect([...kinds].sort()).toEqual(['ack', 'ping', 'sync']);
+  expect(mesh.said.length / 5 / 10).toBeGreaterThan(9.5);
+  expect(mesh.said.length / 5 / 10).toBeLessThan(11.5);
 });
 
 test('membership: a member is killed without a word → all hold it dead, half of the times within 1.5 s, always within 2.5 s', () => {

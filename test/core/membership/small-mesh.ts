@@ -43,10 +43,11 @@ export class SmallMesh {
   /** By process and peer: the process of that peer from which it heard last, which its answers go to. */
   readonly #routes = new Map<string, number>();
 
+  /** Tables are compared only where `syncIntervalMs` is given: most stories are to be told by the detector alone. */
   constructor(size: number, options: Partial<MembershipOptions> = {}, seed = 1) {
     this.size = size;
     this.seed = seed;
-    this.#options = { ...lan, ...options };
+    this.#options = { ...lan, syncIntervalMs: 0, ...options };
     this.members = [];
     for (let self = 0; self < size; self++) this.#add(self, boot(self), 1, 0, new Random(seed, `member ${self}`));
     for (let self = 0; self < size; self++) this.#do(self, (out) => this.members[self]!.start(this.now, out));
