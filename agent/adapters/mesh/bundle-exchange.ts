@@ -60,6 +60,7 @@ const tellTimeoutMs = 5_000;
 const fetchTimeoutMs = 30_000;
 /** Eight megabytes each: what a box holds ready for slow readers. */
 const servedAtOnce = 4;
+const drainPollMs = 20;
 const retryMs = 1_000;
 const busyMs = 300;
 const laterMs = 3_000;
@@ -343,7 +344,12 @@ export class BundleExchange {
   }
 
   async #send(stream: Stream, message: BundleMessage, signal: AbortSignal): Promise<void> {
-    if (!stream.send(frame(encodeBundleMessage(message)))) await stream.onDrain({ signal });
+    stream.send(frame(encodeBundleMessage(message)));
+    while (stream.writeBufferLength > bundlePartBytes) {
+      signal.throwIfAborted();
+      if (stream.status !== 'open') throw new Error('the stream ended');
+      await moved(stream);
+    }
   }
 
   #garbage(id: string, stream: Stream, text: string): void {
@@ -374,6 +380,21 @@ export class BundleExchange {
 }
 
 const nameOf = ({ hash, running }: BundleStanding): string => `${hash} ${running.era} ${running.version}`;
+
+/**
+ * Until the stream has sent something, or for a moment. Its own `onDrain` (@libp2p/utils 7) waits the first time only;
+ * after that it lets everything through, until the stream breaks for having too much to send.
+ */
+async function moved(stream: Stream): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = (): void => resolve();
+  const timer = setTimeout(wake, drainPollMs);
+  const words = ['drain', 'idle', 'close'] as const;
+  for (const word of words) stream.addEventListener(word, wake);
+  await promise;
+  clearTimeout(timer);
+  for (const word of words) stream.removeEventListener(word, wake);
+}
 
 function end(stream: Stream): void {
   stream.close().catch((cause: Error) => stream.abort(cause));
