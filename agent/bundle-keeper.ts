@@ -1,6 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import type { Log } from './adapters/log.ts';
 import type { BundleDesk } from './adapters/mesh/bundle-exchange.ts';
 import { err, ok, type Result } from './base/result.ts';
