@@ -13,6 +13,7 @@ import { createSupervisedRunner, splitProcessRunner } from './adapters/duty-runn
 import { createUploadRunner } from './adapters/duty-runners/upload.ts';
 import { createWatchRunner } from './adapters/duty-runners/watch.ts';
 import { createEffectLog } from './adapters/effect-log.ts';
+import { openGateway } from './adapters/gateway/gateway.ts';
 import { createHookPort } from './adapters/hooks.ts';
 import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
@@ -172,6 +173,9 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     // Hands and senses.
     const effectLog = createEffectLog(join(dataDir, 'effects.jsonl'));
     stops.push(() => effectLog.close());
+    // The last judge of what happens under a right on this box; its floors outlive this life.
+    const gate = hasLeases ? openGateway({ dir: dataDir, effectLog, log, wall: () => clock.wall() }) : undefined;
+    stops.push(() => gate?.close());
     const containment = await findContainment();
     if (containment.kind === 'none') log.warn({ why: containment.why }, 'duty processes may outlive a killed agent');
     const onChange = (duty: DutyIndex) => checks.processChanged(duty);
@@ -184,6 +188,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       log,
       onChange,
       effectLog,
+      gate,
       msUntil: (until) => until - clock.elapsed(),
     });
 
@@ -218,6 +223,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         log,
         onChange,
         effectLog,
+        gate,
       });
     if (supervised) hearsSupervisor.push((message) => supervised.said(message));
     const processes = supervised ? splitProcessRunner(localProcesses, supervised, plan) : localProcesses;
@@ -293,6 +299,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       agent: name,
       boot,
       containment,
+      gate,
       log,
     });
     stops.push(() => actions.stop());

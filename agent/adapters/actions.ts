@@ -12,6 +12,7 @@ import { hostBoot } from './connections/process-table.ts';
 import { fenceEnvironment, type ProcessRunner } from './duty-runners/process.ts';
 import type { Log } from './duty-runners/runner.ts';
 import type { EffectLog } from './effect-log.ts';
+import { claimOf, commandsHere, type Gate } from './gateway/claims.ts';
 
 export interface ActionPortOptions {
   readonly site: Pick<Site, 'plan'>;
@@ -25,6 +26,8 @@ export interface ActionPortOptions {
   readonly agent: string;
   readonly boot: string;
   readonly containment?: Containment | undefined;
+  /** Refuses commands under a right that has a successor on this box. */
+  readonly gate?: Gate | undefined;
   readonly log: Log;
 }
 
@@ -103,7 +106,11 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
   ): Promise<Ended> {
     // What the command leaves running after its own good end is its purpose: `/etc/init.d/x restart` starts a daemon.
     const env = fenceEnvironment(fence);
-    const run = await runLocal({ argv, timeoutMs, signal, containment, leftovers: 'leave', env });
+    const barred = () => {
+      const judged = fence && options.gate?.perform(claimOf(commandsHere, fence), () => undefined);
+      return judged?.ok === false ? judged.error.text : undefined;
+    };
+    const run = await runLocal({ argv, timeoutMs, signal, containment, leftovers: 'leave', env, barred });
     if (!run.ok) return { outcome: 'failed', detail: run.error.text, untouched: true };
     const exit = run.value;
     const said = lastLines(exit.stderr.text) || lastLines(exit.stdout.text);

@@ -21,6 +21,8 @@ export interface LocalRun {
   /** Whether what the program left in its process group after its own end is killed (default) or may stay. */
   readonly leftovers?: 'kill' | 'leave';
   readonly signal?: AbortSignal;
+  /** Asked last, in one synchronous block with the start: why the program must not run; undefined: it may. */
+  readonly barred?: () => string | undefined;
 }
 
 export interface LocalExit {
@@ -54,6 +56,8 @@ export async function runLocal(run: LocalRun): Promise<Result<LocalExit, NotStar
   const found = await findProgram(name, env['PATH'] ?? '', cwd);
   if (!found.ok) return err({ text: found.error });
   if (run.signal?.aborted) return err({ text: 'cancelled before it began' });
+  const barred = run.barred?.();
+  if (barred !== undefined) return err({ text: barred });
   const [program = '', ...argv] = [...(run.containment?.single ?? []), found.value, ...rest];
 
   let child: ChildProcess;

@@ -14,6 +14,7 @@ import { signalGroup } from '../connections/local.ts';
 import { hostBoot, onlyChild, readProcess } from '../connections/process-table.ts';
 import { childEnvironment, findProgram } from '../connections/program.ts';
 import type { EffectLog } from '../effect-log.ts';
+import { claimOf, type Gate, programOf } from '../gateway/claims.ts';
 import { ProcessLog } from './process-log.ts';
 import type { DutyRunner, Log } from './runner.ts';
 
@@ -68,6 +69,8 @@ export interface ProcessRunnerOptions {
   /** Milliseconds from now to an instant of the elapsed clock; needed where duties are exclusive. */
   readonly msUntil?: (until: Instant) => number;
   readonly effectLog?: EffectLog;
+  /** Refuses starts under a right that has a successor on this box. */
+  readonly gate?: Gate | undefined;
 }
 
 interface Held {
@@ -147,7 +150,10 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     const [program = '', ...argv] = [...containment.whole, found.value, ...rest];
     let child: ChildProcess;
     try {
-      child = spawn(program, argv, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+      const begin = () => spawn(program, argv, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+      const begun = gated(entry, begin);
+      if (!begun.ok) return err(begun.error.text);
+      child = begun.value;
     } catch (error) {
       return err(error instanceof Error ? error.message : String(error));
     }
@@ -198,6 +204,14 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     void findOut(entry, child);
     return ok(undefined);
   }
+
+  /** In one synchronous block with the start: the gate, then the end of the right. */
+  const gated = <T>(entry: Held, begin: () => T) => {
+    const { fence, duty } = entry;
+    if (fence === undefined || options.gate === undefined) return ok(begin());
+    const mayAct = () => options.msUntil === undefined || options.msUntil(fence.until) > 0;
+    return options.gate.perform(claimOf(programOf(duty.id), fence, { mayAct }), begin);
+  };
 
   /** Learns the program's own number: some milliseconds pass until the wrappers have forked. */
   async function findOut(entry: Held, child: ChildProcess): Promise<void> {

@@ -9,6 +9,7 @@ import type { ClockPort, Deliver } from '../../driver/ports.ts';
 import { hostBoot, readProcess } from '../connections/process-table.ts';
 import { childEnvironment } from '../connections/program.ts';
 import type { EffectLog } from '../effect-log.ts';
+import { claimOf, type Gate, programOf } from '../gateway/claims.ts';
 import type { Say, SupervisorClient } from '../supervisor/supervisor-client.ts';
 import { fenceEnvironment, type ProcessRunner, type ProcessState } from './process.ts';
 import type { Log } from './runner.ts';
@@ -25,6 +26,8 @@ export interface SupervisedRunnerOptions {
   readonly boxTime: (until: Instant) => number;
   readonly log: Log;
   readonly effectLog?: EffectLog;
+  /** Refuses starts under a right that has a successor on this box. */
+  readonly gate?: Gate | undefined;
   readonly onChange?: (duty: DutyIndex) => void;
   /** From SIGTERM to SIGKILL of a gentle stop. Default 3000. */
   readonly graceMs?: number;
@@ -106,30 +109,34 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
   /** Undefined: the order is out, or why it is not. */
   const order = (entry: Held): string | undefined => {
     const { duty, fence } = entry;
-    if (duty.work.kind !== 'process') return 'no program';
+    const { work } = duty;
+    if (work.kind !== 'process') return 'no program';
     // The session knows its cell, the site file may not: it can name another one already while the old epoch is spoken.
     // A certificate waits for the programs of its own cell, so a wrong name here would let it go out too early.
     const session = drawn.get(fence.session);
     if (session === undefined) return 'the supervisor drew no such session';
     const guardMs = plan.cells.find(({ id }) => id === session.cell)?.options.guardMs ?? 0;
-    const taken = supervisor.start({
-      duty: duty.id,
-      argv: duty.work.argv,
-      env: childEnvironment([
-        ...duty.work.env,
-        ['MILLWRIGHT_DUTY', duty.id],
-        ['MILLWRIGHT_AGENT', options.agent],
-        ['MILLWRIGHT_TERM', String(entry.term)],
-        ...fenceEnvironment(fence),
-      ]),
-      cwd,
-      ...session,
-      exclusive: true,
-      until: boxTime(fence.until),
-      guardMs,
-      log: resolve(join(options.dataDir, 'processes', `${duty.id.replaceAll(/[^a-z0-9.-]/gi, '.')}.log`)),
-    });
-    return taken ? undefined : 'the supervisor takes no more';
+    const begin = () =>
+      supervisor.start({
+        duty: duty.id,
+        argv: work.argv,
+        env: childEnvironment([
+          ...work.env,
+          ['MILLWRIGHT_DUTY', duty.id],
+          ['MILLWRIGHT_AGENT', options.agent],
+          ['MILLWRIGHT_TERM', String(entry.term)],
+          ...fenceEnvironment(fence),
+        ]),
+        cwd,
+        ...session,
+        exclusive: true,
+        until: boxTime(fence.until),
+        guardMs,
+        log: resolve(join(options.dataDir, 'processes', `${duty.id.replaceAll(/[^a-z0-9.-]/gi, '.')}.log`)),
+      });
+    const taken = options.gate?.perform(claimOf(programOf(duty.id), fence), begin) ?? ok(begin());
+    if (!taken.ok) return taken.error.text;
+    return taken.value ? undefined : 'the supervisor takes no more';
   };
 
   const start = (entry: Held): Promise<Result<undefined, string>> =>

@@ -1,5 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSupervisedRunner } from '../../../agent/adapters/duty-runners/supervised.ts';
+import type { Gate } from '../../../agent/adapters/gateway/claims.ts';
+import { openGateway } from '../../../agent/adapters/gateway/gateway.ts';
 import type { SupervisedDuty, SupervisorClient } from '../../../agent/adapters/supervisor/supervisor-client.ts';
 import { instant, wallTime } from '../../../agent/base/time.ts';
 import type { Fence } from '../../../agent/core/duties/exclusive-duties.ts';
@@ -12,7 +14,7 @@ const duty = { ...processDuty(['/bin/true']), exclusive: true };
 const { id } = duty;
 
 /** The runner with a supervisor that only writes down what it is asked; the real one is met in the integration tests. */
-function runnerWith(options: { cell?: string } = {}) {
+function runnerWith(options: { cell?: string; gate?: Gate } = {}) {
   const inbox = new Inbox();
   const starts: SupervisedDuty[] = [];
   const asked: string[] = [];
@@ -37,6 +39,7 @@ function runnerWith(options: { cell?: string } = {}) {
     clock: { wall: () => wallTime(0) },
     boxTime: (until) => until,
     log: silent,
+    gate: options.gate,
   });
   return { runner, inbox, starts, asked };
 }
@@ -64,6 +67,34 @@ describe('an exclusive program under the box supervisor', () => {
     await settled();
     expect(starts).toEqual([]);
     expect(inbox.of('duty-failed')).toMatchObject([{ duty: 0, reason: expect.stringContaining('session') }]);
+  });
+
+  it('a start under a right that has a successor on this box → refused before the supervisor hears of it', async () => {
+    const dir = temporaryFolder();
+    const next = openGateway({ dir });
+    const gate = openGateway({ dir });
+    onTestFinished(() => {
+      next.close();
+      gate.close();
+    });
+    const { runner, inbox, starts } = runnerWith({ gate });
+    runner.said({ is: 'session', cell: 'line', epoch: 1, id: session });
+    runner.start(duty, 7, undefined, fence(2_000));
+    expect(starts).toHaveLength(1);
+    runner.said({ is: 'started', duty: id, pid: 41 });
+    await settled();
+    const claim = {
+      resource: `process:${id}`,
+      lease: `duty:${id}`,
+      token: '0001000000000008',
+      session: 'cd'.repeat(32),
+    };
+    expect(next.perform(claim, () => 'started').ok).toBe(true);
+    const restarted = runner.restart(0);
+    runner.said({ is: 'stopped', duty: id });
+    expect(await restarted).toMatchObject({ ok: false, error: expect.stringContaining('older than 0001000000000008') });
+    expect(starts).toHaveLength(1);
+    expect(inbox.of('duty-failed')).toEqual([]);
   });
 
   it('killed since an extension was late, and the right goes on → started anew under it', async () => {
