@@ -22,8 +22,10 @@ export function sitePlan(parts: {
   duties: number;
   /** Boxes (the first ones) with a fan that may stall, a check that sees it, and a workflow that mends it. */
   repairs?: number;
-  /** So many duties (the first ones) are exclusive; each cell with one of them has up to three voters. */
+  /** So many duties (the first ones) are exclusive. */
   exclusive?: number;
+  /** So many vote in each cell with one of them: 1, 3 or 5, and three where nobody says; fewer where it is smaller. */
+  voters?: 1 | 3 | 5;
   random: Random;
   membership?: Partial<MembershipOptions>;
   dutyOptions?: Partial<DutyOptions>;
@@ -73,7 +75,7 @@ export function sitePlan(parts: {
       state: undefined,
       lockout: undefined,
     })),
-    cells: cellPlans(agents, duties),
+    cells: cellPlans(agents, duties, parts.voters ?? 3),
     signals: [],
     checks: Array.from({ length: repairs }, (_, box) => fanCheck(box)),
     models: [],
@@ -86,7 +88,7 @@ export function sitePlan(parts: {
   };
 }
 
-function cellPlans(agents: number, duties: readonly DutySpec[]): CellPlan[] {
+function cellPlans(agents: number, duties: readonly DutySpec[], wanted: number): CellPlan[] {
   if (!duties.some(({ exclusive }) => exclusive)) return [];
   return Array.from({ length: Math.ceil(agents / cellSize) }, (_, index) => {
     const members = Array.from(
@@ -98,8 +100,9 @@ function cellPlans(agents: number, duties: readonly DutySpec[]): CellPlan[] {
         ? [{ id: `duty:${id}`, of: { kind: 'duty', duty }, eligible, lingerMs: 0 }]
         : [],
     );
-    // Two agents have one voter: two of two is less than one of one.
-    const voters = leases.length === 0 ? [] : members.slice(0, members.length < 3 ? 1 : 3);
+    // Two agents have one voter, four have three: an even one more is one more to lose.
+    const most = Math.min(wanted, members.length - ((members.length + 1) % 2));
+    const voters = leases.length === 0 ? [] : members.slice(0, most);
     return { index, id: `cell-${index}`, members, voters, epoch: 1, options: leaseDefaults, leases };
   });
 }

@@ -53,6 +53,10 @@ export class SimulatedSupervisor {
     return id;
   }
 
+  get isFrozen(): boolean {
+    return this.#isFrozen;
+  }
+
   /** What the process of an exclusive duty may show for itself, while it runs. */
   fence(duty: number): Fence | undefined {
     return this.#exclusive.get(duty)?.fence;
@@ -86,8 +90,12 @@ export class SimulatedSupervisor {
     if (!this.#isFrozen) return;
     this.#isFrozen = false;
     for (const [duty, { deadline }] of [...this.#exclusive]) {
-      if (this.#box.uptime() < deadline) this.#box.setRunning(duty, true);
-      else this.#kill(duty);
+      if (this.#box.uptime() >= deadline) {
+        this.#kill(duty);
+        continue;
+      }
+      this.#box.setRunning(duty, true);
+      this.#watch(duty);
     }
   }
 

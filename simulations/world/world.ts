@@ -2,6 +2,7 @@ import { bootId } from '../../agent/base/ids.ts';
 import { Random } from '../../agent/base/random.ts';
 import { type Instant, instant, type WallTime, wallTime } from '../../agent/base/time.ts';
 import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
+import type { Fence } from '../../agent/core/duties/exclusive-duties.ts';
 import type { Effect } from '../../agent/core/effect.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
@@ -20,7 +21,9 @@ import { SimulatedSupervisor } from './supervisor.ts';
 import { TraceHash } from './trace-hash.ts';
 
 /** The core as the world sees it; a test may hand in one with a planted fault. */
-export type Core = Steppable & Pick<AgentCore, 'membership' | 'duties' | 'remediation'>;
+export type Core = Steppable &
+  Pick<AgentCore, 'membership' | 'duties' | 'remediation'> &
+  Partial<Pick<AgentCore, 'exclusive'>>;
 
 export interface WorldOptions {
   readonly plan: SitePlan;
@@ -34,6 +37,8 @@ export interface WorldOptions {
   readonly dutyStartMs?: number;
   /** Chance that a start of a duty fails on an agent. */
   readonly dutyFailure?: number;
+  /** An exclusive duty's process looks at its right once a second, and its effect lands up to so much later. */
+  readonly effectMs?: number;
   /** Places for second processes with the key of another box, see `startClone`. */
   readonly clones?: number;
   readonly core?: (options: AgentCoreOptions) => Core;
@@ -47,6 +52,9 @@ export interface WorldWatch {
   dutyRunning?(at: number, agent: number, duty: number, running: boolean): void;
   /** What a process with a cloned key sees; everything else here is about the boxes alone. */
   cloneObserved?(at: number, agent: number, observation: Observation): void;
+  cloneRunning?(at: number, clone: Box, duty: number, running: boolean): void;
+  /** An effect of an exclusive duty lands: what it shows, and when its process looked at its right. */
+  acted?(at: number, box: Box, duty: number, act: { readonly fence: Fence; readonly checkedAt: number }): void;
   /** These entries are durable now. */
   journalled?(at: number, agent: number, entries: readonly JournalEntry[]): void;
   actionIssued?(at: number, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void;
@@ -65,6 +73,7 @@ export interface Box {
   disturbedAt: number;
   /** Counts processes; late events of an earlier one are void. */
   life: number;
+  startedAt: number;
   bootCounter: number;
   core: Core | undefined;
   driver: Driver | undefined;
@@ -241,6 +250,7 @@ export class World {
     if (box.up) return;
     box.up = true;
     box.life++;
+    box.startedAt = this.#now;
     box.bootCounter = ++box.disk.bootCounter;
     box.pausedUntil = 0;
     this.trace.world(21, place, box.bootCounter, this.#now);
@@ -485,6 +495,11 @@ export class World {
     return this.#local(place) + this.#suspended[place]!;
   }
 
+  /** The monotonic clock of its process. */
+  monotonic(place: number): Instant {
+    return this.#local(place);
+  }
+
   #local(place: number): Instant {
     const passed = this.#now - this.#began[place]!;
     return instant(this.#offset[place]! + (passed > 0 ? passed * this.#rate[place]! : 0));
@@ -678,8 +693,10 @@ export class World {
           const fails = chance.chance(this.#options.dutyFailure ?? 0);
           const stands = order(duty);
           if (fence !== undefined) supervisor.allow(duty, fence, holderNow());
-          later(chance.between(startMs / 2, startMs), () => {
+          const begin = () => {
             if (!stands()) return;
+            // Nothing begins on a box that stands still as a whole.
+            if (fence !== undefined && supervisor.isFrozen) return later(box.pausedUntil - this.#now, begin);
             // Its right may have ended while it was on its way.
             if (fence !== undefined && supervisor.fence(duty) === undefined) return;
             if (fails) {
@@ -691,13 +708,17 @@ export class World {
             input(0, { kind: 'duty-started', duty });
             let progress = checkpoint && checkpoint.data.length === 4 ? readProgress(checkpoint.data) : 0;
             const work = () => {
+              const shown = supervisor.fence(duty);
+              if (fence !== undefined && supervisor.isFrozen) return later(box.pausedUntil - this.#now, work);
               if (!box.running.has(duty)) return;
+              if (shown !== undefined) this.#act(box, duty, shown, chance.between(0.2, this.#options.effectMs ?? 20));
               progress++;
               input(0, { kind: 'checkpoint-taken', duty, data: writeProgress(progress) });
               later(1_000, work);
             };
             later(chance.between(0, 1_000), work);
-          });
+          };
+          later(chance.between(startMs / 2, startMs), begin);
         },
         extend: (duty, fence) => {
           if (supervisor.fence(duty) !== undefined) supervisor.allow(duty, fence, holderNow());
@@ -787,11 +808,27 @@ export class World {
     if (at >= 0) this.#deliverAt(at, target, { kind: 'session-died', session });
   }
 
+  /** It looked at its right, and writes. On a box that is suspended between the two the write waits until it wakes. */
+  #act(box: Box, duty: number, fence: Fence, landsInMs: number): void {
+    const { life } = box;
+    const checkedAt = this.#now;
+    const write = () => {
+      if (box.up && box.life === life && box.supervisor?.isFrozen) {
+        this.at(box.pausedUntil, () => {
+          // A box that loses power while it stands still writes nothing more.
+          if (box.up && box.life === life) write();
+        });
+      } else this.#watch.acted?.(this.#now, box, duty, { fence, checkedAt });
+    };
+    this.at(this.#now + landsInMs, write);
+  }
+
   #setRunning(box: Box, duty: number, running: boolean): void {
     if (box.running.has(duty) === running) return;
     if (running) box.running.add(duty);
     else box.running.delete(duty);
     if (box.place === box.index) this.#watch.dutyRunning?.(this.#now, box.index, duty, running);
+    else this.#watch.cloneRunning?.(this.#now, box, duty, running);
   }
 
   #planNumber(plan: SitePlan): number {
@@ -860,6 +897,7 @@ const newBox = (index: number, place: number): Box => ({
   pausedUntil: 0,
   disturbedAt: Number.NEGATIVE_INFINITY,
   life: 0,
+  startedAt: Number.NEGATIVE_INFINITY,
   bootCounter: 0,
   core: undefined,
   driver: undefined,
