@@ -76,6 +76,10 @@ export class AgentCore {
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
   #localAt: Instant = never;
   #localStale = true;
+  #othersAt: Instant = never;
+  #othersStale = true;
+  /** Less than this is no lateness to anybody. */
+  readonly #lateNoticedMs: number;
   #verdictReportAt: Instant = never;
   #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
   #verdictText = '';
@@ -167,6 +171,7 @@ export class AgentCore {
         thing: (thing) => plan.things[thing]?.id ?? 'site',
       },
     });
+    this.#lateNoticedMs = plan.membership.probeIntervalMs / 4;
     const locations = locationsOf(plan);
     this.verdict = new Verdict({
       options: verdictOptions(plan.membership),
@@ -183,17 +188,25 @@ export class AgentCore {
 
   /** When the core next wants `ticked`. */
   deadline(): Instant {
-    return instant(
-      Math.min(
-        this.membership.deadline(),
-        this.duties.deadline(),
-        this.exclusive.deadline(),
-        this.#localDeadline(),
-        this.verdict.deadline(),
-        this.#verdictReportAt,
-        this.#digestNext,
-      ),
-    );
+    return instant(Math.min(this.membership.deadline(), this.verdict.deadline(), this.#othersDeadline()));
+  }
+
+  /** Of all but who lives, and what is the matter: most inputs reach none of these parts, and then nobody asks them. */
+  #othersDeadline(): Instant {
+    if (this.#othersStale) {
+      const { duties, exclusive } = this;
+      this.#othersAt = instant(
+        Math.min(
+          duties.deadline(),
+          exclusive.deadline(),
+          this.#localDeadline(),
+          this.#verdictReportAt,
+          this.#digestNext,
+        ),
+      );
+      this.#othersStale = false;
+    }
+    return this.#othersAt;
   }
 
   /** Of the parts that look at this box alone. They are asked again only after something reached one of them. */
@@ -267,6 +280,8 @@ export class AgentCore {
   step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
     if (this.#effects.length > 0) this.#effects = [];
     this.#time = { elapsed, monotonic: now };
+    // Ticks and messages go through the parts' own methods below, which mark what they touch.
+    if (input.kind !== 'ticked' && input.kind !== 'message-received') this.#othersStale = true;
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
     return this.#effects;
@@ -327,8 +342,13 @@ export class AgentCore {
             const { connection = 1 } = input;
             return this.#exclusive(now, (time, out) => this.exclusive.message(time, from, connection, message, out));
           }
-          default:
-            return this.#membership(now, (out) => this.membership.message(now, from, message, out));
+          default: {
+            // What happens most, without a closure.
+            const out: MembershipOutput[] = [];
+            this.membership.message(now, from, message, out);
+            if (out.length > 0) this.#fromMembership(now, out);
+            return;
+          }
         }
       }
       case 'digest-received':
@@ -404,6 +424,12 @@ export class AgentCore {
         const { cell, epoch, id } = input;
         return this.#exclusive(now, (time, out) => this.exclusive.sessionOpened(time, cell, epoch, id, out));
       }
+      case 'epochs-accepted': {
+        const { cells } = input;
+        return this.#exclusive(now, (time, out) => {
+          for (const { cell, epoch } of cells) this.exclusive.epochAccepted(time, cell, epoch, out);
+        });
+      }
       case 'session-died':
         return this.#exclusive(now, (time, out) => this.exclusive.sessionDied(time, input.session, out));
       case 'leases-persisted':
@@ -454,19 +480,26 @@ export class AgentCore {
   }
 
   #tick(now: Instant, lateMs: number): void {
-    this.verdict.late(now, lateMs);
+    if (lateMs > this.#lateNoticedMs) this.verdict.late(now, lateMs);
     // Membership first: who is dead decides what the others do in this very step.
-    if (this.membership.deadline() <= now) this.#membership(now, (out) => this.membership.tick(now, lateMs, out));
-    if (this.exclusive.deadline() <= now) this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
-    if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
-    if (this.#localDeadline() <= now) {
-      if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
-      if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
-      if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
+    if (this.membership.deadline() <= now) {
+      const out: MembershipOutput[] = [];
+      this.membership.tick(now, lateMs, out);
+      if (out.length > 0) this.#fromMembership(now, out);
     }
+    if (this.#othersDeadline() <= now) this.#tickOthers(now);
     if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.verdict.tick(now, out));
     if (this.#verdictReportAt <= now) this.#reportVerdict(now);
     if (this.#digestNext <= now) this.#publishDigest(now);
+  }
+
+  #tickOthers(now: Instant): void {
+    if (this.exclusive.deadline() <= now) this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
+    if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
+    if (this.#localDeadline() > now) return;
+    if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
+    if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
+    if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
   }
 
   // -- one method per part: run it, then let its outputs reach the world and the other parts -----------------------
@@ -480,12 +513,14 @@ export class AgentCore {
   #duties(now: Instant, run: (out: DutyOutput[]) => void): void {
     const out: DutyOutput[] = [];
     run(out);
+    this.#othersStale = true;
     if (out.length > 0) this.#fromDuties(now, out);
   }
 
   #exclusive(now: Instant, run: (time: HolderTime, out: ExclusiveEffect[]) => void): void {
     const out: ExclusiveEffect[] = [];
     run(this.#time, out);
+    this.#othersStale = true;
     if (out.length > 0) this.#fromExclusive(now, out);
   }
 
@@ -498,6 +533,7 @@ export class AgentCore {
     const out: HealthOutput[] = [];
     run(out);
     this.#localStale = true;
+    this.#othersStale = true;
     if (out.length > 0) this.#fromHealth(now, out);
   }
 
@@ -505,6 +541,7 @@ export class AgentCore {
     const out: RemediationOutput[] = [];
     run(out);
     this.#localStale = true;
+    this.#othersStale = true;
     if (out.length > 0) this.#fromRemediation(now, out);
     if (!this.exclusive.permits.isIdle) this.#syncPermits(now);
   }
@@ -544,6 +581,7 @@ export class AgentCore {
             observation: { kind: 'verdict-changed', statements: output.statements },
           });
           this.#verdictReportAt = instant(Math.max(now, this.#verdictReported + verdictReportSpacingMs));
+          this.#othersStale = true;
           if (this.#verdictReportAt <= now) this.#reportVerdict(now);
           break;
         case 'probe-wanted':
@@ -562,10 +600,16 @@ export class AgentCore {
     const out: AlarmOutput[] = [];
     run(out);
     this.#localStale = true;
+    this.#othersStale = true;
     if (out.length > 0) this.#fromAlarms(out);
   }
 
   #fromMembership(now: Instant, outputs: readonly MembershipOutput[]): void {
+    // A ping or its answer, and nothing else: handed on as it is.
+    if (outputs.length === 1 && this.#effects.length === 0 && outputs[0]!.kind === 'send') {
+      this.#effects = outputs as Effect[];
+      return;
+    }
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
@@ -912,6 +956,7 @@ export class AgentCore {
 
   #reportVerdict(now: Instant): void {
     this.#verdictReportAt = never;
+    this.#othersStale = true;
     const described = this.describeVerdict();
     const text = described.map((item) => item.text).join('; ') || 'nothing is the matter any more';
     // It came and went within the spacing.
@@ -934,6 +979,7 @@ export class AgentCore {
 
   #scheduleDigest(now: Instant): void {
     this.#digestDirty = false;
+    this.#othersStale = true;
     const earliest = instant(Math.max(now, this.#digestLast + digestSpacingMs));
     if (earliest <= now) this.#publishDigest(now);
     else this.#digestNext = instant(Math.min(this.#digestNext, earliest));
@@ -941,6 +987,7 @@ export class AgentCore {
 
   #publishDigest(now: Instant): void {
     this.#digestSequence++;
+    this.#othersStale = true;
     this.#digestLast = now;
     this.#digestNext = after(now, digestHeartbeatMs);
     const health = this.health.digest();

@@ -37,6 +37,7 @@ export class Driver {
   readonly #ports: Ports;
   readonly #tap: Tap | undefined;
   readonly #queue: BoundedQueue<Input>;
+  #isWaiting = false;
   #stepping = false;
   #stopped = false;
   #armed: Instant = never;
@@ -55,13 +56,17 @@ export class Driver {
     if (this.#stopped) return;
     if (this.#stepping) {
       if (!this.#queue.push(input)) this.counters.refused++;
+      this.#isWaiting = true;
       return;
     }
     this.#stepping = true;
     try {
       this.#step(input);
-      // What arrived meanwhile.
-      while (this.#queue.length > 0 && !this.#stopped) this.#step(this.#queue.shift()!);
+      if (this.#isWaiting) {
+        // What arrived meanwhile.
+        while (this.#queue.length > 0 && !this.#stopped) this.#step(this.#queue.shift()!);
+        this.#isWaiting = false;
+      }
     } finally {
       this.#stepping = false;
     }
@@ -109,6 +114,7 @@ export class Driver {
 
   #carryOut(now: Instant, effects: readonly Effect[]): void {
     // One pass is enough for the usual case, classes in ascending order; else one per class, lowest first.
+    if (effects.length === 1) return this.#carryOutOne(now, effects[0]!);
     let last = 0;
     let isSorted = true;
     for (const effect of effects) {

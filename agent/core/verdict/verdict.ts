@@ -54,8 +54,10 @@ export class Verdict {
   readonly #facts: VerdictFacts;
   /** Members about whom something is wrong, at most the roster. */
   readonly #doubts = new Map<AgentIndex, Doubt>();
-  /** When others last answered us, the most recent few. */
-  readonly #contacts = new Map<AgentIndex, Instant>();
+  /** Who last answered us, and when: the most recent few times, a ring. */
+  readonly #contacts = new Int32Array(maxContacts).fill(-1);
+  readonly #contactTimes = new Float64Array(maxContacts);
+  #contactNext = 0;
   /** Neighbours of a lost member whose answer a statement waits for; cleared when nothing is doubted. */
   readonly #awaited = new Set<AgentIndex>();
   #contactAt: Instant = longAgo;
@@ -131,6 +133,11 @@ export class Verdict {
   probeEnded(now: Instant, ended: ProbeEnded): void {
     const { target, direct, helpers } = ended;
     if (!this.#isOther(target)) return;
+    if (direct && ended.round === 0 && helpers.length === 0) {
+      // What happens most.
+      if (this.#directFailure > 0 && !this.#doubts.has(target)) this.#directFailure -= this.#directFailure / 32;
+      return this.#contact(now, target);
+    }
     const reachedBy: AgentIndex[] = [];
     const nacks: AgentIndex[] = [];
     for (const { helper, word } of helpers) {
@@ -284,24 +291,33 @@ export class Verdict {
 
   /** Both ways work between us and this member, now. */
   #contact(now: Instant, member: AgentIndex): void {
-    this.#contacts.delete(member);
-    this.#contacts.set(member, now);
-    if (this.#contacts.size > maxContacts) this.#contacts.delete(this.#contacts.keys().next().value!);
+    this.#contacts[this.#contactNext] = member;
+    this.#contactTimes[this.#contactNext] = now;
+    this.#contactNext = (this.#contactNext + 1) % maxContacts;
     this.#contactAt = now;
     if (this.#silentSince !== never) {
       this.#silent.clear();
       this.#silentSince = never;
       this.#silentRounds = 0;
     }
-    if (this.#outsideSince !== never && !this.#isInside(member)) {
+    const isInside = this.#isInside(member);
+    if (this.#outsideSince !== never && !isInside) {
       this.#silentOutside.clear();
       this.#outsideSince = never;
     }
-    if (this.#isInside(member)) this.#insideContactAt = now;
+    if (isInside) this.#insideContactAt = now;
     else this.#outsideContactAt = now;
-    const wasDoubted = this.#doubts.delete(member);
-    const wasAwaited = this.#awaited.delete(member);
+    const wasDoubted = this.#doubts.size > 0 && this.#doubts.delete(member);
+    const wasAwaited = this.#awaited.size > 0 && this.#awaited.delete(member);
     if (wasDoubted || wasAwaited || this.#isolated !== 'no') this.#wake(now, 0);
+  }
+
+  #lastContact(member: AgentIndex): Instant {
+    for (let back = 1; back <= maxContacts; back++) {
+      const at = (this.#contactNext + maxContacts - back) % maxContacts;
+      if (this.#contacts[at] === member) return instant(this.#contactTimes[at]!);
+    }
+    return longAgo;
   }
 
   #unanswered(now: Instant, target: AgentIndex, nacks: readonly AgentIndex[]): void {
@@ -577,7 +593,7 @@ export class Verdict {
   #mayBeMore(now: Instant, member: AgentIndex, location: string, doubt: Doubt): boolean {
     const until = after(doubt.since, this.#options.neighboursMs);
     if (now >= until) return false;
-    const unheard = doubt.neighbours?.some((other) => (this.#contacts.get(other) ?? longAgo) < doubt.since) ?? false;
+    const unheard = doubt.neighbours?.some((other) => this.#lastContact(other) < doubt.since) ?? false;
     let doubted = false;
     for (const [other, its] of this.#doubts) {
       if (other !== member && !its.lost && its.strikes === 0 && this.#facts.locationOf(other) === location) {
