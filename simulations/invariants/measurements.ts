@@ -1,11 +1,12 @@
-import type { DutyOptions } from '../../agent/core/duties/options.ts';
 import type { MembershipOptions } from '../../agent/core/membership/options.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
+import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { type FaultEvent, touches } from '../faults/fault.ts';
 import { type ScenarioOptions, settleMs } from '../scenarios/scenario.ts';
 import type { NetworkOptions } from '../world/network.ts';
-import type { World } from '../world/world.ts';
+import { type Box, usualEffectMs, type World } from '../world/world.ts';
 import { convergedWithinMs, knownToAllWithinMs, runnerWithinMs } from './bounds.ts';
+import { ExclusiveKeepsItsWord } from './exclusive.ts';
 import {
   DutyHasRunner,
   everythingMended,
@@ -74,6 +75,9 @@ export const rarities = [
   'wall clock jumped',
   'clock stood still',
   'slow box held others suspect',
+  'exclusive duty taken over',
+  'holder of an exclusive duty frozen',
+  'late effect refused',
 ] as const;
 export type Rarity = (typeof rarities)[number];
 
@@ -92,6 +96,7 @@ export class Measurements {
   readonly deaths: Death[] = [];
   readonly sometimes = new Map<Rarity, number>();
   readonly repairs = new RemediationKeepsItsWord();
+  readonly exclusive: ExclusiveKeepsItsWord;
   falseDeaths = 0;
   readonly #options: ScenarioOptions;
   readonly #knownWithin: number;
@@ -117,25 +122,29 @@ export class Measurements {
   /** Restarted before all knew of the death, for the counters. */
   readonly #runners: Uint16Array;
 
-  constructor(
-    options: ScenarioOptions,
-    agents: number,
-    membership: MembershipOptions,
-    duties: { readonly count: number; readonly options: DutyOptions },
-  ) {
+  constructor(options: ScenarioOptions, plan: SitePlan) {
+    const { membership, dutyOptions } = plan;
+    const agents = plan.agents.length;
     this.#options = options;
     this.#knownWithin = knownToAllWithinMs(membership, agents);
     this.#convergedWithin = convergedWithinMs(membership, agents);
     this.#disturbedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#slowUntil = new Float64Array(agents);
-    this.#runners = new Uint16Array(duties.count);
+    this.#runners = new Uint16Array(plan.duties.length);
     this.#runner = new DutyHasRunner({
       agents,
-      duties: duties.count,
+      duties: plan.duties.length,
       withinMs: (eligible) =>
         // A start that fails costs the next in rank another round.
-        runnerWithinMs(duties.options, options.dutyStartMs, eligible) * (options.dutyFailure > 0 ? 4 : 1),
-      storm: duties.options,
+        runnerWithinMs(dutyOptions, options.dutyStartMs, eligible) * (options.dutyFailure > 0 ? 4 : 1),
+      storm: dutyOptions,
+    });
+    this.exclusive = new ExclusiveKeepsItsWord({
+      plan,
+      effectMs: options.effectMs ?? usualEffectMs,
+      // Each of its candidates may fail once in turn before one of them does not.
+      dutyMs: options.dutyStartMs + (options.dutyFailure > 0 || options.network.loss > 0.02 ? 8_000 : 0),
+      count: (what) => this.count(what),
     });
     if (isRough(options.network)) this.#roughUntil = Number.POSITIVE_INFINITY;
   }
@@ -150,6 +159,7 @@ export class Measurements {
 
   /** Called right before a fault happens; the hooks below tell what it does to boxes. */
   before(world: World, fault: FaultEvent): void {
+    this.exclusive.before(world, fault);
     const { agent, untilMs } = touches(fault);
     if (agent !== undefined) {
       this.#disturbedUntil[agent] = Math.max(this.#disturbedUntil[agent]!, untilMs + this.#knownWithin);
@@ -219,6 +229,7 @@ export class Measurements {
     if (missing.size > 0) this.#open.push({ agent, at: world.now, missing, first: true });
     if (up * 2 < world.boxes.length) this.count('most of the site down at once');
     for (const duty of box.running) {
+      if (world.plan.duties[duty]!.exclusive) continue;
       const stillRuns = world.boxes.some((other) => other.index !== agent && other.running.has(duty));
       const able = world.plan.duties[duty]!.eligible.some((other) => other !== agent && world.boxes[other]!.up);
       if (!stillRuns && able) this.#orphans.set(duty, world.now);
@@ -244,6 +255,9 @@ export class Measurements {
     if (this.deaths.length < maxDeaths)
       this.deaths.push({ atMs: at, observer, member: change.member, wasUp: member.up, why: change.why });
     if (member.up) {
+      // A death binds to one life: of a box that is back since a moment ago it is true, and soon outdated.
+      const life = world.boxes[observer]?.core?.membership.bootCounterOf(change.member) ?? 0;
+      if (life < member.bootCounter) return;
       this.count('live box held dead');
       if (world.now < this.#roughUntil) return;
       if (this.#wasDisturbed(world, change.member) || this.#wasDisturbed(world, observer)) return;
@@ -272,7 +286,9 @@ export class Measurements {
     this.count('store lost or damaged');
   }
 
-  dutyRunning(at: number, _agent: number, duty: number, running: boolean): void {
+  dutyRunning(world: World, agent: number, duty: number, running: boolean): void {
+    const at = world.now;
+    this.#violated(this.exclusive.running(world, world.boxes[agent]!, duty, running));
     this.#runners[duty] = this.#runners[duty]! + (running ? 1 : -1);
     if (running && this.#runners[duty]! > 1) this.count('duty run twice for a while');
     const since = this.#orphans.get(duty);
@@ -280,6 +296,14 @@ export class Measurements {
     this.count('duty taken over');
     this.takeover.push(at - since);
     this.#orphans.delete(duty);
+  }
+
+  cloneRunning(world: World, clone: Box, duty: number, running: boolean): void {
+    this.#violated(this.exclusive.running(world, clone, duty, running));
+  }
+
+  acted(world: World, box: Box, duty: number, act: Parameters<ExclusiveKeepsItsWord['acted']>[3]): void {
+    this.#violated(this.exclusive.acted(world, box, duty, act));
   }
 
   journalled(world: World, agent: number, entries: readonly JournalEntry[]): void {
@@ -316,7 +340,10 @@ export class Measurements {
       }
     }
     this.#open = this.#open.filter((crash) => crash.missing.size > 0);
-    if (world.now > settleMs) this.#violated(this.#runner.check(world, world.now < this.#roughUntil));
+    if (world.now <= settleMs) return;
+    const isRoughNow = world.now < this.#roughUntil;
+    this.#violated(this.#runner.check(world, isRoughNow));
+    if (!this.exclusive.isIdle) this.#violated(this.exclusive.sample(world, isRoughNow));
   }
 
   /** Liveness: everything has been left alone since the last fault ended. */

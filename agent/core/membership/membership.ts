@@ -246,7 +246,7 @@ export class Membership {
         this.#detector.refused(now, from, message.seq);
         return;
       case 'sync':
-        if (message.hash === this.#table.hash || this.#budget.available(now) <= 0) return;
+        if (message.hash === this.#table.hash || !this.#hasLeisure(now)) return;
         this.#send(now, from, { kind: 'sync-buckets', hashes: this.#hashes(), updates: none }, out);
         return;
       case 'sync-buckets':
@@ -477,10 +477,11 @@ export class Membership {
     // Learned by comparison, it will mostly spread by comparison.
     const copies = by === 'sync-entries' ? greetingCopies : undefined;
     if (state === 'dead' && (by === 'hello' || by === 'sync-entries')) {
-      // What a stranger's memory holds is a rumour, not a verdict of now.
+      // What a stranger's memory holds is a rumour, not a verdict of now. It is not passed on: to doubt aloud what others
+      // hold dead would only be answered by that death, of a box that may have come back a moment ago.
       const doubt: MemberUpdate = { ...update, state: 'suspect' };
       if (this.#table.compare('suspect', bootCounter, incarnation, member) > 0) {
-        this.#adopt(now, doubt, from, out, undefined, copies);
+        this.#adopt(now, doubt, from, out, undefined, 0);
       }
       return;
     }
@@ -521,7 +522,7 @@ export class Membership {
     }
     // Who greets us for the first time greets the others, too: a few copies are for those whom it cannot reach.
     const isGreeting = before === 'unknown' && from === member;
-    this.#pass(now, update, isGreeting ? greetingCopies : copies);
+    if (copies !== 0) this.#pass(now, update, isGreeting ? greetingCopies : copies);
     const why =
       reason ??
       (from === member
@@ -648,18 +649,23 @@ export class Membership {
     return this.#buckets.hashes((member) => this.#table.hashOf(member));
   }
 
+  /** While much happens, gossip is quicker and needs the bytes: then nothing is compared. */
+  #hasLeisure(now: Instant): boolean {
+    return this.#budget.available(now) > this.#options.bytesPerSecond / 2;
+  }
+
   /** Asks a random member whether it holds what we hold. */
   #compare(now: Instant, out: MembershipOutput[]): void {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
-    if (this.#budget.available(now) <= 0) return;
+    if (!this.#hasLeisure(now)) return;
     const [peer] = this.#sample(1, this.#isProbed, this.#comparisons);
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
   }
 
   /** Our entries of buckets that differ; what the peer holds of them and is newer comes back. */
   #offer(now: Instant, peer: AgentIndex, theirs: readonly number[], out: MembershipOutput[]): void {
-    if (this.#budget.available(now) <= 0) return;
+    if (!this.#hasLeisure(now)) return;
     const buckets = this.#buckets.differing(this.#hashes(), theirs, this.#comparisons.below(this.#buckets.count));
     // Another number of buckets: a roster of another size, which is another version of the site.
     if (buckets === undefined || buckets.length === 0) return;
@@ -676,7 +682,7 @@ export class Membership {
     theirs: readonly MemberUpdate[],
     out: MembershipOutput[],
   ): void {
-    if (buckets.length === 0 || this.#budget.available(now) <= 0) return;
+    if (buckets.length === 0 || !this.#hasLeisure(now)) return;
     const members = this.#buckets.entries(buckets);
     if (members === undefined) {
       out.push({ kind: 'message-rejected', from: peer, why: 'sync-entries: buckets that nobody may ask for' });
