@@ -90,15 +90,14 @@ export function playScenario(run: RunOptions): Run {
       agents: options.agents,
       duties: options.duties,
       repairs: options.repairs,
+      exclusive: options.exclusive ?? 0,
+      voters: options.voters ?? 3,
       random: random.fork('plan'),
       membership: options.membership,
     });
   const cpuBefore = run.cpuMs?.();
   const endMs = options.durationS * 1000;
-  const measured = new Measurements(options, plan.agents.length, plan.membership, {
-    count: plan.duties.length,
-    options: plan.dutyOptions,
-  });
+  const measured = new Measurements(options, plan);
   const { witness } = run;
   const world: World = new World({
     plan,
@@ -108,6 +107,7 @@ export function playScenario(run: RunOptions): Run {
     diskMs: options.diskMs,
     dutyStartMs: options.dutyStartMs,
     dutyFailure: options.dutyFailure,
+    ...(options.effectMs === undefined ? {} : { effectMs: options.effectMs }),
     clones: options.faults.filter(({ kind }) => kind === 'clone').length,
     ...(run.core ? { core: run.core } : {}),
     watch: {
@@ -119,9 +119,11 @@ export function playScenario(run: RunOptions): Run {
       },
       incarnationSaved: (at, agent, incarnation) => measured.incarnationSaved(at, agent, incarnation),
       dutyRunning: (at, agent, duty, running) => {
-        measured.dutyRunning(at, agent, duty, running);
+        measured.dutyRunning(world, agent, duty, running);
         witness?.dutyRunning?.(at, agent, duty, running);
       },
+      cloneRunning: (_at, clone, duty, running) => measured.cloneRunning(world, clone, duty, running),
+      acted: (_at, box, duty, act) => measured.acted(world, box, duty, act),
       journalled: (_at, agent, entries) => measured.journalled(world, agent, entries),
       actionIssued: (_at, agent, action) => measured.actionIssued(world, agent, action),
     },

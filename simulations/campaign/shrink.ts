@@ -130,6 +130,14 @@ function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOpti
   const calmer = (['loss', 'duplication', 'reordering', 'stalls', 'jitterMs'] as const)
     .filter((key) => options.network[key] !== 0)
     .map((key) => (from: ScenarioOptions) => ({ ...from, network: { ...from.network, [key]: 0 } }));
+  const fewerLeases: ((from: ScenarioOptions) => ScenarioOptions)[] =
+    options.exclusive === undefined
+      ? []
+      : [
+          ({ exclusive: _, voters: __, ...from }) => from,
+          (from) => ({ ...from, exclusive: Math.min(from.exclusive ?? 0, 1) }),
+          (from) => ({ ...from, voters: from.voters === 5 ? 3 : (from.voters ?? 3) }),
+        ];
   const last = options.faults.reduce((latest, fault) => Math.max(latest, fault.atMs), 0) / 1000;
   return [
     ...calmer,
@@ -137,6 +145,7 @@ function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOpti
     (from) => ({ ...from, dutyFailure: 0 }),
     (from) => ({ ...from, repairs: mended(from.faults) }),
     (from) => ({ ...from, duties: Math.min(from.duties, 1) }),
+    ...fewerLeases,
     (from) => ({ ...from, diskMs: 1 }),
     (from) => ({ ...from, dutyStartMs: 50 }),
     (from) => ({ ...from, network: { ...from.network, latencyMs: 0.5 } }),

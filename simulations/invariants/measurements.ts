@@ -1,4 +1,3 @@
-import type { MembershipOptions } from '../../agent/core/membership/options.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { type FaultEvent, touches } from '../faults/fault.ts';

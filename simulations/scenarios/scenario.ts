@@ -19,6 +19,12 @@ export interface ScenarioOptions {
   readonly diskMs: number;
   readonly dutyStartMs: number;
   readonly dutyFailure: number;
+  /** So many of the duties are exclusive; none where nothing is said, as in recordings of former times. */
+  readonly exclusive?: number;
+  /** Who votes on them, in each cell. */
+  readonly voters?: 1 | 3 | 5;
+  /** An effect of an exclusive duty takes up to so long from its process's look at its right until it lands. */
+  readonly effectMs?: number;
   /** Concrete faults with their times, in the order in which they begin. */
   readonly faults: readonly FaultEvent[];
 }
@@ -61,6 +67,13 @@ export function drawBasics(random: Random, agents: number): Omit<ScenarioOptions
     dutyStartMs: random.between(20, 200),
     dutyFailure: random.chance(0.7) ? 0 : random.between(0, 0.2),
   };
+}
+
+/** One to three exclusive duties, voted on by as many as the site has room for. */
+export function drawExclusive(random: Random, agents: number): Pick<ScenarioOptions, 'exclusive' | 'voters'> {
+  const drawn = random.fork('exclusive');
+  const voters = drawn.chance(0.15) ? 1 : drawn.chance(0.6) ? 3 : 5;
+  return { exclusive: 1 + drawn.below(3), voters: agents < 3 ? 1 : agents < 5 && voters === 5 ? 3 : voters };
 }
 
 /** `count` distinct boxes. */

@@ -2,7 +2,7 @@ import type { Random } from '../../agent/base/random.ts';
 import { presets } from '../../agent/core/membership/options.ts';
 import type { FaultEvent } from '../faults/fault.ts';
 import type { NetworkOptions } from '../world/network.ts';
-import { drawBasics, drawBoxes, type Scenario, type ScenarioOptions, settleMs } from './scenario.ts';
+import { drawBasics, drawBoxes, drawExclusive, type Scenario, type ScenarioOptions, settleMs } from './scenario.ts';
 
 /** What may go wrong; each seed leaves some of it out, so that no fault hides behind the noise of all others. */
 const kinds = [
@@ -56,6 +56,8 @@ export const swarm: Scenario = {
     'store lost or damaged',
     'wall clock jumped',
     'clock stood still',
+    'exclusive duty taken over',
+    'holder of an exclusive duty frozen',
   ],
   draw(random, agents, durationS) {
     const basics = drawBasics(random, agents);
@@ -67,6 +69,7 @@ export const swarm: Scenario = {
     const preset = random.chance(0.15) ? (random.chance(0.5) ? presets.wifi : presets.quiet) : undefined;
     return {
       ...basics,
+      ...(random.fork('with leases').chance(0.8) ? drawExclusive(random, agents) : {}),
       repairs,
       membership: preset ?? {},
       // A start that fails now and then is a fault as well, and ends with the others only where its chance is small.

@@ -711,7 +711,8 @@ export class World {
               const shown = supervisor.fence(duty);
               if (fence !== undefined && supervisor.isFrozen) return later(box.pausedUntil - this.#now, work);
               if (!box.running.has(duty)) return;
-              if (shown !== undefined) this.#act(box, duty, shown, chance.between(0.2, this.#options.effectMs ?? 20));
+              if (shown !== undefined)
+                this.#act(box, duty, shown, chance.between(0.2, this.#options.effectMs ?? usualEffectMs));
               progress++;
               input(0, { kind: 'checkpoint-taken', duty, data: writeProgress(progress) });
               later(1_000, work);
@@ -909,6 +910,8 @@ const newBox = (index: number, place: number): Box => ({
 
 /** Kinds from `channel` on are the channel's own. */
 const happening = { act: 0, wake: 1, input: 2, ready: 3, channel: 8 } as const;
+/** Less than the guard of a lease, or an effect could land outside its window. */
+export const usualEffectMs = 20;
 /** Socket buffers of a frozen process hold this many inputs; the rest is lost. */
 const maxBacklog = 10_000;
 
