@@ -5,7 +5,7 @@ import type { Checkpoint } from './duties/duty.ts';
 import { type DutyRight, ExclusiveDuties, type ExclusiveOutput, type Fence } from './duties/exclusive-duties.ts';
 import type { LeaseMessage } from './leases/ballot.ts';
 import type { CellObservation, CellOutput, LeaseView, Right } from './leases/cell-leases.ts';
-import type { CellEntry, CellRecord } from './leases/cell-record.ts';
+import type { CellEntry, CellRecord, StoredEpoch } from './leases/cell-record.ts';
 import type { HolderTime } from './leases/elapsed-clock.ts';
 import { parseToken, tokenHex } from './leases/fencing-token.ts';
 import { Leases } from './leases/leases.ts';
@@ -97,6 +97,10 @@ export class Exclusive {
 
   message(time: HolderTime, from: AgentIndex, connection: number, message: LeaseMessage, out: ExclusiveEffect[]): void {
     this.#leases(time, out, (said) => this.leases.message(time, from, connection, message, said));
+  }
+
+  epochAccepted(time: HolderTime, cell: string, epoch: StoredEpoch, out: ExclusiveEffect[]): void {
+    this.#leases(time, out, (said) => this.leases.accept(time, cell, epoch, said));
   }
 
   sessionOpened(time: HolderTime, cell: string, epoch: number, id: SessionId, out: ExclusiveEffect[]): void {

@@ -8,6 +8,7 @@ import type { HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
 import type { Sample } from './health/signal.ts';
 import type { LeaseMessage } from './leases/ballot.ts';
+import type { StoredEpoch } from './leases/cell-record.ts';
 import type { SessionId } from './leases/session.ts';
 import type { MembershipMessage } from './membership/member.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
@@ -75,6 +76,11 @@ export type Input =
   | { readonly kind: 'duty-failed'; readonly duty: DutyIndex; readonly reason: string }
   | { readonly kind: 'checkpoint-taken'; readonly duty: DutyIndex; readonly data: Uint8Array }
   | { readonly kind: 'schedule-due'; readonly workflow: WorkflowIndex; readonly slot: WallTime }
+  /** A newer bundle is in force; this process runs on with the one it was compiled from. */
+  | {
+      readonly kind: 'epochs-accepted';
+      readonly cells: readonly { readonly cell: string; readonly epoch: StoredEpoch }[];
+    }
   /** Answer to `open-session`: SHA-256 of the secret, 64 hex digits. */
   | { readonly kind: 'session-opened'; readonly cell: string; readonly epoch: number; readonly id: SessionId }
   /** A death certificate came, hashed: whose session that is, only voters know. */

@@ -116,7 +116,7 @@ export class CellLeases {
   readonly #members: readonly AgentIndex[];
   readonly #boot: () => number;
   readonly #random: Random;
-  readonly #planned: StoredEpoch;
+  #planned: StoredEpoch;
   readonly #mayFound: boolean;
   readonly #nextToken: () => number;
   /** What is on disk. */
@@ -269,6 +269,26 @@ export class CellLeases {
     if (!specs.some(({ eligible }) => eligible[this.#self] === 1)) return;
     const targets = spec.voters.filter((agent) => agent >= 0 && agent !== this.#self);
     out.push({ kind: 'open-session', cell: this.id, epoch: spec.epoch, targets });
+  }
+
+  /**
+   * A newer bundle is in force while this process still runs the one before: its epoch is written down, sealed for and
+   * begun here all the same, so that the epoch does not wait for every process to start anew. Nothing happens unless it
+   * is the very next one.
+   */
+  accept(time: HolderTime, next: StoredEpoch, out: CellOutput[]): void {
+    this.#note(time);
+    const record = this.#record;
+    if (record === undefined || this.#succession === undefined || next.epoch !== this.epoch + 1) return;
+    // A rival of the one that was accepted before: voters seal once, and so do we stand by it.
+    if (record.accepted !== undefined && record.accepted.hash !== next.hash) return;
+    this.#planned = { ...next, parent: record.active.hash };
+    const said: SuccessionOutput[] = [];
+    // The others follow, as after a start: when a certificate shows that a new voter has begun.
+    if (this.#planned.voters.includes(this.#name)) this.#accept(time, said);
+    this.#fromSuccession(time, said, out);
+    if (this.#gossipAt === never) this.#gossipAt = this.#nextGossip(time.monotonic);
+    this.#drain(time, out);
   }
 
   sessionOpened(time: HolderTime, epoch: number, id: SessionId, out: CellOutput[]): void {

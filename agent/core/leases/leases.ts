@@ -4,7 +4,7 @@ import { type Instant, instant, never } from '../../base/time.ts';
 import type { LeaseMessage } from './ballot.ts';
 import { CellLeases, type CellOutput, type LeaseView, type Right } from './cell-leases.ts';
 import type { CellPlan } from './cell-plan.ts';
-import type { CellRecord } from './cell-record.ts';
+import type { CellRecord, StoredEpoch } from './cell-record.ts';
 import type { HolderTime } from './elapsed-clock.ts';
 import type { FencingToken } from './fencing-token.ts';
 import type { SessionId } from './session.ts';
@@ -80,6 +80,12 @@ export class Leases {
 
   start(time: HolderTime, out: CellOutput[]): void {
     for (const cell of this.#present) this.#run(cell, out, (said) => cell.start(time, said));
+  }
+
+  /** What the bundle in force says of a cell, where this process was not compiled from it. */
+  accept(time: HolderTime, cell: string, epoch: StoredEpoch, out: CellOutput[]): void {
+    const at = this.#present.find((each) => each.id === cell);
+    if (at) this.#run(at, out, (said) => at.accept(time, epoch, said));
   }
 
   sessionOpened(time: HolderTime, cell: string, epoch: number, id: SessionId, out: CellOutput[]): void {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { agentId } from '../../../agent/base/ids.ts';
 import type { CellPlan } from '../../../agent/core/leases/cell-plan.ts';
+import { storedEpoch } from '../../../agent/core/leases/cell-record.ts';
 import { leaseDefaults } from '../../../agent/core/leases/options.ts';
 import { cellPlan, dutyLease, LeaseCrew } from './lease-crew.ts';
 
@@ -199,6 +201,43 @@ describe('a cell goes to its next epoch', () => {
     crew.run(20_000, () => expect(crew.holders(pump).length).toBeLessThan(2));
     expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([2, 2, 2, 2]);
     expect(crew.holders(pump)).toHaveLength(1);
+  });
+
+  it('accepted by all while they run → the epoch begins everywhere without a restart, and the work pauses for as long as new voters are mute', () => {
+    const crew = startedCrew(four, 4);
+    crew.runUntil(held(crew));
+    const ids = crew.mates.map((_, agent) => agentId(`box-${agent}`));
+    for (const { index } of crew.mates) crew.want(index, 'duty:fan/poll', 40 * (3 - index));
+    for (const mate of crew.mates) {
+      crew.run(50);
+      crew.do(mate, (leases, out) => leases.accept(crew.time(), 'line-1', storedEpoch(next, ids), out));
+    }
+    let idleMs = 0;
+    for (let gone = 0; gone < 10_000; gone += 10) {
+      crew.run(10, () => expect(crew.holders(pump).length).toBeLessThan(2));
+      if (crew.holders(pump).length === 0) idleMs += 10;
+    }
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([2, 2, 2, 2]);
+    expect(crew.mates.map(({ boots }) => boots)).toEqual([1, 1, 1, 1]);
+    expect(crew.holders(pump)).toHaveLength(1);
+    expect(idleMs).toBeLessThan(next.options.leaseMs * 1.25);
+    // Written down: after a restart with that site file everybody speaks on.
+    for (const { index } of crew.mates) restartWith(crew, index, next);
+    crew.run(10_000, () => expect(crew.holders(pump).length).toBeLessThan(2));
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.isConflicting)).toEqual([false, false, false, false]);
+    expect(crew.holders('duty:fan/poll')).toHaveLength(1);
+  });
+
+  it('accepted while they run, but not the next one → nothing happens', () => {
+    const crew = startedCrew(four, 4);
+    const holder = holderOf(crew);
+    const ids = crew.mates.map((_, agent) => agentId(`box-${agent}`));
+    for (const epoch of [1, 3, 7]) {
+      const other = storedEpoch({ ...next, epoch }, ids);
+      for (const mate of crew.mates) crew.do(mate, (leases, out) => leases.accept(crew.time(), 'line-1', other, out));
+    }
+    crew.run(3_000, () => expect(crew.holders(pump)).toEqual([holder]));
+    expect(crew.mates.map(({ leases }) => leases!.cells[0]!.epoch)).toEqual([1, 1, 1, 1]);
   });
 
   it('who was away meanwhile → is shown the certificate, and follows', () => {
