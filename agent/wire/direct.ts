@@ -39,8 +39,8 @@ import { isLeaseMessage, leaseFromArray, leaseMaxBytes, leaseSize, leaseToArray,
  * lease        [12, …]                        see lease.ts
  * sync         [13, hash]
  * sync-buckets [14, [hash…]]
- * sync-entries [15, [bucket…], updates?]
- * update        [member, state, bootCounter, incarnation, origin]
+ * sync-entries [15, [bucket…], [member wanted…], updates?]
+ * update        [member, state, bootCounter, incarnation, origin, signature 64 bytes?]
  * ```
  */
 const type = {
@@ -70,6 +70,7 @@ export const checkpointMaxBytes = 65_536;
 const maxUpdates = 64;
 /** Buckets of a table that is compared, at most: enough for 25 000 members. */
 const maxBuckets = 600;
+const signatureBytes = 64;
 const hashLimit = 2 ** 32;
 const membershipMaxBytes = 4096;
 const claimMaxBytes = 16_384;
@@ -151,7 +152,7 @@ export function encodedSize(message: DirectMessage): number {
     case 'sync-buckets':
       return 2 + sizeOfCounts(message.hashes);
     case 'sync-entries':
-      return 2 + sizeOfCounts(message.buckets) + sizeOfUpdates(message.updates);
+      return 2 + sizeOfCounts(message.buckets) + sizeOfCounts(message.wants) + sizeOfUpdates(message.updates);
     case 'claim': {
       const { stance, unable = [] } = message;
       let size = 2 + sizeOfCount(message.bootCounter) + sizeOfCount(message.seq) + sizeOfCount(message.duties.length);
@@ -195,8 +196,9 @@ function sizeOfCounts(counts: readonly number[]): number {
 function sizeOfUpdates(updates: readonly MemberUpdate[]): number {
   if (updates.length === 0) return 0;
   let size = sizeOfCount(updates.length);
-  for (const { member, bootCounter, incarnation, origin } of updates) {
+  for (const { member, bootCounter, incarnation, origin, signature } of updates) {
     size += 2 + sizeOfCount(member) + sizeOfCount(bootCounter) + sizeOfCount(incarnation) + sizeOfCount(origin);
+    if (signature !== undefined) size += 2 + signatureBytes;
   }
   return size;
 }
@@ -222,7 +224,7 @@ function toArray(message: DirectMessage): readonly unknown[] {
     case 'sync-buckets':
       return [type['sync-buckets'], message.hashes];
     case 'sync-entries':
-      return withUpdates([type['sync-entries'], message.buckets], message.updates);
+      return withUpdates([type['sync-entries'], message.buckets, message.wants], message.updates);
     case 'claim': {
       const { stance, unable = [] } = message;
       const duties = message.duties.map(({ duty, term, heard }) => [duty, term, heard]);
@@ -247,13 +249,10 @@ function withUpdates(fields: unknown[], updates: readonly MemberUpdate[]): reado
   return fields;
 }
 
-const fromUpdate = (u: MemberUpdate): readonly number[] => [
-  u.member,
-  stateCode[u.state],
-  u.bootCounter,
-  u.incarnation,
-  u.origin,
-];
+const fromUpdate = (u: MemberUpdate): readonly unknown[] => {
+  const plain = [u.member, stateCode[u.state], u.bootCounter, u.incarnation, u.origin];
+  return u.signature === undefined ? plain : [...plain, u.signature];
+};
 
 function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): Result<DirectMessage, WireError> {
   switch (kind) {
@@ -301,10 +300,11 @@ function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): 
       return ok({ kind, hashes, updates: [] });
     }
     case 'sync-entries': {
-      const [, buckets] = array;
-      const updates = readUpdates(array, 2, bounds);
+      const [, buckets, wants] = array;
+      const updates = readUpdates(array, 3, bounds);
       if (!isIndexList(buckets, maxBuckets) || updates === undefined) return malformed(kind);
-      return ok({ kind, buckets, updates });
+      if (!isIndexList(wants, bounds.agents)) return malformed(kind);
+      return ok({ kind, buckets, wants, updates });
     }
     case 'claim':
       return readClaim(array, bounds);
@@ -374,11 +374,18 @@ function readUpdateList(list: unknown, bounds: Bounds): readonly MemberUpdate[] 
   if (!Array.isArray(list) || list.length > maxUpdates) return undefined;
   const updates: MemberUpdate[] = [];
   for (const item of list as readonly unknown[]) {
-    if (!Array.isArray(item) || item.length !== 5) return undefined;
-    const [member, code, bootCounter, incarnation, origin] = item as readonly unknown[];
+    if (!Array.isArray(item) || (item.length !== 5 && item.length !== 6)) return undefined;
+    const [member, code, bootCounter, incarnation, origin, signature] = item as readonly unknown[];
     if (!isIndex(member, bounds.agents) || !isIndex(origin, bounds.agents)) return undefined;
     if (!isIndex(code, states.length) || !isCount(bootCounter) || !isCount(incarnation)) return undefined;
-    updates.push({ member, state: states[code]!, bootCounter, incarnation, origin });
+    const update: MemberUpdate = { member, state: states[code]!, bootCounter, incarnation, origin };
+    if (item.length === 5) {
+      updates.push(update);
+      continue;
+    }
+    if (!(signature instanceof Uint8Array) || signature.length !== signatureBytes) return undefined;
+    // A copy: the decoder's view would keep the whole receive buffer alive for as long as the statement is held.
+    updates.push({ ...update, signature: Uint8Array.from(signature) });
   }
   return updates;
 }

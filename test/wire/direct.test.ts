@@ -14,13 +14,17 @@ const hash = fc.nat({ max: 0xffff_ffff });
 const agent = fc.nat({ max: bounds.agents - 1 });
 const duty = fc.nat({ max: bounds.duties - 1 });
 const updates = fc.array(
-  fc.record({
-    member: agent,
-    state: fc.constantFrom('alive', 'suspect', 'dead', 'left'),
-    bootCounter: count,
-    incarnation: count,
-    origin: agent,
-  }),
+  fc.record(
+    {
+      member: agent,
+      state: fc.constantFrom('alive', 'suspect', 'dead', 'left'),
+      bootCounter: count,
+      incarnation: count,
+      origin: agent,
+      signature: fc.uint8Array({ minLength: 64, maxLength: 64 }),
+    },
+    { requiredKeys: ['member', 'state', 'bootCounter', 'incarnation', 'origin'] },
+  ),
   { maxLength: 40 },
 );
 const checkpoint = fc.record({
@@ -51,6 +55,7 @@ const message = fc.oneof(
   fc.record({
     kind: fc.constant('sync-entries'),
     buckets: fc.uniqueArray(fc.nat({ max: 599 }), { maxLength: 44 }),
+    wants: fc.uniqueArray(agent, { maxLength: 44 }),
     updates,
   }),
   fc.record(
@@ -115,7 +120,11 @@ describe('direct messages', () => {
     ['a hash beyond 32 bits', [13, 2 ** 32]],
     ['a hash with something behind it', [13, 1, []]],
     ['too many hashes', [14, Array.from({ length: 601 }, () => 1)]],
-    ['a bucket twice', [15, [1, 1]]],
+    ['a bucket twice', [15, [1, 1], []]],
+    ['a member beyond the plan that is wanted', [15, [], [200]]],
+    ['a signature of 63 bytes', [5, [[0, 0, 1, 1, 0, new Uint8Array(63)]]]],
+    ['text for a signature', [5, [[0, 0, 1, 1, 0, 'x'.repeat(64)]]]],
+    ['something behind a signature', [5, [[0, 0, 1, 1, 0, new Uint8Array(64), 0]]]],
     ['65 updates', [5, Array.from({ length: 65 }, () => [0, 0, 1, 1, 0])]],
     ['an element too many', [1, 1, 1, [[0, 0, 1, 1, 0]], 1]],
     ['a written empty list', [1, 1, 1, []]],

@@ -110,8 +110,9 @@ const staysBeside = (old: MemberUpdate, update: MemberUpdate): boolean =>
 export function approximateBytes(message: MembershipMessage): number {
   let head = message.kind === 'hello' ? 28 : 8;
   if (message.kind === 'sync-buckets') head += 5 * message.hashes.length;
-  if (message.kind === 'sync-entries') head += 2 * message.buckets.length;
-  return head + 9 * message.updates.length;
+  if (message.kind === 'sync-entries') head += 2 * (message.buckets.length + message.wants.length);
+  for (let i = 0; i < message.updates.length; i++) head += message.updates[i]!.signature === undefined ? 9 : 75;
+  return head;
 }
 
 /**

@@ -14,6 +14,8 @@ export interface MemberUpdate {
   readonly incarnation: number;
   /** Who says so; dynamic suspicion counts distinct ones (Lifeguard §IV.B). */
   readonly origin: AgentIndex;
+  /** Of the origin, 64 bytes; absent where the origin speaks itself, and in sites that do not sign. See statements.ts. */
+  readonly signature?: Uint8Array;
 }
 
 /**
@@ -52,9 +54,15 @@ export type MembershipMessage =
       readonly updates: readonly MemberUpdate[];
     }
   /**
-   * Anti-entropy, in up to four messages: what our whole table comes to; if yours differs, what the buckets of yours
-   * come to; our entries of the buckets that differ; and those of yours that are newer, as an answer with no buckets.
+   * Anti-entropy: what our whole table comes to; if yours differs, what the buckets of yours come to; the numbers that
+   * we have in the buckets that differ; then, with no buckets, entries that the other lacks, and members of whom more is
+   * wanted.
    */
   | { readonly kind: 'sync'; readonly hash: number; readonly updates: readonly MemberUpdate[] }
   | { readonly kind: 'sync-buckets'; readonly hashes: readonly number[]; readonly updates: readonly MemberUpdate[] }
-  | { readonly kind: 'sync-entries'; readonly buckets: readonly number[]; readonly updates: readonly MemberUpdate[] };
+  | {
+      readonly kind: 'sync-entries';
+      readonly buckets: readonly number[];
+      readonly wants: readonly AgentIndex[];
+      readonly updates: readonly MemberUpdate[];
+    };

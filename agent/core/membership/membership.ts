@@ -1,7 +1,7 @@
 import type { AgentIndex, BootId } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, never } from '../../base/time.ts';
-import { Buckets } from './anti-entropy.ts';
+import { Buckets, maxSyncEntries } from './anti-entropy.ts';
 import { approximateBytes, ByteBudget, Dissemination } from './dissemination.ts';
 import { type DetectorHost, FailureDetector, type HelperWord } from './failure-detector.ts';
 import { Greetings, type Life } from './greetings.ts';
@@ -12,6 +12,7 @@ import { code, MemberTable } from './member-table.ts';
 import type { MembershipOptions } from './options.ts';
 import { OriginBudget } from './origin-budget.ts';
 import { type ProbeSchedule, probeSchedule } from './probe-schedule.ts';
+import { Statements, type Voucher } from './statements.ts';
 import { Suspicion } from './suspicion.ts';
 
 /**
@@ -41,6 +42,7 @@ export class Membership {
   readonly #greetings = new Greetings();
   readonly #table: MemberTable;
   readonly #buckets: Buckets;
+  readonly #statements: Statements;
   readonly #suspicions = new Map<AgentIndex, Suspicion>();
   /** When we last corrected a member's view, so that a wrong one cannot make us talk without end. */
   readonly #corrected = new Map<AgentIndex, Instant>();
@@ -49,6 +51,8 @@ export class Membership {
 
   #selfUpdate: MemberUpdate;
   #selfOnly: readonly MemberUpdate[];
+  /** The same without a signature, for whom we tell it ourselves and who has it signed already. */
+  #selfBare: readonly MemberUpdate[];
   #digestVersion = 0;
   #left = false;
   #bumps = maxBumps;
@@ -83,6 +87,8 @@ export class Membership {
     incarnation: number;
     /** Say how each probe round ended (`probe-ended`). Off, it costs nothing. */
     evidence?: boolean;
+    /** Signs and checks statements. Without one everybody of the roster is believed. */
+    voucher?: Voucher | undefined;
   }) {
     const { options, self, size, random } = parts;
     this.#options = options;
@@ -98,10 +104,12 @@ export class Membership {
     this.#budget = new ByteBudget(options.bytesPerSecond);
     this.#table = new MemberTable(size);
     this.#buckets = new Buckets(size);
+    this.#statements = new Statements(parts.voucher, self, this.#table);
     this.#table.set(self, 'alive', parts.bootCounter, parts.incarnation);
     this.#bumpsAt = 0 as Instant;
-    this.#selfUpdate = this.#stated(self, self);
+    this.#selfUpdate = this.#statements.own(self);
     this.#selfOnly = [this.#selfUpdate];
+    this.#selfBare = [bare(this.#selfUpdate)];
   }
 
   get localHealth(): number {
@@ -141,7 +149,7 @@ export class Membership {
 
   /** How much is held right now of what is bounded, for the tests of the bounds and for the status view. */
   get load(): Readonly<
-    Record<'probes' | 'relays' | 'queued' | 'corrected' | 'greeted' | 'origins' | 'suspected', number>
+    Record<'probes' | 'relays' | 'queued' | 'corrected' | 'greeted' | 'origins' | 'suspected' | 'forgers', number>
   > {
     return {
       ...this.#detector.load,
@@ -150,6 +158,7 @@ export class Membership {
       greeted: this.#greetings.size,
       origins: this.#origins.size,
       suspected: this.#suspicions.size,
+      forgers: this.#statements.suspects,
     };
   }
 
@@ -228,7 +237,10 @@ export class Membership {
     }
 
     this.heard(now, from, out);
-    for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind, out);
+    // With buckets, they only say what the sender has; whoever wants more of it asks.
+    if (kind !== 'sync-entries' || message.buckets.length === 0) {
+      for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind, out);
+    }
 
     switch (kind) {
       case 'ping':
@@ -236,7 +248,7 @@ export class Membership {
         return;
       case 'ping-request':
         if (!this.#isOther(message.target)) {
-          if (message.target === this.#self) this.#send(now, from, this.#ack(message.seq, this.#selfOnly), out);
+          if (message.target === this.#self) this.#send(now, from, this.#ack(message.seq, this.#selfBare), out);
           else out.push({ kind: 'message-rejected', from, why: 'ping-request: unknown target' });
           return;
         }
@@ -253,7 +265,8 @@ export class Membership {
         this.#offer(now, from, message.hashes, out);
         return;
       case 'sync-entries':
-        this.#complete(now, from, message.buckets, updates, out);
+        if (message.buckets.length > 0) this.#complete(now, from, message.buckets, updates, out);
+        else this.#provide(now, from, message.wants, out);
         return;
       case 'ack':
       case 'gossip':
@@ -329,7 +342,7 @@ export class Membership {
   /** Says goodbye to everybody who listens; afterwards this object is silent. */
   leave(now: Instant, out: MembershipOutput[]): void {
     if (this.#left) return;
-    const farewell: MemberUpdate = { ...this.#selfUpdate, state: 'left' };
+    const farewell = this.#statements.own(this.#self, 'left');
     for (let member = 0; member < this.#size; member++) {
       if (this.#isProbed(member)) this.#send(now, member, { kind: 'gossip', updates: [farewell] }, out);
     }
@@ -339,19 +352,9 @@ export class Membership {
 
   // Views
 
-  /** Our view of a member that is not unknown, as a statement by `origin`. */
-  #stated(member: AgentIndex, origin: AgentIndex, state = this.#table.publicState(member)): MemberUpdate {
-    return {
-      member,
-      state: state as MemberUpdate['state'],
-      bootCounter: this.#table.boot(member),
-      incarnation: this.#table.incarnation(member),
-      origin,
-    };
-  }
-
   #whatWeHoldOf(member: AgentIndex): MemberUpdate[] {
-    return this.#table.code(member) === code.unknown ? [] : [this.#stated(member, this.#self)];
+    const held = this.#statements.of(member);
+    return held === undefined ? [] : [held];
   }
 
   #isOther(member: AgentIndex): boolean {
@@ -417,13 +420,13 @@ export class Membership {
     if (this.#table.code(from) !== code.unknown && bootCounter < known) {
       // A store that was lost counts from the start again. The peer learns what we hold of it and jumps above.
       out.push({ kind: 'message-rejected', from, why: `hello: boot ${bootCounter} is older than ${known}` });
-      this.#correct(now, from, [this.#stated(from, this.#self)], out);
+      this.#correct(now, from, [this.#statements.toItself(from)], out);
       return false;
     }
     if (bootCounter === known && former !== undefined && former.boot !== boot && former.high === known) {
       out.push({ kind: 'message-rejected', from, why: `hello: two lives of one agent both count boot ${bootCounter}` });
       // Whoever of the two hears this raises its incarnation; a twin that lives hears of that, and rises above it.
-      this.#correct(now, from, [this.#stated(from, this.#self, 'suspect')], out);
+      this.#correct(now, from, [this.#statements.own(from, 'suspect')], out);
       return false;
     }
     const wasAlive = this.state(from) === 'alive';
@@ -445,7 +448,7 @@ export class Membership {
       this.#suspicions.get(from)?.heard(now);
       this.#suspicionDue = -1;
     }
-    this.#correct(now, from, [this.#stated(from, this.#self)], out);
+    this.#correct(now, from, [this.#statements.toItself(from)], out);
   }
 
   #merge(
@@ -456,36 +459,51 @@ export class Membership {
     out: MembershipOutput[],
   ): void {
     const { member, state, bootCounter, incarnation } = update;
+    const order = this.#table.compare(state, bootCounter, incarnation, member);
     if (member === this.#self) {
-      this.mergeSelf(now, update, from, out);
+      if (order <= 0 || this.#isVouched(now, update, from, out)) this.mergeSelf(now, update, from, out);
       return;
     }
-    const order = this.#table.compare(state, bootCounter, incarnation, member);
     if (order < 0) {
-      // It will have our entry as the answer.
+      // It was told why: tables are being compared.
       if (by === 'sync-entries') return;
       // The teller is behind; one correction per teller and interval keeps two wrong views from talking for ever.
       if (state !== 'alive' || this.#table.code(member) !== code.suspect) {
-        this.#correct(now, from, [this.#stated(member, this.#self)], out);
+        const held = member === from ? this.#statements.toItself(from) : this.#statements.of(member);
+        if (held !== undefined) this.#correct(now, from, [held], out);
       }
       return;
     }
     if (order === 0) {
-      if (state === 'suspect') this.#confirm(now, update);
+      if (state === 'suspect' && this.#suspicions.get(member)?.isNew(update.origin)) {
+        if (this.#isVouched(now, update, from, out)) this.#confirm(now, update);
+      } else if (update.signature !== undefined && this.#statements.lacksProof(member)) {
+        // It told us itself before; now others can be told, too.
+        if (!this.#isVouched(now, update, from, out)) return;
+        this.#statements.keep(update);
+        this.#pass(now, update, greetingCopies);
+      }
       return;
     }
+    if (!this.#isVouched(now, update, from, out)) return;
     // Learned by comparison, it will mostly spread by comparison.
     const copies = by === 'sync-entries' ? greetingCopies : undefined;
     if (state === 'dead' && (by === 'hello' || by === 'sync-entries')) {
       // What a stranger's memory holds is a rumour, not a verdict of now. It is not passed on: to doubt aloud what others
       // hold dead would only be answered by that death, of a box that may have come back a moment ago.
-      const doubt: MemberUpdate = { ...update, state: 'suspect' };
+      const doubt: MemberUpdate = { ...bare(update), state: 'suspect' };
       if (this.#table.compare('suspect', bootCounter, incarnation, member) > 0) {
         this.#adopt(now, doubt, from, out, undefined, 0);
       }
       return;
     }
     this.#adopt(now, update, from, out, undefined, copies);
+  }
+
+  #isVouched(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): boolean {
+    const why = this.#statements.refusal(now, update, from);
+    if (why !== undefined) out.push({ kind: 'message-rejected', from, why });
+    return why === undefined;
   }
 
   #confirm(now: Instant, update: MemberUpdate): void {
@@ -508,6 +526,7 @@ export class Membership {
     const wasAlone = this.#table.isAlone(member);
     const isNewLife = update.bootCounter !== this.#table.boot(member);
     this.#table.set(member, state, update.bootCounter, update.incarnation);
+    this.#statements.keep(update);
     if (isNewLife) this.#table.clearTold(member);
     this.#suspicionDue = -1;
     if (state === 'suspect') {
@@ -533,6 +552,7 @@ export class Membership {
 
   /** Queues an update for others, as long as its origin has room. */
   #pass(now: Instant, update: MemberUpdate, transmissions?: number): void {
+    if (!this.#statements.isPortable(update)) return;
     if (update.origin !== this.#self && !this.#origins.take(now, update.origin)) return;
     this.#queue.enqueue(update, transmissions);
     if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
@@ -580,8 +600,9 @@ export class Membership {
     this.#table.set(this.#self, 'alive', boot, isSpent ? 0 : incarnation + 1);
     this.#table.clearTold();
     this.#standingSince = now;
-    this.#selfUpdate = this.#stated(this.#self, this.#self);
+    this.#selfUpdate = this.#statements.own(this.#self);
     this.#selfOnly = [this.#selfUpdate];
+    this.#selfBare = [bare(this.#selfUpdate)];
     if (state !== 'alive') this.#health.raise();
     out.push({
       kind: 'incarnation-raised',
@@ -663,18 +684,23 @@ export class Membership {
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
   }
 
-  /** Our entries of buckets that differ; what the peer holds of them and is newer comes back. */
+  /** What we have of the buckets that differ: the numbers alone, by which the peer sees what each of us lacks. */
   #offer(now: Instant, peer: AgentIndex, theirs: readonly number[], out: MembershipOutput[]): void {
     if (!this.#hasLeisure(now)) return;
     const buckets = this.#buckets.differing(this.#hashes(), theirs, this.#comparisons.below(this.#buckets.count));
     // Another number of buckets: a roster of another size, which is another version of the site.
     if (buckets === undefined || buckets.length === 0) return;
     const updates: MemberUpdate[] = [];
-    for (const member of this.#buckets.entries(buckets) ?? []) updates.push(...this.#whatWeHoldOf(member));
-    this.#send(now, peer, { kind: 'sync-entries', buckets, updates }, out);
+    for (const member of this.#buckets.entries(buckets) ?? []) {
+      const state = this.#table.publicState(member);
+      if (state === 'unknown') continue;
+      const [bootCounter, incarnation] = [this.#table.boot(member), this.#table.incarnation(member)];
+      updates.push({ member, state, bootCounter, incarnation, origin: this.#self });
+    }
+    this.#send(now, peer, { kind: 'sync-entries', buckets, wants: [], updates }, out);
   }
 
-  /** Their entries are merged by now: ours of the same buckets that they do not have, or have older, go back. */
+  /** Back goes what the peer does not have or has older, and a request for what it has newer. */
   #complete(
     now: Instant,
     peer: AgentIndex,
@@ -682,7 +708,7 @@ export class Membership {
     theirs: readonly MemberUpdate[],
     out: MembershipOutput[],
   ): void {
-    if (buckets.length === 0 || !this.#hasLeisure(now)) return;
+    if (!this.#hasLeisure(now)) return;
     const members = this.#buckets.entries(buckets);
     if (members === undefined) {
       out.push({ kind: 'message-rejected', from: peer, why: 'sync-entries: buckets that nobody may ask for' });
@@ -690,13 +716,21 @@ export class Membership {
     }
     const held = new Map(theirs.map((update) => [update.member, update]));
     const updates: MemberUpdate[] = [];
+    const wants: AgentIndex[] = [];
     for (const member of members) {
       const known = held.get(member);
-      const isBehind =
-        known === undefined || this.#table.compare(known.state, known.bootCounter, known.incarnation, member) < 0;
-      if (isBehind) updates.push(...this.#whatWeHoldOf(member));
+      const order = known ? this.#table.compare(known.state, known.bootCounter, known.incarnation, member) : -1;
+      if (order > 0) wants.push(member);
+      else if (order < 0) updates.push(...this.#whatWeHoldOf(member));
     }
-    if (updates.length > 0) this.#send(now, peer, { kind: 'sync-entries', buckets: [], updates }, out);
+    if (updates.length + wants.length === 0) return;
+    this.#send(now, peer, { kind: 'sync-entries', buckets: [], wants, updates }, out);
+  }
+
+  #provide(now: Instant, peer: AgentIndex, wants: readonly AgentIndex[], out: MembershipOutput[]): void {
+    if (wants.length === 0 || wants.length > maxSyncEntries || !this.#hasLeisure(now)) return;
+    const updates = wants.flatMap((member) => (member < this.#size ? this.#whatWeHoldOf(member) : []));
+    if (updates.length > 0) this.#send(now, peer, { kind: 'sync-entries', buckets: [], wants: [], updates }, out);
   }
 
   // What we find out ourselves
@@ -721,10 +755,12 @@ export class Membership {
    */
   #ping(now: Instant, to: AgentIndex, seq: number, forAnother: boolean, out: MembershipOutput[]): void {
     let updates = this.#riding(now);
+    // Who has answered to our numbers has them signed.
+    const own = this.#table.isTold(to) ? this.#selfBare : this.#selfOnly;
     const isTold = forAnother || (this.#table.isTold(to) && (seq & 7) !== 0);
     if (!isTold || this.#table.code(to) !== code.alive) {
       const told = this.#table.code(to) === code.alive ? none : this.#whatWeHoldOf(to);
-      updates = told.length + updates.length === 0 ? this.#selfOnly : [this.#selfUpdate, ...told, ...updates];
+      updates = told.length + updates.length === 0 ? own : [...own, ...told, ...updates];
       if (!isTold && this.#announces) this.#send(now, to, this.#hello(none), out);
     }
     this.#send(now, to, { kind: 'ping', seq, digestVersion: this.#digestVersion, updates }, out);
@@ -738,7 +774,7 @@ export class Membership {
       this.#tell(target, before, 'dead', `no answer in ${rounds} rounds, nor from anyone else: we may be cut off`, out);
       return;
     }
-    const accusation = this.#stated(target, this.#self, 'suspect');
+    const accusation = this.#statements.own(target, 'suspect');
     // The suspect is told first (Lifeguard's buddy system, §IV.C).
     this.#send(now, target, { kind: 'gossip', updates: [accusation] }, out);
     if (before === 'suspect') this.#confirm(now, accusation);
@@ -760,7 +796,7 @@ export class Membership {
         continue;
       }
       const accusers = suspicion.accusers.join(', ');
-      const verdict = this.#stated(member, this.#self, 'dead');
+      const verdict = this.#statements.own(member, 'dead');
       this.#adopt(now, verdict, this.#self, out, `suspicion of ${accusers} was not refuted in time`);
     }
     this.#suspicionDue = -1;
@@ -780,7 +816,8 @@ export class Membership {
       boot: this.#boot,
       bootCounter: this.#table.boot(this.#self),
       incarnation: this.#table.incarnation(this.#self),
-      updates,
+      // So that others, to whom we cannot speak, may be told.
+      updates: this.#statements.isSigned ? [this.#selfUpdate, ...updates] : updates,
     };
   }
 
@@ -839,6 +876,11 @@ export type MembershipOutput =
       readonly direct: boolean;
       readonly helpers: readonly HelperWord[];
     };
+
+/** Without its signature: said by its origin itself, over an authenticated connection, or not to be passed on. */
+function bare({ member, state, bootCounter, incarnation, origin }: MemberUpdate): MemberUpdate {
+  return { member, state, bootCounter, incarnation, origin };
+}
 
 const none: readonly MemberUpdate[] = Object.freeze([]);
 const maxBumps = 3;

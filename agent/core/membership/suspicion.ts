@@ -55,9 +55,14 @@ export class Suspicion {
     return after(this.#startedAt, this.#timeoutMs);
   }
 
+  /** This accuser would be new, and its word would still shorten the time-out. */
+  isNew(origin: AgentIndex): boolean {
+    return this.#accusers.length <= this.#needed && !this.#accusers.includes(origin);
+  }
+
   /** True when this accuser is new and its word still shortens the time-out: only then is it worth passing on. */
   confirm(origin: AgentIndex): boolean {
-    if (this.#accusers.length > this.#needed || this.#accusers.includes(origin)) return false;
+    if (!this.isNew(origin)) return false;
     this.#accusers.push(origin);
     this.#timeoutMs = this.#reckoned();
     return true;

@@ -168,11 +168,17 @@ test('tables that are the same → silence; that differ → at most 4 kB for an 
       expect(encodedSize(message)).toBeLessThanOrEqual(4096);
       expect(encodeDirect(message).ok).toBe(true);
     }
-    // One more message ends it, and it holds only what the other lacks.
-    const lacking = entries.updates.slice(0, 1);
-    const answers = one.say(6_000, { ...entries, updates: entries.updates.slice(1) });
-    expect(answers).toEqual([{ kind: 'sync-entries', buckets: [], updates: lacking }]);
-    expect(one.say(9_000, { kind: 'sync-entries', buckets: [], updates: entries.updates })).toEqual([]);
+    // What the other lacks comes back, and what it has newer is asked for; what both have is not repeated.
+    const [first, second, ...rest] = entries.updates;
+    const newer = second && { ...second, incarnation: 5 };
+    const theirs = newer ? [newer, ...rest] : rest;
+    const answers = one.say(6_000, { ...entries, updates: theirs });
+    const wants = newer ? [newer.member] : [];
+    expect(answers).toEqual([{ kind: 'sync-entries', buckets: [], wants, updates: [first] }]);
+    expect(one.say(9_000, entries)).toEqual([]);
+    const asked = entries.updates.map((update) => update.member);
+    const provided = one.say(12_000, { kind: 'sync-entries', buckets: [], wants: asked, updates: [] });
+    expect(provided).toEqual([{ kind: 'sync-entries', buckets: [], wants: [], updates: entries.updates }]);
   }
 });
 
@@ -184,7 +190,7 @@ test('a peer that asks without end → answered within the budget of bytes, no m
     const answers = [
       ...one.say(now, { kind: 'sync', hash: i, updates: [] }),
       ...one.say(now, { kind: 'sync-buckets', hashes: Array.from({ length: 125 }, () => i), updates: [] }),
-      ...one.say(now, { kind: 'sync-entries', buckets: [i % 125], updates: [] }),
+      ...one.say(now, { kind: 'sync-entries', buckets: [i % 125], wants: [], updates: [] }),
     ];
     for (const answer of answers) bytes += encodedSize(answer);
   }
@@ -195,7 +201,9 @@ test('a peer that asks without end → answered within the budget of bytes, no m
 test('a request for more than a message holds, and one of another roster → not answered', () => {
   const one = member(1_000, 1_000);
   const all = Array.from({ length: 125 }, (_, bucket) => bucket);
-  expect(one.say(1, { kind: 'sync-entries', buckets: all, updates: [] })).toEqual([]);
-  expect(one.say(2, { kind: 'sync-entries', buckets: [599], updates: [] })).toEqual([]);
+  expect(one.say(1, { kind: 'sync-entries', buckets: all, wants: [], updates: [] })).toEqual([]);
+  expect(one.say(2, { kind: 'sync-entries', buckets: [599], wants: [], updates: [] })).toEqual([]);
+  const wants = Array.from({ length: maxSyncEntries + 1 }, (_, member) => member);
+  expect(one.say(2.5, { kind: 'sync-entries', buckets: [], wants, updates: [] })).toEqual([]);
   expect(one.say(3, { kind: 'sync-buckets', hashes: [1, 2, 3], updates: [] })).toEqual([]);
 });
