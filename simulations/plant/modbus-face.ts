@@ -1,6 +1,7 @@
 import type { Server } from 'node:net';
 import { ServerTCP } from 'modbus-serial';
 import type { ModbusRegister } from './register-map.ts';
+import type { TokenLadder } from './token-ladder.ts';
 
 export interface ModbusFaceOptions {
   readonly host: string;
@@ -8,6 +9,17 @@ export interface ModbusFaceOptions {
   readonly port: number;
   readonly unit: number;
   readonly registers: readonly ModbusRegister[];
+  /** Names of coils and holding registers that clients may write. */
+  readonly writable?: readonly string[];
+  /** Called with every write that was taken, in its order. */
+  readonly onWrite?: (offset: number, words: readonly number[]) => void;
+  /** A program that compares tokens: the block that it reads, as holding registers from `at`, and its mark from `shows`. */
+  readonly ladder?: {
+    readonly program: TokenLadder;
+    readonly at: number;
+    readonly words: number;
+    readonly shows: number;
+  };
 }
 
 export interface ModbusFace {
@@ -15,13 +27,18 @@ export interface ModbusFace {
   readonly port: number;
   /** Writes one register (or pair) as the device's own program would. */
   write(name: string, value: number): void;
+  /** What stands there now. */
+  read(name: string): number;
   stop(): Promise<void>;
 }
 
 /** What modbus-serial turns into exception 2, "illegal data address". */
 const illegalAddress = Object.assign(new Error('illegal data address'), { modbusErrorCode: 2 });
 
-/** A real Modbus TCP server (modbus-serial) over the table. Clients can read; there is nothing to write. */
+/**
+ * A real Modbus TCP server (modbus-serial) over the table. Clients can read; they can write what is named `writable`, and
+ * the block of a ladder, all of it in one request.
+ */
 export async function openModbusFace(options: ModbusFaceOptions): Promise<ModbusFace> {
   const words = { input: new Map<number, number>(), holding: new Map<number, number>() };
   const bits = { coil: new Map<number, boolean>(), discrete: new Map<number, boolean>() };
@@ -54,8 +71,38 @@ export async function openModbusFace(options: ModbusFaceOptions): Promise<Modbus
     if (value === undefined) throw illegalAddress;
     return value;
   };
+  const open = new Set(
+    options.registers
+      .filter(({ name }) => options.writable?.includes(name))
+      .flatMap(({ table, offset, type }) =>
+        (type === 'float32' || type === 'uint32' ? [offset, offset + 1] : [offset]).map((at) => `${table} ${at}`),
+      ),
+  );
+  const { ladder } = options;
+  if (ladder !== undefined) {
+    for (let i = 0; i < ladder.words; i++) words.holding.set(ladder.at + i, 0);
+    for (let i = 0; i < 6; i++) words.holding.set(ladder.shows + i, ladder.program.mark[i] ?? 0);
+  }
+  /** All of one request or nothing of it. */
+  const take = (offset: number, values: readonly number[]): void => {
+    const inBlock = ladder !== undefined && offset === ladder.at && values.length === ladder.words;
+    if (!inBlock && values.some((_, i) => !open.has(`holding ${offset + i}`))) throw illegalAddress;
+    for (const [i, value] of values.entries()) words.holding.set(offset + i, value);
+    options.onWrite?.(offset, values);
+    if (!inBlock) return;
+    // One scan of the program after the frame: its inputs do not change under its hands.
+    ladder.program.scan(values);
+    for (const [i, value] of ladder.program.mark.entries()) words.holding.set(ladder.shows + i, value);
+  };
   const server = new ServerTCP(
     {
+      setRegister: (address: number, value: number) => take(address, [value]),
+      setRegisterArray: (address: number, values: number[]) => take(address, values),
+      setCoil: (address: number, value: boolean) => {
+        if (!open.has(`coil ${address}`)) throw illegalAddress;
+        bits.coil.set(address, value);
+        options.onWrite?.(address, [value ? 1 : 0]);
+      },
       getInputRegister: word('input'),
       getHoldingRegister: word('holding'),
       getCoil: bit('coil'),
@@ -80,6 +127,15 @@ export async function openModbusFace(options: ModbusFaceOptions): Promise<Modbus
     write(name, value) {
       const register = byName.get(name);
       if (register !== undefined) write(register, value);
+    },
+    read(name) {
+      const { table, offset, type } = byName.get(name)!;
+      if (table === 'coil' || table === 'discrete') return bits[table].get(offset) === true ? 1 : 0;
+      const high = words[table].get(offset) ?? 0;
+      if (type !== 'float32' && type !== 'uint32') return type === 'int16' ? (high << 16) >> 16 : high;
+      scratch.setUint16(0, high);
+      scratch.setUint16(2, words[table].get(offset + 1) ?? 0);
+      return type === 'float32' ? scratch.getFloat32(0) : scratch.getUint32(0);
     },
     stop: () =>
       new Promise<void>((resolve) => {

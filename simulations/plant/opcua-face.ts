@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { UAVariable } from 'node-opcua';
 import type { OpcUaTag } from './register-map.ts';
+import type { TokenLadder } from './token-ladder.ts';
 
 export interface OpcUaFaceOptions {
   readonly host: string;
@@ -12,6 +13,10 @@ export interface OpcUaFaceOptions {
   readonly secure: boolean;
   readonly users: ReadonlyMap<string, string>;
   readonly machines: Readonly<Record<string, readonly OpcUaTag[]>>;
+  /** Ids of tags that clients may write (`Press.Oil.Target`), and what hears of it. */
+  readonly writable?: ReadonlyMap<string, (value: number) => void>;
+  /** A program that compares tokens: `Ladder.Block` is what it reads, `Ladder.Mark` what it shows; arrays of UInt16. */
+  readonly ladder?: TokenLadder;
   /** Called with the node id whenever a client begins to monitor a value. */
   readonly onMonitored: (nodeId: string) => void;
 }
@@ -23,7 +28,7 @@ export interface OpcUaFace {
   stop(): Promise<void>;
 }
 
-/** A real OPC UA server (node-opcua) over the machines' tags. All of it is read-only for clients. */
+/** A real OPC UA server (node-opcua) over the machines' tags. Read-only for clients but for what is said to be writable. */
 export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFace> {
   const ua = await import('node-opcua');
   const { setDebugLogger, setErrorLogger, setWarningLogger } = ua;
@@ -73,6 +78,7 @@ export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFac
       nodeId: `s=${machine}`,
     });
     for (const tag of list) {
+      const heard = options.writable?.get(`${machine}.${tag.name}`);
       const variable = namespace.addVariable({
         componentOf: folder,
         browseName: tag.name,
@@ -80,8 +86,8 @@ export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFac
         nodeId: `s=${machine}.${tag.name}`,
         dataType: tag.type,
         minimumSamplingInterval: 0,
-        accessLevel: 'CurrentRead',
-        userAccessLevel: 'CurrentRead',
+        accessLevel: heard === undefined ? 'CurrentRead' : 'CurrentRead | CurrentWrite',
+        userAccessLevel: heard === undefined ? 'CurrentRead' : 'CurrentRead | CurrentWrite',
       });
       const type = ua.DataType[tag.type];
       const empty = tag.type === 'Boolean' ? false : 0;
@@ -90,10 +96,59 @@ export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFac
         ua.StatusCodes.BadWaitingForInitialData,
         new Date(),
       );
+      if (heard !== undefined) variable.on('value_changed', (data) => heard(Number(data.value.value)));
       tags.set(`${machine}.${tag.name}`, { variable, type });
     }
   }
+  if (options.ladder !== undefined) addLadder(options.ladder);
   await server.start();
+
+  function addLadder(program: TokenLadder): void {
+    const folder = namespace.addObject({
+      organizedBy: space.rootFolder.objects,
+      browseName: 'Ladder',
+      nodeId: 's=Ladder',
+    });
+    const words = (name: string, access: string, get: () => readonly number[], set: (value: number[]) => void) =>
+      namespace.addVariable({
+        componentOf: folder,
+        browseName: name,
+        nodeId: `s=Ladder.${name}`,
+        dataType: 'UInt16',
+        valueRank: 1,
+        accessLevel: access,
+        userAccessLevel: access,
+        value: {
+          get: () =>
+            new ua.Variant({
+              dataType: ua.DataType.UInt16,
+              arrayType: ua.VariantArrayType.Array,
+              value: Uint16Array.from(get()),
+            }),
+          set: (variant: { readonly value: unknown }) => {
+            if (!(variant.value instanceof Uint16Array)) return ua.StatusCodes.BadTypeMismatch;
+            set(Array.from(variant.value));
+            return ua.StatusCodes.Good;
+          },
+        },
+      });
+    let block: number[] = [];
+    words(
+      'Block',
+      'CurrentRead | CurrentWrite',
+      () => block,
+      (value) => {
+        block = value;
+        program.scan(value);
+      },
+    );
+    words(
+      'Mark',
+      'CurrentRead',
+      () => program.mark,
+      () => {},
+    );
+  }
 
   return {
     endpoint: server.getEndpointUrl(),

@@ -245,7 +245,7 @@ const monitoring = (ua: typeof UA): UA.MonitoringParametersOptions => ({
  * Knocks before the driver is loaded: a controller that is off costs no memory here, and the reason is the system's
  * own word (ECONNREFUSED, EHOSTUNREACH), where the driver says only that it did not work.
  */
-async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
+export async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
   const url = URL.parse(endpoint);
   if (url === null || url.hostname === '') throw new Error(`${endpoint} is no endpoint: expected opc.tcp://host:port`);
   const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -282,7 +282,7 @@ export const driverSteps = [
 ];
 
 /** Loads the driver once, on the first connection, and takes its loggers off standard output. */
-const loadDriver = (): Promise<typeof UA> =>
+export const loadDriver = (): Promise<typeof UA> =>
   (loading ??= importStepwise<typeof UA>('node-opcua-client', driverSteps).then(({ loaded: ua }) => {
     for (const set of [ua.setDebugLogger, ua.setWarningLogger, ua.setErrorLogger]) set(() => {});
     return ua;
@@ -291,7 +291,7 @@ const loadDriver = (): Promise<typeof UA> =>
 /** Making the key pair of a folder must not happen twice at once, so clients of a folder begin one after another. */
 const stores = new Map<string, Promise<unknown>>();
 
-async function createClient(
+export async function createClient(
   ua: typeof UA,
   connection: OpcUaConnection,
   pki: string,
@@ -331,7 +331,7 @@ async function createClient(
   return client;
 }
 
-async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
+export async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
   if (connection.user === undefined) return { type: ua.UserTokenType.Anonymous };
   const password = connection.secret === undefined ? '' : await readSecret(connection.secret);
   return { type: ua.UserTokenType.UserName, userName: connection.user, password };

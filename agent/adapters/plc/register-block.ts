@@ -41,7 +41,9 @@ const words: Record<Tag['type'], number> = {
  * `holding:40011`, `input:30001`, `coil:1`, `discrete:10001`: counted from one, with the table's classic prefix or
  * without it. Undefined when it is none of these, or the value would reach past the last register.
  */
-export function parseRegister(tag: Tag): RegisterTag | undefined {
+export function parseRegister<T extends Pick<Tag, 'address' | 'type'>>(
+  tag: T,
+): (Omit<RegisterTag, 'tag'> & { readonly tag: T }) | undefined {
   const match = /^(coil|discrete|input|holding):(\d{1,6})$/.exec(tag.address);
   if (match === null) return undefined;
   const table = match[1] as Table;
@@ -115,4 +117,39 @@ export function decodeWords(type: Tag['type'], received: readonly number[], orde
     case 'float64':
       return view.getFloat64(0);
   }
+}
+
+/** The inverse of `decodeWords`. Undefined when the value is none of the type: out of range, a fraction, not finite. */
+export function encodeWords(type: Tag['type'], value: number, order: Order): number[] | undefined {
+  const view = new DataView(new ArrayBuffer(8));
+  switch (type) {
+    case 'bool':
+      return undefined;
+    case 'int16':
+      view.setInt16(0, value);
+      break;
+    case 'uint16':
+      view.setUint16(0, value);
+      break;
+    case 'int32':
+      view.setInt32(0, value);
+      break;
+    case 'uint32':
+      view.setUint32(0, value);
+      break;
+    case 'float32':
+      view.setFloat32(0, value);
+      break;
+    case 'float64':
+      view.setFloat64(0, value);
+      break;
+  }
+  const count = words[type];
+  const swapped = count > 1 && (order === 'badc' || order === 'dcba');
+  const list = Array.from({ length: count }, (_, i) => view.getUint16(i * 2));
+  const sent = list.map((word) => (swapped ? ((word & 0xff) << 8) | (word >>> 8) : word));
+  if (count > 1 && (order === 'cdab' || order === 'dcba')) sent.reverse();
+  const back = decodeWords(type, sent, order);
+  // A 32-bit number with a point is rounded, and that is all that may happen to a value.
+  return back === (type === 'float32' ? Math.fround(value) : value) && Number.isFinite(back) ? sent : undefined;
 }

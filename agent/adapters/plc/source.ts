@@ -4,8 +4,8 @@ import type { Sample } from '../../core/health/signal.ts';
 import type { Connection, Tag } from '../../driver/bindings.ts';
 
 /**
- * One connected device, read. Reading is all it can do: there is no call here, and none in the files below, that
- * changes anything on a device.
+ * One connected device, read. Reading is all it can do: what changes something on a device stands in
+ * [`../gateway/`](../gateway), behind the judge of rights.
  *
  * `start` returns at once and never fails: a device that is not there is a state, told by `onLost`, and is tried for
  * ever with jittered back-off. After `stop` resolves no handler is called any more.
