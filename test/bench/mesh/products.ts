@@ -78,7 +78,7 @@ export function serf(encrypted: boolean): Product {
   const key = encrypted ? spawnSync('serf', ['keygen'], { encoding: 'utf8' }).stdout.trim() : undefined;
   return {
     name: 'serf',
-    version: debianVersion() ?? asked.stdout.split('\n')[0]!.trim(),
+    version: debianVersion() ?? asked.stdout.split('\n')[0]?.trim() ?? 'unknown',
     how: `serf agent -profile=lan, ${encrypted ? 'packets encrypted (-encrypt)' : 'packets in the clear'}`,
     prepare() {},
     command(box, site, running) {
@@ -98,8 +98,8 @@ export function serf(encrypted: boolean): Product {
 }
 
 function debianVersion(): string | undefined {
-  const asked = spawnSync('dpkg-query', ['-W', '-f', '${Version}', 'serf'], { encoding: 'utf8' });
-  return asked.status === 0 && asked.stdout !== '' ? asked.stdout.trim() : undefined;
+  const asked = spawnSync('dpkg-query', ['-s', 'serf'], { encoding: 'utf8' });
+  return /^Version: (\S+)$/m.exec(asked.stdout ?? '')?.[1];
 }
 
 /** Why there is no serf here, or undefined. */

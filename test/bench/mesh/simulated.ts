@@ -192,7 +192,7 @@ export function summarized(
   for (const { samples } of found) {
     for (const [name, more] of Object.entries(samples)) pooled.set(name, [...(pooled.get(name) ?? []), ...more]);
   }
-  const valueOf = (figure: string): number | null => {
+  const measuredValue = (figure: string): number | null => {
     const [name = '', quantile = ''] = figure.split('.');
     const samples = pooled.get(name);
     if (samples !== undefined) return spread(samples)[quantile as 'p50' | 'p99'];
@@ -205,7 +205,7 @@ export function summarized(
     name: plan.name,
     about: plan.about,
     repetitions: found.length,
-    judged: plan.promised.map((promised) => judge(promised, valueOf(promised.figure))),
+    judged: plan.promised.map((promised) => judge(promised, measuredValue(promised.figure))),
     samples: Object.fromEntries([...pooled].map(([name, values]) => [name, values.map((value) => rounded(value, 1))])),
     cpuSeconds: rounded(
       found.reduce((sum, { cpuS }) => sum + cpuS, 0),
