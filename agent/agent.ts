@@ -1,4 +1,4 @@
-import { createPrivateKey, randomBytes } from 'node:crypto';
+import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createActionPort } from './adapters/actions.ts';
@@ -51,6 +51,7 @@ import {
 } from './status.ts';
 import { publicKeyOf, type Roster } from './wire/roster.ts';
 import type { SiteBundle } from './wire/site-bundle.ts';
+import { ed25519Voucher } from './wire/statement.ts';
 
 /** Everything an agent needs, read and verified: no path is opened and no secret is looked up after this. */
 export interface AgentSetup {
@@ -163,11 +164,26 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const report = (body: ReportBody): boolean => outbox.publish({ class: classOf(body), body });
 
     const restored = store.restore();
+    // Who belongs may change while we run; what a revoked agent signed counts no more.
+    let { roster } = setup.mesh;
+    const ownKey = createPrivateKey(setup.mesh.privateKeyPem);
+    const keys = new Map<string, KeyObject>();
+    const keyOf = (agent: string): KeyObject | undefined => {
+      const entry = roster.agents.find(({ id }) => id === agent);
+      if (entry === undefined) return undefined;
+      let key = keys.get(entry.key);
+      // As many as the roster has, and those of the one before it.
+      if (keys.size > 2 * roster.agents.length) keys.clear();
+      if (key === undefined) keys.set(entry.key, (key = publicKeyOf(entry)));
+      return key;
+    };
+    const agentIds = plan.agents.map((agent) => agent.id);
     const core = new AgentCore({
       plan,
       identity,
       random: new Random(randomBytes(8).toString('hex'), name),
       restored,
+      voucher: ed25519Voucher({ site: plan.site, agentIds, key: ownKey, keyOf }),
     });
 
     // Hands and senses.
@@ -229,18 +245,13 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const processes = supervised ? splitProcessRunner(localProcesses, supervised, plan) : localProcesses;
     const sessions = createLeaseSessions({ deliver, supervisor, targetOf: (agent) => mesh?.addressOf(agent) });
     hearsSupervisor.push((message) => sessions.said(message));
-    // Who belongs may change while we run; what a revoked voter signed counts no more.
-    let { roster } = setup.mesh;
     const mayAct = (duty: DutyIndex): boolean => core.mayAct(clock.holderTime(), duty) !== undefined;
     const sealDesk = new SealDesk({
       site: plan.site,
       self,
-      agentIds: plan.agents.map((agent) => agent.id),
-      key: createPrivateKey(setup.mesh.privateKeyPem),
-      keyOf: (agent) => {
-        const entry = roster.agents.find(({ id }) => id === agent);
-        return entry && publicKeyOf(entry);
-      },
+      agentIds,
+      key: ownKey,
+      keyOf,
       leases: () => core.exclusive.leases,
       forged: (from) => log.warn({ peer: plan.agents[from]?.id }, 'a seal that its voter did not sign was refused'),
     });

@@ -15,6 +15,7 @@ import type { Input, Restored } from './input.ts';
 import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
 import type { HolderTime } from './leases/elapsed-clock.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
+import type { Voucher } from './membership/statements.ts';
 import { Remediation } from './remediation/remediation.ts';
 import type { RemediationOutput } from './remediation/remediation-output.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
@@ -40,6 +41,8 @@ export interface AgentCoreOptions {
   readonly random: Random;
   /** What the disk gave back; `freshStart` on the first day. */
   readonly restored: Restored;
+  /** Signs what is said of members, and checks what others said. Without one everybody of the roster is believed. */
+  readonly voucher?: Voucher | undefined;
 }
 
 export const freshStart: Restored = { incarnation: 0, journal: [], checkpoints: [], alarms: [] };
@@ -88,7 +91,7 @@ export class AgentCore {
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
   readonly #refusalTold = new Map<DutyIndex, Instant>();
 
-  constructor({ plan, identity, random, restored }: AgentCoreOptions) {
+  constructor({ plan, identity, random, restored, voucher }: AgentCoreOptions) {
     this.plan = plan;
     this.identity = identity;
     this.#greeting = random.fork('greeting');
@@ -103,6 +106,7 @@ export class AgentCore {
       bootCounter: identity.bootCounter,
       incarnation: restored.incarnation,
       evidence: true,
+      voucher,
     });
     this.duties = new AvailableDuties({
       duties: plan.duties,

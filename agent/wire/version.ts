@@ -26,7 +26,8 @@ export interface Preamble {
 /** What may be exchanged with a peer. */
 export type Agreement = 'all' | 'membership' | 'probes' | 'nothing';
 
-export const protocolVersion = 1;
+/** 2: statements about members are signed, tables are compared. */
+export const protocolVersion = 2;
 export const planStampBytes = 8;
 export const preambleType = 0;
 const preambleMaxBytes = 512;
