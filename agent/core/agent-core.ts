@@ -26,6 +26,14 @@ import { verdictOptions } from './verdict/options.ts';
 import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
 import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
 
+/** Inputs that reach some parts only, by methods that mark whose deadline may have changed. */
+const marksItself: ReadonlySet<Input['kind']> = new Set([
+  'ticked',
+  'message-received',
+  'digest-received',
+  'peer-connected',
+]);
+
 /** A changed digest is published at most this often … */
 const digestSpacingMs = 200;
 /** … and an unchanged one this often, so that a newcomer hears everybody within the minute. */
@@ -83,6 +91,8 @@ export class AgentCore {
   #othersStale = true;
   /** Less than this is no lateness to anybody. */
   readonly #lateNoticedMs: number;
+  /** The plan has leases that concern this agent. */
+  readonly #hasExclusive: boolean;
   #verdictReportAt: Instant = never;
   #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
   #verdictText = '';
@@ -132,6 +142,8 @@ export class AgentCore {
       // A box whose disk was copied asks for nothing exclusive, and gives away what it has.
       isDraining: () => this.duties.draining || this.membership.isCloned,
     });
+    const { leases, duties, permits } = this.exclusive;
+    this.#hasExclusive = !(leases.isIdle && duties.isIdle && permits.isIdle);
     this.health = new Health({
       plan,
       self: identity.self,
@@ -202,7 +214,7 @@ export class AgentCore {
       this.#othersAt = instant(
         Math.min(
           duties.deadline(),
-          exclusive.deadline(),
+          this.#hasExclusive ? exclusive.deadline() : never,
           this.#localDeadline(),
           this.#verdictReportAt,
           this.#digestNext,
@@ -284,8 +296,7 @@ export class AgentCore {
   step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
     if (this.#effects.length > 0) this.#effects = [];
     this.#time = { elapsed, monotonic: now };
-    // Ticks and messages go through the parts' own methods below, which mark what they touch.
-    if (input.kind !== 'ticked' && input.kind !== 'message-received') this.#othersStale = true;
+    if (!marksItself.has(input.kind)) this.#othersStale = true;
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
     return this.#effects;
@@ -360,13 +371,14 @@ export class AgentCore {
           this.verdict.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
         );
         this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
-        return this.#health(now, (out) => this.health.digestReceived(now, input.digest, out));
+        return this.#digestReceived(now, input.digest);
       case 'peer-connected':
         this.verdict.connected(now, input.peer);
         // Digests stay within the cell; who is of another one would not get it.
         if (this.#digestSequence > 0 && this.#isOfOurCell(input.peer)) {
           const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
           this.#digestNext = instant(Math.min(this.#digestNext, greetAt));
+          this.#othersStale = true;
         }
         return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
       case 'peer-disconnected':
@@ -498,7 +510,8 @@ export class AgentCore {
   }
 
   #tickOthers(now: Instant): void {
-    if (this.exclusive.deadline() <= now) this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
+    if (this.#hasExclusive && this.exclusive.deadline() <= now)
+      this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
     if (this.#localDeadline() > now) return;
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
@@ -536,6 +549,15 @@ export class AgentCore {
   #health(now: Instant, run: (out: HealthOutput[]) => void): void {
     const out: HealthOutput[] = [];
     run(out);
+    this.#localStale = true;
+    this.#othersStale = true;
+    if (out.length > 0) this.#fromHealth(now, out);
+  }
+
+  /** Most say what they said before: nothing of ours follows from it. */
+  #digestReceived(now: Instant, digest: HealthDigest): void {
+    const out: HealthOutput[] = [];
+    if (!this.health.digestReceived(now, digest, out)) return;
     this.#localStale = true;
     this.#othersStale = true;
     if (out.length > 0) this.#fromHealth(now, out);

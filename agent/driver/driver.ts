@@ -19,8 +19,8 @@ export interface Tap {
 
 export interface DriverCounters {
   /** Inputs refused because the queue was full. Only lossy kinds may be refused. */
-  refused: number;
-  steps: number;
+  readonly refused: number;
+  readonly steps: number;
 }
 
 /**
@@ -32,12 +32,13 @@ export interface DriverCounters {
  * Not guaranteed: that a send arrives, that an action happens. Completions come back as inputs.
  */
 export class Driver {
-  readonly counters: DriverCounters = { refused: 0, steps: 0 };
   readonly #core: Steppable;
   readonly #ports: Ports;
   readonly #tap: Tap | undefined;
   readonly #queue: BoundedQueue<Input>;
   #isWaiting = false;
+  #refused = 0;
+  #steps = 0;
   #stepping = false;
   #stopped = false;
   #armed: Instant = never;
@@ -51,11 +52,15 @@ export class Driver {
     this.#queue = new BoundedQueue(options.queueLimit ?? 10_000);
   }
 
+  get counters(): DriverCounters {
+    return { refused: this.#refused, steps: this.#steps };
+  }
+
   /** Hands one input to the core, now or, while a step runs, right after it. */
   deliver(input: Input): void {
     if (this.#stopped) return;
     if (this.#stepping) {
-      if (!this.#queue.push(input)) this.counters.refused++;
+      if (!this.#queue.push(input)) this.#refused++;
       this.#isWaiting = true;
       return;
     }
@@ -94,7 +99,7 @@ export class Driver {
 
   #step(input: Input): void {
     const now = this.#ports.clock.now();
-    this.counters.steps++;
+    this.#steps++;
     this.#tap?.input(now, input);
     const effects = this.#core.step(now, input, this.#ports.clock.elapsed?.());
     if (effects.length > 0) this.#carryOut(now, effects);

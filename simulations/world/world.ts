@@ -117,6 +117,9 @@ export class World {
   plc: { readonly timeouts: number; readonly lateMs: number } = { timeouts: 0, lateMs: 0 };
 
   readonly #places: readonly Box[];
+  /** Life of the process that stands at a place, 0 while none does; and its driver. So that an event need not look at the box. */
+  readonly #lives: Int32Array;
+  readonly #drivers: (Driver | undefined)[] = [];
   readonly #heap = new EventHeap();
   readonly #random: Random;
   readonly #timing: Random;
@@ -168,7 +171,7 @@ export class World {
         now: () => this.#now,
         deliverAt: (time, place, input) => this.#deliverAt(time, place, input),
         later: (time, what, a, b, c, payload) => this.#heap.push(time, happening.channel + what, a, b, c, payload),
-        isUp: (place) => this.#places[place]?.up ?? false,
+        isUp: (place) => (this.#lives[place] ?? 0) !== 0,
         sent: (from, to, bytes, kind) => this.#sent(from, to, bytes, kind),
         lost: (from, to) => {
           this.traffic.lost++;
@@ -185,6 +188,7 @@ export class World {
       },
       cells: options.plan.agents.map((_, agent) => cellOf(agent)),
     });
+    this.#lives = new Int32Array(places);
     this.#began = new Float64Array(places);
     this.#offset = new Float64Array(places);
     this.#rate = new Float64Array(places).fill(1);
@@ -279,6 +283,8 @@ export class World {
     const driver = new Driver(core, this.#ports(box), { tap: new PlaceTap(this.trace, place) });
     box.core = core;
     box.driver = driver;
+    this.#lives[place] = box.life;
+    this.#drivers[place] = driver;
     this.#hand(place, { kind: 'started', wall: wallTime(this.wall(place)) });
     this.channels.started(place);
     if (this.#broker !== undefined) {
@@ -309,6 +315,8 @@ export class World {
     box.disturbedAt = this.#now;
     box.driver?.stop();
     box.driver = undefined;
+    this.#lives[place] = 0;
+    this.#drivers[place] = undefined;
     box.core = undefined;
     box.pausedUntil = 0;
     this.#backlogs[place] = undefined;
@@ -520,7 +528,7 @@ export class World {
     // An earlier wake-up is in the heap already; it will find that it came too early.
     if (this.#pending[place]! <= time) return;
     this.#pending[place] = time;
-    this.#heap.push(time, happening.wake, place, 0, this.#places[place]!.life, undefined);
+    this.#heap.push(time, happening.wake, place, 0, this.#lives[place]!, undefined);
   }
 
   #rearm(place: number): void {
@@ -528,41 +536,37 @@ export class World {
   }
 
   #woken(place: number, life: number): void {
-    const box = this.#places[place]!;
-    if (!box.up || box.life !== life || this.#pending[place] !== this.#now) return;
+    if (life === 0 || this.#lives[place] !== life || this.#pending[place] !== this.#now) return;
     this.#pending[place] = Number.POSITIVE_INFINITY;
     // Who is busy looks at its timers when it is done.
     if (this.#busyUntil[place]! > this.#now) return;
-    if (this.#due[place]! <= this.#now) this.#wake(box);
-    else this.#pend(box);
+    if (this.#due[place]! <= this.#now) this.#wake(place);
+    else this.#pend(place, life);
   }
 
   /** A wake-up is in the heap for what is due. */
-  #pend({ place, life }: Box): void {
+  #pend(place: number, life: number): void {
     const due = this.#due[place]!;
     if (due === Number.POSITIVE_INFINITY || this.#pending[place]! <= due) return;
     this.#pending[place] = due;
     this.#heap.push(due, happening.wake, place, 0, life, undefined);
   }
 
-  #wake(box: Box): void {
-    const { place } = box;
+  #wake(place: number): void {
     this.#wanted[place] = this.#due[place] = Number.POSITIVE_INFINITY;
-    box.driver?.wake();
-    if (this.#stepMs[place]! > 0) this.#occupy(box, this.#stepMs[place]!);
+    this.#drivers[place]?.wake();
+    if (this.#stepMs[place]! > 0) this.#occupy(this.#places[place]!, this.#stepMs[place]!);
   }
 
   // Inputs
 
   #deliverAt(time: number, place: number, input: Input): void {
-    const box = this.#places[place];
-    if (box === undefined || !box.up) return;
-    this.#heap.push(time, happening.input, place, 0, box.life, input);
+    const life = this.#lives[place] ?? 0;
+    if (life !== 0) this.#heap.push(time, happening.input, place, 0, life, input);
   }
 
   #arrived(place: number, life: number, input: Input): void {
-    const box = this.#places[place]!;
-    if (!box.up || box.life !== life) return;
+    if (this.#lives[place] !== life) return;
     if (this.#busyUntil[place]! > this.#now) {
       let backlog = this.#backlogs[place];
       if (backlog === undefined) this.#backlogs[place] = backlog = [];
@@ -573,9 +577,8 @@ export class World {
   }
 
   #hand(place: number, input: Input): void {
-    const box = this.#places[place]!;
-    box.driver?.deliver(input);
-    if (this.#stepMs[place]! > 0) this.#occupy(box, this.#stepMs[place]!);
+    this.#drivers[place]?.deliver(input);
+    if (this.#stepMs[place]! > 0) this.#occupy(this.#places[place]!, this.#stepMs[place]!);
   }
 
   #occupy(box: Box, ms: number): void {
@@ -602,7 +605,7 @@ export class World {
         return this.#hand(place, first);
       }
       this.#reads[place] = backlog.length;
-      if (this.#due[place]! <= this.#now) return this.#wake(box);
+      if (this.#due[place]! <= this.#now) return this.#wake(place);
       const next = backlog.shift();
       if (next !== undefined) {
         this.#reads[place]!--;
@@ -610,10 +613,10 @@ export class World {
       }
     } else {
       this.#backlogs[place] = undefined;
-      if (this.#due[place]! <= this.#now) this.#wake(box);
+      if (this.#due[place]! <= this.#now) this.#wake(place);
       for (const input of backlog) this.#deliverAt(this.#now, place, input);
     }
-    this.#pend(box);
+    this.#pend(place, life);
   }
 
   #sent(_from: number, _to: number, bytes: number, kind: DirectMessage['kind'] | 'digest'): void {

@@ -239,13 +239,15 @@ export class Health {
     this.#flush(now, out);
   }
 
-  digestReceived(now: Instant, digest: HealthDigest, out: HealthOutput[]): void {
+  /** What another agent judges. False when nothing here may have changed by it. */
+  digestReceived(now: Instant, digest: HealthDigest, out: HealthOutput[]): boolean {
     this.#now = now;
-    if (digest.agent === this.#self) return;
+    if (digest.agent === this.#self) return false;
     const affected = new Set<CheckIndex>();
-    if (!this.#view.receive(digest, affected)) return;
+    if (!this.#view.receive(digest, affected) || affected.size === 0) return false;
     this.#checksTouched(affected);
     this.#flush(now, out);
+    return true;
   }
 
   /** Duties moved: judging starts from nothing where it came to, and ends where it left. */
