@@ -8,7 +8,8 @@ export interface Effect {
   readonly token: string;
   readonly session: string;
   readonly agent: string;
-  readonly pid: number;
+  /** Which run of the program: when it began, in microseconds of that clock. */
+  readonly life: number;
 }
 
 export const kernelTime = (): number => Number(process.hrtime.bigint()) / 1e6;
@@ -46,11 +47,11 @@ export class EffectLogReader {
   }
 }
 
-/** `at duty token session agent pid`, by spaces: a line is written with one system call, and cheap to make anywhere. */
+/** `at duty token session agent life`, by spaces: a line is written with one system call, and cheap to make anywhere. */
 export function parseEffect(line: string): Effect {
-  const [at = '', duty = '', token = '', session = '', agent = '', pid = ''] = line.split(' ');
-  const effect = { at: Number(at), duty, token, session, agent, pid: Number(pid) };
-  if (!Number.isFinite(effect.at) || !/^[0-9a-f]{16}$/.test(token) || !Number.isInteger(effect.pid)) {
+  const [at = '', duty = '', token = '', session = '', agent = '', life = ''] = line.split(' ');
+  const effect = { at: Number(at), duty, token, session, agent, life: Number(life) };
+  if (!Number.isFinite(effect.at) || !/^[0-9a-f]{16}$/.test(token) || !Number.isInteger(effect.life)) {
     throw new Error(`not an effect: ${line.slice(0, 200)}`);
   }
   return effect;

@@ -6,7 +6,7 @@ export interface Tenure {
   readonly agent: string;
   readonly session: string;
   readonly token: string;
-  readonly pid: number;
+  readonly life: number;
   readonly from: number;
   to: number;
   effects: number;
@@ -32,11 +32,11 @@ export function judge(effects: readonly Effect[]): { tenures: Tenure[]; violatio
   const newest = new Map<string, Effect>();
   const owner = new Map<string, string>();
   for (const effect of sorted) {
-    const { at, duty, agent, session, token, pid } = effect;
-    const key = `${duty} ${session} ${token} ${pid}`;
+    const { at, duty, agent, session, token, life } = effect;
+    const key = `${duty} ${session} ${token} ${life}`;
     const known = open.get(key);
     if (known === undefined) {
-      const tenure = { duty, agent, session, token, pid, from: at, to: at, effects: 1 };
+      const tenure = { duty, agent, session, token, life, from: at, to: at, effects: 1 };
       open.set(key, tenure);
       tenures.push(tenure);
       // Only first effects are looked at here: a tenure that goes back to an old token shows once, not a hundred times.
@@ -64,7 +64,7 @@ export function judge(effects: readonly Effect[]): { tenures: Tenure[]; violatio
       if (other.from === tenure.from && tenures.indexOf(other) < tenures.indexOf(tenure)) continue;
       if (other.from > tenure.to) continue;
       const ms = (Math.min(tenure.to, other.to) - other.from).toFixed(1);
-      const text = `${tenure.agent} (${tenure.token}, process ${tenure.pid}) and ${other.agent} (${other.token}, process ${other.pid}) for ${ms} ms`;
+      const text = `${tenure.agent} (${tenure.token}, run ${tenure.life}) and ${other.agent} (${other.token}, run ${other.life}) for ${ms} ms`;
       violations.push({ invariant: 'one at a time', duty: tenure.duty, at: other.from, text });
     }
   }

@@ -112,6 +112,7 @@ function readable(report: ChaosReport): string {
     violations.length === 0 ? 'no two at once, no token went back' : `${violations.length} VIOLATIONS`,
     ...violations.slice(0, 20).map(({ invariant, duty, text }) => `  ${invariant}: ${duty}: ${text}`),
     ...stalled.map((text) => `  not in time: ${text}`),
+    ...report.kept.map((folder) => `  logs and stores: ${folder}`),
     '',
   ].join('\n');
 }

@@ -16,10 +16,12 @@ use Socket;
 my ($folder) = @ARGV;
 my ($duty, $token, $session, $agent) = @ENV{qw(MILLWRIGHT_DUTY MILLWRIGHT_TOKEN MILLWRIGHT_SESSION MILLWRIGHT_AGENT)};
 open(my $log, '>>', "$folder/$agent") or die;
+# Process numbers begin anew in each namespace.
+my $life = int(clock_gettime(CLOCK_MONOTONIC) * 1e6);
 socket(my $wire, PF_INET, SOCK_DGRAM, 0) or die;
 my $machine = sockaddr_in(${machinePort}, inet_aton('${machineAddress}'));
 while (1) {
-  my $line = sprintf("%.3f %s %s %s %s %d\\n", clock_gettime(CLOCK_MONOTONIC) * 1000, $duty, $token, $session, $agent, $$);
+  my $line = sprintf("%.3f %s %s %s %s %d\\n", clock_gettime(CLOCK_MONOTONIC) * 1000, $duty, $token, $session, $agent, $life);
   syswrite($log, $line);
   send($wire, $line, 0, $machine);
   sleep(${effectEveryMs / 1000});
@@ -30,11 +32,12 @@ const node = `import { createSocket } from 'node:dgram';
 import { openSync, writeSync } from 'node:fs';
 const { MILLWRIGHT_DUTY: duty, MILLWRIGHT_TOKEN: token, MILLWRIGHT_SESSION: session, MILLWRIGHT_AGENT: agent } = process.env;
 const log = openSync(process.argv[2] + '/' + agent, 'a');
+const life = Math.floor(Number(process.hrtime.bigint()) / 1e3);
 const wire = createSocket('udp4');
 wire.on('error', () => {});
 const act = () => {
   const at = (Number(process.hrtime.bigint()) / 1e6).toFixed(3);
-  const line = [at, duty, token, session, agent, process.pid].join(' ') + '\\n';
+  const line = [at, duty, token, session, agent, life].join(' ') + '\\n';
   writeSync(log, line);
   wire.send(line, ${machinePort}, '${machineAddress}', () => {});
 };

@@ -37,6 +37,8 @@ export interface ChaosReport {
   readonly tenures: number;
   /** In the order in which they reached the machine. */
   readonly machine: { readonly accepted: number; readonly refused: number };
+  /** Folders with logs and stores of what was strange; nothing else stays behind. */
+  readonly kept: readonly string[];
 }
 
 /** Real agents, real faults, one judge. Whatever happens, nothing of it stays behind. */
@@ -44,42 +46,68 @@ export async function runChaos(options: ChaosRun): Promise<ChaosReport> {
   const { rounds, seed = 1, supervised = true, signal, progress = () => {} } = options;
   const wanted = faults.filter(({ name }) => options.only === undefined || options.only.includes(name));
   const random = new Random(seed, 'chaos');
-  const order = Array.from({ length: rounds }, () => random.shuffle([...wanted])).flat();
+  const of = rounds * wanted.length;
   const episodes: Episode[] = [];
   const stalled: string[] = [];
-  progress(0, order.length, 'starting');
-  const site = await ChaosSite.start(options);
-  try {
-    await site.settle();
-    for (const [index, fault] of order.entries()) {
-      if (signal?.aborted) break;
-      progress(index, order.length, fault.name);
-      try {
-        episodes.push(await fault.run(site));
-        await site.settle();
-      } catch (error) {
-        stalled.push(`${fault.name}: ${(error as Error).message}`);
-        // What did not settle once is looked at once more: the next fault wants a holder.
-        await site.settle().catch(() => {});
-      }
-    }
-    site.look();
-    const { tenures, violations } = judge(site.effects);
-    progress(order.length, order.length, 'judged');
-    return {
-      program: site.program.language,
-      supervised,
-      seed,
-      violations,
-      stalled,
-      faults: wanted.map(({ name }) => summary(name, episodes)),
-      effects: site.effects.length,
-      tenures: tenures.length,
-      machine: await site.machine(),
+  const kept: string[] = [];
+  const sum = { violations: [] as Violation[], effects: 0, tenures: 0, accepted: 0, refused: 0 };
+  let program: ChaosReport['program'] = 'node';
+  let done = 0;
+  // Faults that want another T are played on a site of their own.
+  for (const leaseMs of new Set(wanted.map((fault) => fault.leaseMs))) {
+    const here = wanted.filter((fault) => fault.leaseMs === leaseMs);
+    const order = Array.from({ length: rounds }, () => random.shuffle([...here])).flat();
+    if (signal?.aborted) break;
+    progress(done, of, 'starting');
+    const site = await ChaosSite.start({ ...options, ...(leaseMs === undefined ? {} : { leaseMs }) });
+    let strange = false;
+    const stall = async (what: string, error: unknown): Promise<void> => {
+      strange = true;
+      stalled.push(`${what}: ${(error as Error).message}`);
+      await site.photograph(`stalled-${stalled.length}`);
     };
-  } finally {
-    await site.dispose();
+    try {
+      await site.settle().catch((error) => stall('start', error));
+      for (const fault of order) {
+        if (signal?.aborted) break;
+        progress(done++, of, fault.name);
+        try {
+          episodes.push(await fault.run(site));
+          await site.settle();
+        } catch (error) {
+          await stall(fault.name, error);
+          // What did not settle once is looked at once more: the next fault wants a holder.
+          await site.settle().catch(() => {});
+        }
+      }
+      site.look();
+      const { tenures, violations } = judge(site.effects);
+      const machine = await site.machine();
+      if (strange || violations.length > 0) kept.push(site.folder);
+      program = site.program.language;
+      sum.violations.push(...violations);
+      sum.effects += site.effects.length;
+      sum.tenures += tenures.length;
+      sum.accepted += machine.accepted;
+      sum.refused += machine.refused;
+    } finally {
+      await site.dispose(kept.includes(site.folder));
+    }
   }
+  progress(of, of, 'judged');
+  const { violations, effects, tenures, ...machine } = sum;
+  return {
+    program,
+    supervised,
+    seed,
+    violations,
+    stalled,
+    faults: wanted.map(({ name }) => summary(name, episodes)),
+    effects,
+    tenures,
+    machine,
+    kept,
+  };
 }
 
 function summary(fault: FaultName, all: readonly Episode[]): ChaosReport['faults'][number] {

@@ -21,7 +21,8 @@ export interface ChaosOptions {
   readonly duties?: number;
   /** False: agents alone, whose programs outlive them. The judge must find that. */
   readonly supervised?: boolean;
-  /** T of the leases; the product's own default unless said. */
+  /** T of the leases, milliseconds. */
+  readonly leaseMs?: number;
   readonly say?: (line: string) => void;
 }
 
@@ -38,8 +39,10 @@ export class Box {
   readonly #argv: readonly string[];
   readonly #hall: Hall;
   readonly #log: EffectLogReader;
+  readonly #supervised: boolean;
   #child: ChildProcess | undefined;
   #agent = 0;
+  #leaving = false;
   /** When its agent said that it is ready, for each life. */
   readonly readyAt: number[] = [];
 
@@ -49,6 +52,7 @@ export class Box {
     this.index = place.index;
     this.#place = place;
     this.#hall = hall;
+    this.#supervised = parts.supervised;
     this.#folder = folder;
     this.#log = new EffectLogReader(join(folder, 'effects', name));
     mkdirSync(this.data, { recursive: true });
@@ -96,6 +100,11 @@ export class Box {
     closeSync(log);
     this.#child = child;
     child.stdin?.on('error', () => {});
+    child.once('exit', () => {
+      this.#agent = 0;
+      // What a supervisor would do.
+      if (!this.#supervised && !this.#leaving) setTimeout(() => this.#leaving || this.start(), 200);
+    });
     let text = '';
     child.stdout?.on('data', (chunk: Buffer) => {
       text += chunk.toString();
@@ -128,6 +137,7 @@ export class Box {
   }
 
   async stop(): Promise<void> {
+    this.#leaving = true;
     this.#log.close();
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -151,6 +161,7 @@ export class ChaosSite {
   readonly boxes: readonly Box[];
   readonly duties: readonly string[];
   readonly program: EffectProgram;
+  readonly leaseMs: number;
   /** Everything that was ever done, as it was read. */
   readonly effects: Effect[] = [];
   readonly #machine: ChildProcess;
@@ -164,12 +175,14 @@ export class ChaosSite {
     boxes: readonly Box[];
     duties: readonly string[];
     program: EffectProgram;
+    leaseMs: number;
   }) {
     this.folder = parts.folder;
     this.hall = parts.hall;
     this.boxes = parts.boxes;
     this.duties = parts.duties;
     this.program = parts.program;
+    this.leaseMs = parts.leaseMs;
     const [nsenter = '', ...rest] = [...parts.hall.inside(parts.hall.space), process.execPath, machineProgram];
     this.#machine = spawn(nsenter, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#machine.on('message', (message: MachineSay) => {
@@ -180,7 +193,7 @@ export class ChaosSite {
 
   /** Makes keys and a bundle by the commands that a user types, and starts everything. Not settled yet. */
   static async start(options: ChaosOptions = {}): Promise<ChaosSite> {
-    const { boxes: count = 3, duties: dutyCount = 2, supervised = true, say = () => {} } = options;
+    const { boxes: count = 3, duties: dutyCount = 2, supervised = true, leaseMs = 2_000, say = () => {} } = options;
     const folder = mkdtempSync(join(tmpdir(), 'millwright-chaos-'));
     let hall: Hall | undefined;
     let site: ChaosSite | undefined;
@@ -192,7 +205,7 @@ export class ChaosSite {
       const duties = Array.from({ length: dutyCount }, (_, index) => `work-${index + 1}`);
       const keys = join(folder, 'keys');
       const file = join(folder, 'site.yaml');
-      writeFileSync(file, siteFile(names, duties, program));
+      writeFileSync(file, siteFile(names, duties, program, leaseMs));
       say('making keys and a signed bundle');
       await promisify(execFile)(process.execPath, [millwright, 'site', 'init', file, '--out', keys]);
       hall = Hall.build(count);
@@ -200,7 +213,7 @@ export class ChaosSite {
       const boxes = hall.boxes.map(
         (one, index) => new Box(place, one, { name: names[index] ?? '', folder, keys, supervised }),
       );
-      site = new ChaosSite({ folder, hall, boxes, duties: duties.map((name) => `site/${name}`), program });
+      site = new ChaosSite({ folder, hall, boxes, duties: duties.map((name) => `site/${name}`), program, leaseMs });
       const built = site;
       await new Promise<void>((resolve) => built.#answers.set(0, () => resolve()));
       say(`starting ${count} agents`);
@@ -277,7 +290,15 @@ export class ChaosSite {
     return undefined;
   }
 
-  async dispose(): Promise<void> {
+  /** Writes down how every agent sees things, beside the logs. */
+  async photograph(name: string): Promise<void> {
+    const statuses = await Promise.all(this.boxes.map((box) => this.status(box)));
+    const seen = Object.fromEntries(this.boxes.map((box, index) => [box.name, statuses[index] ?? 'does not answer']));
+    writeFileSync(join(this.folder, `${name}.json`), JSON.stringify(seen, undefined, 2));
+  }
+
+  /** Ends all of it; `keep` leaves logs and stores for whoever wants to know why. */
+  async dispose(keep = false): Promise<void> {
     await Promise.all(this.boxes.map((box) => box.stop()));
     const machine = this.#machine;
     if (machine.exitCode === null && machine.signalCode === null) {
@@ -286,7 +307,7 @@ export class ChaosSite {
       await over;
     }
     this.hall.remove();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    if (!keep) rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
   #asked(make: (id: number) => MachineAsk): Promise<MachineSay | undefined> {
@@ -305,11 +326,11 @@ export class ChaosSite {
   }
 }
 
-const siteFile = (agents: readonly string[], duties: readonly string[], { argv }: EffectProgram): string =>
+const siteFile = (agents: readonly string[], duties: readonly string[], { argv }: EffectProgram, leaseMs: number) =>
   `millwright: 1
 site: chaos
 cells:
-  line: { voters: [${agents.join(', ')}] }
+  line: { voters: [${agents.join(', ')}], lease: ${leaseMs}ms }
 agents:
 ${agents.map((name) => `  ${name}: { cell: line }\n`).join('')}duties:
 ${duties.map((duty) => `  ${duty}: { process: [${argv.join(', ')}], exclusive: true, cell: line }\n`).join('')}`;
