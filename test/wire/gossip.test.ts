@@ -92,7 +92,7 @@ describe('preamble', () => {
     ['another plan with the same agents', preamble('plant-9', 'plan B', ids), 'membership'],
     ['another list of agents', preamble('plant-9', 'plan B', [...ids, agentId('edge-3')]), 'probes'],
     ['another site', preamble('plant-8', 'plan A', ids), 'nothing'],
-    ['another protocol', { ...own, protocol: 2 }, 'nothing'],
+    ['another protocol', { ...own, protocol: own.protocol + 1 }, 'nothing'],
   ])('%s → exchange %s', (_what, theirs, agreement) => {
     expect(agree(own, theirs).agreement).toBe(agreement);
   });

@@ -4,6 +4,7 @@ import { type Instant, instant } from '../../../agent/base/time.ts';
 import type { MemberState, MembershipMessage, MemberUpdate } from '../../../agent/core/membership/member.ts';
 import { Membership, type MembershipOutput } from '../../../agent/core/membership/membership.ts';
 import { lan, type MembershipOptions } from '../../../agent/core/membership/options.ts';
+import type { Voucher } from '../../../agent/core/membership/statements.ts';
 
 type Said<K extends MembershipOutput['kind']> = Extract<MembershipOutput, { kind: K }> & {
   readonly at: number;
@@ -39,13 +40,15 @@ export class SmallMesh {
   now: Instant = instant(1_000);
   #wire: OnWire[] = [];
   readonly #options: MembershipOptions;
+  readonly #vouchers: ((self: number) => Voucher) | undefined;
   readonly #selfOf: number[] = [];
   /** By process and peer: the process of that peer from which it heard last, which its answers go to. */
   readonly #routes = new Map<string, number>();
 
   /** Tables are compared only where `syncIntervalMs` is given: most stories are to be told by the detector alone. */
-  constructor(size: number, options: Partial<MembershipOptions> = {}, seed = 1) {
+  constructor(size: number, options: Partial<MembershipOptions> = {}, seed = 1, vouchers?: (self: number) => Voucher) {
     this.size = size;
+    this.#vouchers = vouchers;
     this.seed = seed;
     this.#options = { ...lan, syncIntervalMs: 0, ...options };
     this.members = [];
@@ -144,6 +147,7 @@ export class SmallMesh {
       bootCounter,
       incarnation,
       evidence: true,
+      voucher: this.#vouchers?.(self),
     });
   }
 
