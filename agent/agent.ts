@@ -14,6 +14,7 @@ import { createUploadRunner } from './adapters/duty-runners/upload.ts';
 import { createWatchRunner } from './adapters/duty-runners/watch.ts';
 import { createEffectLog } from './adapters/effect-log.ts';
 import { openGateway } from './adapters/gateway/gateway.ts';
+import { createWriteHand } from './adapters/gateway/write-hand.ts';
 import { createHookPort } from './adapters/hooks.ts';
 import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
@@ -29,12 +30,14 @@ import { connectSupervisor, type Say, supervisorFd } from './adapters/supervisor
 import { apiAddressFile, type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
+import { ok, type Result } from './base/result.ts';
 import type { WallTime } from './base/time.ts';
 import { after, never } from './base/time.ts';
 import { BundleKeeper } from './bundle-keeper.ts';
 import type { BundleNotice } from './config/bundle-store.ts';
 import { AgentCore } from './core/agent-core.ts';
 import type { Input } from './core/input.ts';
+import { storedEpoch } from './core/leases/cell-record.ts';
 import { sessionId } from './core/leases/session.ts';
 import type { Observation } from './core/observation.ts';
 import type { ReportBody } from './core/reporting/report.ts';
@@ -63,8 +66,8 @@ export interface AgentSetup {
   readonly bundle: {
     readonly inForce: SiteBundle;
     readonly notices: readonly BundleNotice[];
-    /** Why a bundle with a good signature cannot be carried out on this box. */
-    readonly isUsable: (bundle: SiteBundle) => string | undefined;
+    /** The site that another bundle carries, or why it cannot be carried out on this box. */
+    readonly compile: (bundle: SiteBundle) => Result<Site, string>;
     /** The process should end and begin anew. */
     readonly startAnew: (why: string) => void;
   };
@@ -311,6 +314,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       boot,
       containment,
       gate,
+      write: createWriteHand({ site, gate, pki: join(dataDir, 'pki'), elapsed: () => clock.elapsed() }),
       log,
     });
     stops.push(() => actions.stop());
@@ -351,7 +355,17 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       dataDir,
       running: setup.bundle.inForce,
       notices: setup.bundle.notices,
-      isUsable: setup.bundle.isUsable,
+      compile: (bundle) => {
+        const compiled = setup.bundle.compile(bundle);
+        return compiled.ok ? ok(compiled.value.plan) : compiled;
+      },
+      acceptEpochs: ({ cells, agents }) => {
+        const ids = agents.map(({ id }) => id);
+        deliver({
+          kind: 'epochs-accepted',
+          cells: cells.map((cell) => ({ cell: cell.id, epoch: storedEpoch(cell, ids) })),
+        });
+      },
       startAnew: setup.bundle.startAnew,
       applyRoster: (next) => {
         roster = next;

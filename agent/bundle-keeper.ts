@@ -5,6 +5,7 @@ import type { BundleDesk } from './adapters/mesh/bundle-exchange.ts';
 import { err, ok, type Result } from './base/result.ts';
 import { type BundleNotice, BundleStore } from './config/bundle-store.ts';
 import type { EventReport } from './core/reporting/report.ts';
+import type { SitePlan } from './core/site-plan.ts';
 import type { BundleStanding } from './wire/bundle.ts';
 import type { Roster } from './wire/roster.ts';
 import {
@@ -25,10 +26,12 @@ export interface BundleKeeperOptions {
   readonly dataDir: string;
   /** What this process was compiled from. */
   readonly running: SiteBundle;
-  /** Why a bundle with a good signature cannot be carried out here. */
-  readonly isUsable: (bundle: SiteBundle) => string | undefined;
+  /** The plan of the site that a bundle carries, or why it cannot be carried out here. */
+  readonly compile: (bundle: SiteBundle) => Result<SitePlan, string>;
   /** What the start found out: told as an event like any other refusal. */
   readonly notices: readonly BundleNotice[];
+  /** Epochs of cells that are to begin while this process runs on. */
+  readonly acceptEpochs: (plan: SitePlan) => void;
   /** Who belongs, at once. */
   readonly applyRoster: (roster: Roster) => void;
   /** Another one is in force: the others should hear of it. */
@@ -96,7 +99,8 @@ interface Heard {
  * that are up, and of the voters one at a time is mute, so that the majority never is.
  *
  * **Epochs.** The next epoch of a cell is accepted only after the one before has begun here, since none may be skipped
- * and each must have been written down. How it begins (seals, certificate) is the leases' own matter.
+ * and each must have been written down. How it begins (seals, certificate) is the leases' own matter; they do it at once,
+ * in the process that runs, and the process starts anew when that is done.
  */
 export class BundleKeeper implements BundleDesk {
   readonly #options: BundleKeeperOptions;
@@ -106,6 +110,8 @@ export class BundleKeeper implements BundleDesk {
   /** Compiled into this process, or equal to what is. */
   #running: SiteBundle;
   #acceptedAt = 0;
+  /** Since when all epochs of the bundle in force are spoken here. */
+  #begunAt: number | undefined;
   #endsSoon = false;
   /** The bundle in force has no place for this box with this key. */
   #isOut = false;
@@ -166,8 +172,8 @@ export class BundleKeeper implements BundleDesk {
     const bundle = verified.value;
     if (bundle.hash === current.hash) return { kind: 'known', bundle };
     const belongs = this.#belongs(bundle);
-    const unusable = belongs ? this.#options.isUsable(bundle) : undefined;
-    if (unusable !== undefined) return this.#refuse(from, 'not-usable', unusable);
+    const plan = belongs ? this.#options.compile(bundle) : undefined;
+    if (plan?.ok === false) return this.#refuse(from, 'not-usable', plan.error);
     this.#waiting = this.#comesFirst(bundle);
     if (this.#waiting !== undefined) return { kind: 'later', text: this.#waiting };
     try {
@@ -184,6 +190,8 @@ export class BundleKeeper implements BundleDesk {
     const kept = new Set(bundle.agents.filter(({ revoked }) => !revoked).map(({ key }) => key));
     const cut = current.agents.filter(({ key, revoked }) => !revoked && !kept.has(key));
     this.#options.applyRoster(rosterOf(bundle));
+    this.#begunAt = undefined;
+    if (plan?.ok) this.#options.acceptEpochs(plan.value);
     const { log, report, name } = this.#options;
     const text = `the bundle ${called(bundle)} is in force, from ${from}${cut.length === 0 ? '' : `; cut off: ${cut.map(({ id }) => id).join(', ')}`}`;
     log.info({ bundle: bundle.hash.slice(0, 12), from, startsAnew }, text);
@@ -275,6 +283,7 @@ export class BundleKeeper implements BundleDesk {
     if (this.#isOut) return true;
     const { name, connected } = this.#options;
     const waited = now - this.#acceptedAt;
+    if (!this.#haveEpochsBegun(now) && waited < patienceMs) return false;
     const cell = this.#running.agents.find(({ id }) => id === name)?.cell;
     const members = this.#running.agents.filter((agent) => agent.cell === cell && !agent.revoked);
     const index = members.findIndex(({ id }) => id === name);
@@ -283,7 +292,7 @@ export class BundleKeeper implements BundleDesk {
     for (const { voters, leases, lease } of this.#running.cells) {
       const position = leases.length === 0 ? -1 : voters.indexOf(name);
       if (position <= 0 || waited > position * patienceMs) continue;
-      const muteMs = lease.leaseMs * (1 + (2 * lease.driftPpm) / 1e6) + settleMs;
+      const muteMs = mutedFor(lease);
       for (const former of voters.slice(0, position)) {
         const ranAt = this.#heard.get(former)?.ranAt;
         if (ranAt !== undefined && now - ranAt >= muteMs) continue;
@@ -292,6 +301,21 @@ export class BundleKeeper implements BundleDesk {
       }
     }
     return true;
+  }
+
+  /**
+   * The epochs begin first, in all processes at once: one that starts anew has its voters mute, and were they sealed one
+   * by one, the cell would have no majority for as long as all starts take together.
+   */
+  #haveEpochsBegun(now: number): boolean {
+    const before = (id: string) => this.#running.cells.find((cell) => cell.id === id);
+    const risen = this.#current.cells.filter(({ id, epoch }) => {
+      return epoch > (before(id)?.epoch ?? epoch) && this.#options.epochOf(id) !== undefined;
+    });
+    if (risen.some((cell) => (this.#options.epochOf(cell.id) ?? cell.epoch) < cell.epoch)) return false;
+    this.#begunAt ??= now;
+    const leases = risen.flatMap(({ id, lease }) => [lease, before(id)?.lease ?? lease]);
+    return now - this.#begunAt >= Math.max(0, ...leases.map(mutedFor));
   }
 
   #refuse(from: string, reason: RefusalReason, text: string): Extract<BundleAnswer, { kind: 'refused' }> {
@@ -373,6 +397,10 @@ function matterOf(bundle: SiteBundle): string {
     agents: bundle.agents.map(({ id, cell, role, labels, capacity }) => ({ id, cell, role, labels, capacity })),
   });
 }
+
+/** How long a voter is mute that starts, and a little more. */
+const mutedFor = ({ leaseMs, driftPpm }: SiteBundle['cells'][number]['lease']): number =>
+  leaseMs * (1 + (2 * driftPpm) / 1e6) + settleMs;
 
 const called = ({ era, version }: Pick<SiteBundle, 'era' | 'version'>): string => `era ${era} version ${version}`;
 

@@ -18,7 +18,7 @@ import {
 } from './config/agent-flags.ts';
 import { formatProblems, type Problem } from './config/problem.ts';
 import type { MemberState } from './core/membership/member.ts';
-import { rosterOf, type SiteBundle } from './wire/site-bundle.ts';
+import { rosterOf } from './wire/site-bundle.ts';
 
 /** What the command line gives. */
 export interface AgentFlags {
@@ -166,7 +166,7 @@ export function setupFromFlags(
     version: readVersion(),
     site: membership === undefined ? site : { ...site, plan: { ...plan, membership } },
     dataDir: flags.data,
-    bundle: { inForce: bundle, notices, isUsable: (next) => whyNotUsable(next, modelRoot), startAnew },
+    bundle: { inForce: bundle, notices, compile: (next) => compileBundle(next, modelRoot), startAnew },
     mesh: { privateKeyPem, psk, roster: rosterOf(bundle), listen, peers, mdns: false },
     broker: broker && { ...broker, password: password ?? '' },
     api: api && { ...api, token: ownToken(flags.data) },
@@ -248,17 +248,12 @@ export function readSetup(
     version: readVersion(),
     site,
     dataDir: config.data,
-    bundle: { inForce: bundle, notices, isUsable: (next) => whyNotUsable(next, modelRoot), startAnew },
+    bundle: { inForce: bundle, notices, compile: (next) => compileBundle(next, modelRoot), startAnew },
     mesh: { privateKeyPem, psk, roster, listen: config.listen, peers: config.peers, mdns: config.mesh.mdns },
     broker,
     api: config.api && { host: config.api.host, port: config.api.port, token },
     log,
   };
-}
-
-function whyNotUsable(bundle: SiteBundle, modelRoot: string): string | undefined {
-  const compiled = compileBundle(bundle, modelRoot);
-  return compiled.ok ? undefined : compiled.error;
 }
 
 const complain = (file: string, problems: readonly Problem[]): string => `${file}:\n${formatProblems(problems)}`;

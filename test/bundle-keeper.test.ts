@@ -3,9 +3,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { err, ok } from '../agent/base/result.ts';
 import { BundleKeeper, type BundleKeeperOptions } from '../agent/bundle-keeper.ts';
 import { BundleStore } from '../agent/config/bundle-store.ts';
 import type { EventReport } from '../agent/core/reporting/report.ts';
+import type { SitePlan } from '../agent/core/site-plan.ts';
 import { oneLineKey, type Roster } from '../agent/wire/roster.ts';
 import {
   type BundleContent,
@@ -82,10 +84,11 @@ describe('keeper of bundles', () => {
   let connected: Set<string>;
   let epoch: number | undefined;
   let changes: number;
+  let plans: string[];
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'millwright-keeper-'));
-    [rosters, events, restarts, changes] = [[], [], [], 0];
+    [rosters, events, restarts, changes, plans] = [[], [], [], 0, []];
     connected = new Set(['box-1', 'box-2', 'box-3', 'box-4']);
     epoch = 1;
     new BundleStore(folder).save(v1.bytes, v1.bundle);
@@ -101,7 +104,10 @@ describe('keeper of bundles', () => {
       name,
       dataDir: folder,
       running: v1.bundle,
-      isUsable: (bundle) => (bundle.siteFile === 'broken' ? 'its site file has mistakes' : undefined),
+      // What is compiled is not looked at here: the plan only goes through.
+      compile: ({ siteFile }) =>
+        siteFile === 'broken' ? err('its site file has mistakes') : ok({ site: siteFile } as SitePlan),
+      acceptEpochs: ({ site: what }) => void plans.push(what),
       notices: [],
       applyRoster: (roster) => void rosters.push(roster),
       changed: () => void changes++,
@@ -129,7 +135,7 @@ describe('keeper of bundles', () => {
     expect(one.give(v2.bytes, 'box-3')).toMatchObject({ kind: 'accepted', startsAnew: true });
     expect(one.give(v2.bytes, 'box-4')).toMatchObject({ kind: 'known' });
     expect(one.standing()).toMatchObject({ version: 2, hash: v2.bundle.hash, running: { version: 1 } });
-    expect([inForce(), rosters.length, changes]).toEqual([2, 1, 1]);
+    expect([inForce(), rosters.length, changes, plans]).toEqual([2, 1, 1, ['two']]);
     expect(events).toMatchObject([
       { name: 'bundle-accepted', subject: 'box-1', detail: { from: 'box-3', version: 2 } },
     ]);
@@ -212,6 +218,26 @@ describe('keeper of bundles', () => {
     const store = new BundleStore(folder);
     expect(store.next({ era: 1, version: 1 })).toEqual(Buffer.from(v2.bytes));
     expect(store.next({ era: 1, version: 2 })).toEqual(Buffer.from(v3.bytes));
+  });
+
+  it('an epoch that is to begin → begins in the process that runs; that one starts anew when the new voters speak', () => {
+    const one = keeper();
+    one.give(epochAfter(v1.bundle, 1500).bytes, 'box-2');
+    expect(plans.length).toBe(1);
+    passes(5_000, one);
+    expect(restarts).toEqual([]);
+    epoch = 2;
+    passes(2_000, one);
+    expect(restarts).toEqual([]);
+    passes(2_000, one);
+    expect(restarts.length).toBe(1);
+
+    // One that does not begin, since its voters are away: the rest of the bundle is not kept waiting for ever.
+    epoch = 1;
+    const other = keeper('box-1', { dataDir: mkdtempSync(join(folder, 'other-')) });
+    other.give(epochAfter(v1.bundle, 1500).bytes, 'box-2');
+    passes(22_000, other);
+    expect(restarts.length).toBe(2);
   });
 
   it('a voter → starts anew when those before it vote again; without them, after a while', () => {

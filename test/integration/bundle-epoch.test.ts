@@ -20,14 +20,16 @@ it('grants are to hold shorter → the next epoch begins in the processes that r
   site = await makeExclusiveSite({ supervised: true });
   await Promise.all([0, 1, 2].map((index) => site.start(index)));
   const all = (): Promise<AgentStatus[]> => Promise.all(site.agents.map((agent) => agent.status()));
-  const whenAll = (what: string, is: (status: AgentStatus) => boolean): Promise<AgentStatus[]> =>
-    eventually(
-      async () => {
-        const said = await all();
-        return said.every(is) && said;
-      },
-      { deadlineMs: 120_000, everyMs: 100, what },
-    );
+  const whenAll = async (what: string, is: (status: AgentStatus) => boolean): Promise<AgentStatus[]> => {
+    const probe = async () => {
+      const said = await all();
+      return said.every(is) && said;
+    };
+    return await eventually(probe, { deadlineMs: 120_000, everyMs: 100, what }).catch((cause: Error) => {
+      const logs = site.agents.map(({ name, log }) => `${name}\n${log().split('\n').slice(-12).join('\n')}`);
+      throw new Error(`${what}: not in time\n${logs.join('\n')}`, { cause });
+    });
+  };
   const begun = await whenAll(
     'all vote in epoch 1',
     ({ cells }) => cells[0]?.epoch === 1 && cells[0].vote === 'voting',
