@@ -19,7 +19,8 @@ export interface Life {
  * Bounded: the last `maxGreeted` members that greeted, and of each its last two lives.
  */
 export class Greetings {
-  readonly #known = new Map<AgentIndex, Known>();
+  /** Nearly all have one life, and then it is all that there is to remember. */
+  readonly #known = new Map<AgentIndex, Life | Known>();
 
   get size(): number {
     return this.#known.size;
@@ -27,23 +28,29 @@ export class Greetings {
 
   /** The life that greeted last. */
   latest(member: AgentIndex): Life | undefined {
-    return this.#known.get(member)?.latest;
+    const known = this.#known.get(member);
+    return known !== undefined && 'latest' in known ? known.latest : known;
   }
 
   /** Takes note of a greeting. Returns the two lives when it proves, for the first time, that both were alive at once. */
   heard(member: AgentIndex, boot: BootId, bootCounter: number): readonly [Life, Life] | undefined {
-    const known = this.#known.get(member);
+    let known = this.#known.get(member);
     if (!known) {
       if (this.#known.size >= maxGreeted) {
         const [oldest] = this.#known.keys();
         if (oldest !== undefined) this.#known.delete(oldest);
       }
-      this.#known.set(member, {
-        latest: { boot, low: bootCounter, high: bootCounter },
-        earlier: undefined,
-        proven: false,
-      });
+      this.#known.set(member, newLife(boot, bootCounter));
       return undefined;
+    }
+    if (!('latest' in known)) {
+      if (known.boot === boot) {
+        const life = spoke(known, bootCounter);
+        if (life !== known) this.#known.set(member, life);
+        return undefined;
+      }
+      known = { latest: known, earlier: undefined, proven: false };
+      this.#known.set(member, known);
     }
     const { latest, earlier } = known;
     if (latest.boot === boot) {
@@ -52,7 +59,7 @@ export class Greetings {
     }
     known.earlier = latest;
     if (earlier?.boot !== boot) {
-      known.latest = { boot, low: bootCounter, high: bootCounter };
+      known.latest = newLife(boot, bootCounter);
       known.proven = false;
       return undefined;
     }
@@ -64,10 +71,12 @@ export class Greetings {
 
   /** Whether two processes are known to have lived under this member's key. */
   isProven(member: AgentIndex): boolean {
-    return this.#known.get(member)?.proven ?? false;
+    const known = this.#known.get(member);
+    return known !== undefined && 'latest' in known && known.proven;
   }
 }
 
+/** Of a member that has lived more than once since we live. */
 interface Known {
   latest: Life;
   earlier: Life | undefined;
@@ -81,3 +90,16 @@ const spoke = (life: Life, bootCounter: number): Life =>
     : { boot: life.boot, low: Math.min(life.low, bootCounter), high: Math.max(life.high, bootCounter) };
 
 export const maxGreeted = 256;
+
+/** A life is told to many: agents of one process (the simulator's) hold the same object. */
+const lives = new Map<BootId, Life>();
+const maxLives = 8_192;
+
+function newLife(boot: BootId, bootCounter: number): Life {
+  const known = lives.get(boot);
+  if (known !== undefined && known.low === bootCounter && known.high === bootCounter) return known;
+  if (lives.size >= maxLives) lives.clear();
+  const life: Life = { boot, low: bootCounter, high: bootCounter };
+  lives.set(boot, life);
+  return life;
+}
