@@ -13,6 +13,7 @@ import { fenceEnvironment, type ProcessRunner } from './duty-runners/process.ts'
 import type { Log } from './duty-runners/runner.ts';
 import type { EffectLog } from './effect-log.ts';
 import { claimOf, commandsHere, type Gate } from './gateway/claims.ts';
+import type { WriteHand } from './gateway/write-hand.ts';
 
 export interface ActionPortOptions {
   readonly site: Pick<Site, 'plan'>;
@@ -28,6 +29,8 @@ export interface ActionPortOptions {
   readonly containment?: Containment | undefined;
   /** Refuses commands under a right that has a successor on this box. */
   readonly gate?: Gate | undefined;
+  /** Writes to devices; undefined: this agent has none that it may write to. */
+  readonly write?: WriteHand | undefined;
   readonly log: Log;
 }
 
@@ -68,6 +71,14 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
         return restart(action.duty, timeoutMs, signal);
       case 'command.run':
         return command(action.argv, timeoutMs, signal, fence);
+      case 'plc.write':
+        return (
+          (await options.write?.(request, action, signal)) ?? {
+            outcome: 'failed',
+            detail: 'this agent writes to no device',
+            untouched: true,
+          }
+        );
       case 'wait':
         return wait(action.ms, timeoutMs, signal);
       case 'notify': {
@@ -230,6 +241,7 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
       case 'wait':
         return { applied: 'not-applied', detail: 'waiting leaves no trace' };
       case 'command.run':
+      case 'plc.write':
       case 'notify':
         return { applied: 'unknown', detail: 'there is nothing to look at' };
       default:

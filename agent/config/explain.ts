@@ -292,9 +292,11 @@ function stepText({ plan }: Site, step: StepSpec): string {
       ? `restarts the process of ${plan.duties[action.duty]!.id}`
       : action.kind === 'command.run'
         ? `runs ${action.argv.join(' ')}`
-        : action.kind === 'wait'
-          ? `waits ${formatDuration(action.ms)}`
-          : `tells ${action.people.join(', ')}: ${action.text}`;
+        : action.kind === 'plc.write'
+          ? `writes ${action.value} to ${action.name}`
+          : action.kind === 'wait'
+            ? `waits ${formatDuration(action.ms)}`
+            : `tells ${action.people.join(', ')}: ${action.text}`;
   const retry =
     step.retry.times === 0
       ? ''

@@ -13,6 +13,7 @@ import { compileModels } from './compile/models.ts';
 import { checkNeeds } from './compile/needs.ts';
 import { compileSignals } from './compile/signals.ts';
 import { checkWorkflowPlaces, compileWorkflows } from './compile/workflows.ts';
+import { checkWriteRights, compileWrites } from './compile/writes.ts';
 import type { Findings } from './findings.ts';
 import type { SiteModel } from './site-model.ts';
 import type { SiteShape } from './site-schema.ts';
@@ -27,6 +28,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   checkNeeds(site);
   compileDuties(site);
   compileSignals(site);
+  compileWrites(site);
   compileChecks(site);
   compileModels(site);
   compileAlarms(site);
@@ -34,6 +36,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   addPermits(site);
   placeRaisedAlarms(site);
   checkWorkflowPlaces(site);
+  checkWriteRights(site);
 
   const { shape } = model;
   const { agents, agentIndex, cellNames, leases, signals, checks, models, conditions, duties, workflows, alarms } =
@@ -87,6 +90,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     plan: { ...body, cells, hash },
     connections: site.connections,
     tags: site.tags,
+    writes: site.writes,
     people,
     modelRoot,
     zone: zone ?? 'UTC',

@@ -117,7 +117,13 @@ function missing(path: Path, key: string): { message: string; stand: unknown; se
       stand: false,
     };
   }
-  if (kind === 'signals' && key === 'address') return { message: `Signal ${name} has no address`, stand: 's=?' };
+  if (kind === 'writes' && key === 'allow') {
+    return { message: `Write ${name} allows nothing: say what may be written, [0, 1] or [40..60]`, stand: [] };
+  }
+  if ((kind === 'signals' || kind === 'writes') && key === 'address') {
+    const what = kind === 'signals' ? 'Signal' : 'Write';
+    return { message: `${what} ${name} has no address`, stand: 's=?' };
+  }
   if (kind === 'models' && key === 'file') return { message: `Model ${name} has no file`, stand: 'none' };
   if (kind === 'models' && key === 'inputs') return { message: `Model ${name} has no inputs`, stand: {} };
   return undefined;

@@ -12,15 +12,17 @@ import type {
   SignalShape,
   SiteShape,
   WorkflowShape,
+  WriteShape,
 } from './site-schema.ts';
 import { bodySchemas, conditionKeys } from './site-schema.ts';
 
 /** The kinds of entries that a body holds, in the order in which they build on each other. */
-export const bodyKinds = ['signals', 'checks', 'models', 'duties', 'workflows', 'alarms'] as const;
+export const bodyKinds = ['signals', 'writes', 'checks', 'models', 'duties', 'workflows', 'alarms'] as const;
 export type BodyKind = (typeof bodyKinds)[number];
 
 export interface Shapes {
   signals: SignalShape;
+  writes: WriteShape;
   checks: CheckShape;
   models: ModelShape;
   duties: DutyShape;

@@ -54,6 +54,22 @@ export const signalSchema = z.strictObject({
   over: later('A derived signal (over)'),
 });
 
+export const writeSchema = z.strictObject({
+  about,
+  address: text.describe('OPC UA node id, or Modbus holding:40011, coil:1; with `mark` the first word of the block.'),
+  type: signalSchema.shape.type,
+  allow: z
+    .array(scalar, { error: 'expected what may be written: [0, 1] or [40..60]' })
+    .min(1)
+    .max(64)
+    .describe('Values, and ranges such as 40..60. Nothing else is ever written.'),
+  mark: text
+    .optional()
+    .describe(
+      'Where the controller shows which token it took last: it then gets token, sequence and value in one frame.',
+    ),
+});
+
 export const checkSchema = z.strictObject({
   about,
   signal: text.optional().describe('Judge the value of this signal.'),
@@ -144,7 +160,10 @@ const stepSchema = z.strictObject({
   to: later('A step on another thing (to)'),
   'service.restart': later('The step "service.restart"'),
   'host.reboot': later('The step "host.reboot"'),
-  'plc.write': later('The step "plc.write"'),
+  'plc.write': z
+    .record(text, scalar)
+    .optional()
+    .describe('One of `writes` and its value: { oil-target: 45 }. Needs a permit, or a device with `clients: 1`.'),
   'plc.backup': later('The step "plc.backup"'),
   'file.prune': later('The step "file.prune"'),
   'http.request': later('The step "http.request"'),
@@ -205,7 +224,7 @@ const body = {
   duties: z.record(z.string(), dutySchema).optional(),
   workflows: z.record(z.string(), workflowSchema).optional(),
   alarms: z.record(z.string(), alarmSchema).optional(),
-  writes: later('Writing to a machine (writes)'),
+  writes: z.record(z.string(), writeSchema).optional().describe('What workflows may write on this machine.'),
 };
 
 const typeSchema = z.strictObject({
@@ -336,6 +355,7 @@ export const siteSchema = z.strictObject({
 
 export type SiteShape = z.infer<typeof siteSchema>;
 export type SignalShape = z.infer<typeof signalSchema>;
+export type WriteShape = z.infer<typeof writeSchema>;
 export type CheckShape = z.infer<typeof checkSchema>;
 export type ModelShape = z.infer<typeof modelSchema>;
 export type DutyShape = z.infer<typeof dutySchema>;
@@ -346,6 +366,7 @@ export type OnlyInShape = z.infer<typeof onlyIn>;
 
 export const bodySchemas = {
   signals: signalSchema,
+  writes: writeSchema,
   checks: checkSchema,
   models: modelSchema,
   duties: dutySchema,

@@ -9,6 +9,8 @@ export interface Site {
   readonly plan: SitePlan;
   readonly connections: ReadonlyMap<ThingIndex, Connection>;
   readonly tags: ReadonlyMap<SignalIndex, Tag>;
+  /** What workflows may write on devices, by the number in their steps. */
+  readonly writes?: ReadonlyMap<number, WriteTarget>;
   readonly people: ReadonlyMap<string, Person>;
   /** Folder that relative model files start from. */
   readonly modelRoot: string;
@@ -50,6 +52,21 @@ export interface Tag {
     | undefined;
   readonly everyMs: number;
   readonly unit: string | undefined;
+}
+
+/** Where a value goes that a workflow writes. What may be written was judged when the site file was compiled. */
+export interface WriteTarget {
+  /** `thing/name`. */
+  readonly name: string;
+  /** The connected thing. */
+  readonly source: ThingIndex;
+  readonly address: string;
+  readonly type: Tag['type'];
+  /**
+   * Where the device's program shows which token it took last: the write then is token, sequence and value in one frame.
+   * Undefined: a plain value, compared with nothing on the device.
+   */
+  readonly mark: string | undefined;
 }
 
 /** What a check runs. Roots and sockets are injectable in the adapter, never here. */

@@ -9,7 +9,7 @@ import type { CellLease } from '../../core/leases/cell-plan.ts';
 import type { WorkflowSpec } from '../../core/remediation/workflow.ts';
 import type { AlarmSpec } from '../../core/reporting/alarm.ts';
 import type { AgentSpec } from '../../core/site-plan.ts';
-import type { Connection, Tag } from '../../driver/bindings.ts';
+import type { Connection, Tag, WriteTarget } from '../../driver/bindings.ts';
 import type { Reads } from '../condition-compiler.ts';
 import type { Findings } from '../findings.ts';
 import type { BodyKind, Entry, SiteModel, ThingModel } from '../site-model.ts';
@@ -52,6 +52,7 @@ export interface SiteFacts {
   readonly signals: SignalSpec[];
   readonly tags: Map<SignalIndex, Tag>;
   readonly connections: Map<ThingIndex, Connection>;
+  readonly writes: Map<number, WriteTarget>;
   readonly conditions: ConditionSpec[];
   /** What each condition reads, by its index. */
   readonly readsOf: Reads[];
@@ -113,6 +114,7 @@ export function createContext(model: SiteModel, findings: Findings, bundle: Bund
     signals: [],
     tags: new Map(),
     connections: new Map(),
+    writes: new Map(),
     conditions: [],
     readsOf: [],
     checks: [],

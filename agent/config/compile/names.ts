@@ -10,6 +10,7 @@ import type { SiteFacts } from './context.ts';
 
 export const singular: Readonly<Record<BodyKind, string>> = {
   signals: 'signal',
+  writes: 'write',
   checks: 'check',
   models: 'model',
   duties: 'duty',

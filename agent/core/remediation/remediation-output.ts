@@ -20,11 +20,12 @@ export interface ActionRequest {
   readonly fence?: EffectRight | undefined;
 }
 
-/** A lease, its token (16 hex digits), and the session that holds it. */
+/** A lease, its token (16 hex digits), the session that holds it, and by the elapsed clock when it ends. */
 export interface EffectRight {
   readonly lease: string;
   readonly token: string;
   readonly session: string;
+  readonly until?: Instant;
 }
 
 export type RemediationOutput =

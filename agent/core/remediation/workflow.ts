@@ -14,6 +14,8 @@ import type { Location, OnlyIn } from '../../base/location.ts';
 export type StepAction =
   | { readonly kind: 'process.restart'; readonly duty: DutyIndex }
   | { readonly kind: 'command.run'; readonly argv: readonly string[] }
+  /** `write`: which of the site's `writes`; its `name` is for people. */
+  | { readonly kind: 'plc.write'; readonly write: number; readonly name: string; readonly value: number }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'notify'; readonly people: readonly string[]; readonly text: string };
 
