@@ -56,5 +56,7 @@ export const machine = () => ({
   memoryGiB: Math.round(totalmem() / 1024 ** 3),
   kernel: release(),
   node: process.versions.node,
-  loadAtStart: rounded(Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]), 2),
 });
+
+/** Processes that wanted a processor over the last minute; more than there are processors, and times are upper bounds. */
+export const load = (): number => rounded(Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]), 2);

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { nearest } from '../../../agent/base/nearest.ts';
 import { presets } from '../../../agent/core/membership/options.ts';
 import { compare } from './compare.ts';
-import { machine } from './figures.ts';
+import { load, machine } from './figures.ts';
 import { whyNoNetwork } from './namespaces.ts';
 import { whyNoSerf } from './products.ts';
 import { realFigures, realNames } from './real.ts';
@@ -51,10 +51,11 @@ const say = (text: string): void => {
   process.stderr.write(`${clock.padStart(6)}  ${text}\n`);
 };
 const where = machine();
+const loadAtStart = load();
 const { json, ...told } = options;
 if (options.peer === undefined) {
   const figures = [...(await simulatedFigures(options, say)), ...(await realFigures(options, say))];
-  print({ machine: where, options: told, figures }, () => figureTable(figures));
+  print({ options: told, figures }, () => figureTable(figures));
 } else {
   const reason = whyNoNetwork() ?? (options.peer === 'serf' ? whyNoSerf() : undefined);
   if (reason !== undefined) {
@@ -70,12 +71,14 @@ if (options.peer === undefined) {
   const results = await compare(trial, say);
   const definition =
     'from the fault until the first (all) of the survivors say on standard output that the box is dead';
-  print({ machine: where, options: trial, definition, results }, () => trialTable(results));
+  print({ options: trial, definition, results }, () => trialTable(results));
 }
 process.exit(0);
 
 function print(report: object, table: () => string): void {
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : table());
+  process.stdout.write(
+    json ? `${JSON.stringify({ machine: where, load: { start: loadAtStart, end: load() }, ...report })}\n` : table(),
+  );
 }
 
 function read() {

@@ -76,7 +76,7 @@ describe('tables', () => {
     ...{ first: spread([1_234]), all: none, missed: 1, falseDeaths: 2, aliveAgain: spread([500]), helped: 0 },
   };
   const result: TrialResult = {
-    ...{ product: 'millwright', version: '1', how: 'somehow', agents: 5, upMs: 2_000, kill },
+    ...{ product: 'millwright', version: '1', how: 'somehow', agents: 5, upMs: 2_000, helped: 0, load: 1, kill },
   };
 
   it('side by side: a story that was not told has no row, what was missed is said', () => {

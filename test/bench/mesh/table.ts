@@ -17,7 +17,10 @@ export function trialTable(results: readonly TrialResult[]): string {
     ['  CPU-s per minute and node', (result) => of(result)?.cpuSecondsPerMinute.toFixed(2)],
   ];
   const rows: readonly Row[] = [
-    ['start → all hold each other alive', ({ upMs }) => `${seconds(upMs)} s`],
+    [
+      'start → all hold each other alive',
+      ({ upMs, helped }) => (upMs === null ? 'never' : `${seconds(upMs)} s${helped > 0 ? ` (${helped} twice)` : ''}`),
+    ],
     ['idle: CPU-s per minute and node', ({ idle }) => idle?.cpuSecondsPerMinute.toFixed(2)],
     ['  memory, PSS / RSS per node', ({ idle }) => idle && `${idle.pssMb} / ${idle.rssMb} MB`],
     ['  sent, kB/s per node', ({ idle }) => idle && kilo(idle.bytesPerSecond)],
@@ -36,7 +39,10 @@ export function trialTable(results: readonly TrialResult[]): string {
   const versions = [...new Map(results.map((result) => [result.product, result])).values()].map(
     ({ product, version, how }) => `${product} ${version}: ${how}`,
   );
-  return `${aligned([head, ...body])}\ntimes: median / longest\n${versions.join('\n')}\n`;
+  const failures = results.flatMap(({ product, agents, failed }) =>
+    failed === undefined ? [] : [`${product}, ${agents}: ended early: ${failed}`],
+  );
+  return `${[aligned([head, ...body]), 'times: median / longest', ...versions, ...failures].join('\n')}\n`;
 }
 
 type Row = readonly [name: string, cell: (result: TrialResult) => string | undefined];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../../../agent/base/random.ts';
-import { cpuSeconds, mean, median, memoryMb, rounded, type Spread, spread } from './figures.ts';
+import { cpuSeconds, load, mean, median, memoryMb, rounded, type Spread, spread } from './figures.ts';
 import type { Network } from './namespaces.ts';
 import { nameOf, type Product } from './products.ts';
 
@@ -53,18 +53,28 @@ export interface Lossy extends Cost {
   readonly membersHeldDead: number;
 }
 
-export interface TrialResult {
-  readonly product: string;
-  readonly version: string;
-  readonly how: string;
-  readonly agents: number;
-  readonly upMs: number;
+interface Measured {
   readonly idle?: Cost & { readonly seconds: number; readonly pssMb: number; readonly rssMb: number };
   readonly kill?: Detection;
   readonly stop?: Detection;
   readonly cable?: Detection;
   readonly loss10?: Lossy;
   readonly loss25?: Lossy;
+}
+
+export interface TrialResult extends Measured {
+  readonly product: string;
+  readonly version: string;
+  readonly how: string;
+  readonly agents: number;
+  /** From the first start until all hold each other alive; null: they never did. */
+  readonly upMs: number | null;
+  /** Boxes that had to be started twice for that. */
+  readonly helped: number;
+  /** Load of the machine when it was over: above its processors, times are upper bounds. */
+  readonly load: number;
+  /** Why it ended early, if it did; what was measured before stands. */
+  readonly failed?: string;
 }
 
 interface Node {
@@ -108,20 +118,52 @@ export class Trial {
     this.#network.up();
     const began = performance.now();
     for (const node of this.#nodes) this.#start(node);
-    const upAt = await this.#calm(healWithinMs);
-    if (upAt === undefined) throw new Error(`${name}: ${size} boxes did not find each other: ${this.#disagreement()}`);
+    let upAt = await this.#calm(healWithinMs);
+    let helped = 0;
+    if (upAt === undefined) {
+      this.#say(`not all together after ${healWithinMs / 1_000} s: ${this.#disagreement()}; started anew`);
+      for (const node of this.#nodes.filter((one) => !this.#isContent(one))) {
+        helped++;
+        await this.#end(node);
+        this.#start(node);
+      }
+      upAt = await this.#calm(healWithinMs);
+    }
+    const about = { product: name, version, how, agents: size };
+    if (upAt === undefined) {
+      const failed = `${size} boxes did not find each other: ${this.#disagreement()}`;
+      this.#say(failed);
+      return { ...about, upMs: null, helped, load: load(), failed };
+    }
     const upMs = rounded(upAt - began);
     this.#say(`all ${size} hold each other alive after ${upMs} ms`);
-    const wants = (story: Story) => options.stories.includes(story);
-    return {
-      ...{ product: name, version, how, agents: size, upMs },
-      ...(wants('idle') ? { idle: await this.#idle(options) } : {}),
-      ...(wants('kill') ? { kill: await this.#repeat('kill -9', options, this.#killed) } : {}),
-      ...(wants('stop') ? { stop: await this.#repeat(`SIGSTOP ${options.frozenS} s`, options, this.#frozen) } : {}),
-      ...(wants('cable') ? { cable: await this.#repeat('cable pulled', options, this.#cut) } : {}),
-      ...(wants('loss-10') ? { loss10: await this.#lossy(0.1, options) } : {}),
-      ...(wants('loss-25') ? { loss25: await this.#lossy(0.25, options) } : {}),
-    };
+    const measured: Measured = {};
+    let failed: string | undefined;
+    try {
+      for (const story of options.stories) Object.assign(measured, await this.#tell(story, options));
+    } catch (error) {
+      // What was measured until then stays.
+      failed = (error as Error).message;
+      this.#say(failed);
+    }
+    return { ...about, upMs, helped, ...measured, load: load(), ...(failed === undefined ? {} : { failed }) };
+  }
+
+  async #tell(story: Story, options: TrialOptions): Promise<Measured> {
+    switch (story) {
+      case 'idle':
+        return { idle: await this.#idle(options) };
+      case 'kill':
+        return { kill: await this.#repeat('kill -9', options, this.#killed) };
+      case 'stop':
+        return { stop: await this.#repeat(`SIGSTOP ${options.frozenS} s`, options, this.#frozen) };
+      case 'cable':
+        return { cable: await this.#repeat('cable pulled', options, this.#cut) };
+      case 'loss-10':
+        return { loss10: await this.#lossy(0.1, options) };
+      case 'loss-25':
+        return { loss25: await this.#lossy(0.25, options) };
+    }
   }
 
   /** Ends every process and takes the network away; works while this process exits, too. */
@@ -131,7 +173,7 @@ export class Trial {
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  async #idle(options: TrialOptions): Promise<NonNullable<TrialResult['idle']>> {
+  async #idle(options: TrialOptions): Promise<NonNullable<Measured['idle']>> {
     // The start has to be over for caches, connections and just-in-time compilers, too.
     await sleep(10_000);
     const windows: Cost[] = [];
@@ -306,12 +348,12 @@ export class Trial {
   }
 
   #agree(): boolean {
-    return this.#nodes.every(
-      (node) =>
-        node.child !== undefined &&
-        isRunning(node.child) &&
-        this.#nodes.every((other) => other === node || node.view.get(nameOf(other.box)) === 'alive'),
-    );
+    return this.#nodes.every((node) => this.#isContent(node));
+  }
+
+  #isContent(node: Node): boolean {
+    if (node.child === undefined || !isRunning(node.child)) return false;
+    return this.#nodes.every((other) => other === node || node.view.get(nameOf(other.box)) === 'alive');
   }
 
   #disagreement(): string {
