@@ -291,6 +291,18 @@ function meshCounters(mesh: Mesh): Record<string, number> {
   return flat;
 }
 
+function bundleMetrics(bundle: AgentStatus['bundle']): string[][] {
+  if (bundle === undefined) return [];
+  return [
+    ['millwright_bundle_version', 'Version of the signed bundle in force here.', 'gauge'],
+    [`millwright_bundle_version{era="${bundle.era}"} ${bundle.version}`],
+    ['millwright_bundle_running_version', 'Version that this process was compiled from.', 'gauge'],
+    [`millwright_bundle_running_version{era="${bundle.running.era}"} ${bundle.running.version}`],
+    ['millwright_bundle_refused', 'Refusals of bundles that are kept in sight.', 'gauge'],
+    [`millwright_bundle_refused ${bundle.refused.reduce((sum, { count }) => sum + count, 0)}`],
+  ];
+}
+
 /** Prometheus text exposition, base units. */
 export function metricsText(around: Surroundings): string {
   const { core, site, driver } = around;
@@ -313,6 +325,7 @@ export function metricsText(around: Surroundings): string {
     [`millwright_outbox_pending_records ${outbox.pending}`],
     ['millwright_outbox_refused_total', 'Reports that the disk refused.', 'counter'],
     [`millwright_outbox_refused_total ${outbox.refused}`],
+    ...bundleMetrics(around.bundle()),
     ['millwright_steps_total', 'Steps of the core.', 'counter'],
     [`millwright_steps_total ${driver.counters.steps}`],
     ['millwright_inputs_refused_total', 'Inputs refused because the queue was full.', 'counter'],
