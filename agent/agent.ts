@@ -314,7 +314,13 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       boot,
       containment,
       gate,
-      write: createWriteHand({ site, gate, pki: join(dataDir, 'pki'), elapsed: () => clock.elapsed() }),
+      write: createWriteHand({
+        site,
+        gate,
+        pki: join(dataDir, 'pki'),
+        elapsed: () => clock.elapsed(),
+        lend: (source) => poll.lend(source),
+      }),
       log,
     });
     stops.push(() => actions.stop());

@@ -1,4 +1,4 @@
-import type { DutyIndex } from '../../base/ids.ts';
+import type { DutyIndex, ThingIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { type Instant, never } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
@@ -8,7 +8,7 @@ import type { Site, Tag } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { EffectLog } from '../effect-log.ts';
 import { createSource } from '../plc/create-source.ts';
-import type { PlcSource, SourceClock, SourceOptions, SourceStats } from '../plc/source.ts';
+import type { LentConnection, PlcSource, SourceClock, SourceOptions, SourceStats } from '../plc/source.ts';
 import type { DutyRunner, Log } from './runner.ts';
 
 export interface PollRunnerOptions {
@@ -82,6 +82,8 @@ interface Polling {
 export interface PollRunner extends DutyRunner {
   /** Counters of every device that is polled now, by duty. */
   stats(): ReadonlyMap<DutyIndex, SourceStats>;
+  /** The open connection to a device that is polled here. */
+  lend(source: ThingIndex): LentConnection | undefined;
 }
 
 /**
@@ -284,6 +286,12 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
     async stopAll() {
       await Promise.all([...polling.keys()].map((duty) => this.stop(duty)));
     },
+    lend: (source) =>
+      [...polling.values()]
+        .find(
+          ({ duty, stopping }) => duty.work.kind === 'poll' && duty.work.source === source && stopping === undefined,
+        )
+        ?.source.lend?.(),
     stats: () => new Map([...polling].map(([duty, entry]) => [duty, entry.source.stats])),
   };
 }

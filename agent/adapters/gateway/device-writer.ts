@@ -1,5 +1,5 @@
 import type { Tag } from '../../driver/bindings.ts';
-import type { SourceTiming } from '../plc/source.ts';
+import type { LentConnection, SourceTiming } from '../plc/source.ts';
 import type { Mark } from './token-block.ts';
 
 /** What is to be written, checked against the device's kind before anything is opened. */
@@ -34,8 +34,8 @@ export interface WriteSession {
 }
 
 /**
- * The hand on one device. A connection is opened for each effect and closed after it: effects are rare, small
- * controllers have few connections to give, and one that was opened just now is known to work.
+ * The hand on one device. A connection is opened for each effect and closed after it (effects are rare, and one that was
+ * opened just now is known to work), or the one that is read over is borrowed.
  */
 export interface DeviceWriter {
   /** Why this can never be written there; undefined: it can. */
@@ -49,4 +49,9 @@ export interface WriterOptions<C> {
   /** As for reading: this agent's OPC UA keys and trusted certificates. */
   readonly pki: string;
   readonly timing?: Partial<SourceTiming>;
+  /**
+   * A connection that is open already, and no other: what it answers is used, and left open. Absent: a connection of its
+   * own for each effect.
+   */
+  readonly lent?: (() => LentConnection | undefined) | undefined;
 }

@@ -2,8 +2,8 @@ import type { Connection } from '../../driver/bindings.ts';
 import { dial } from '../plc/dial.ts';
 import { bounded, reasonOf } from '../plc/keep-connected.ts';
 import { encodeWords, parseRegister } from '../plc/register-block.ts';
-import { sourceTiming } from '../plc/source.ts';
-import type { DeviceWrite, DeviceWriter, WriteAnswer, WriterOptions } from './device-writer.ts';
+import { type ModbusClient, sourceTiming } from '../plc/source.ts';
+import type { DeviceWrite, DeviceWriter, WriterOptions, WriteSession } from './device-writer.ts';
 import { blockWords, isWord, type Mark, markWords, maxCommandWords, readMark } from './token-block.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;
@@ -34,6 +34,11 @@ export class ModbusWriter implements DeviceWriter {
     const timing = { ...sourceTiming, ...this.#options.timing };
     const frame = frameOf(write, connection.order);
     if (typeof frame === 'string') throw new Error(frame);
+    if (this.#options.lent !== undefined) {
+      const lent = this.#options.lent();
+      if (lent?.kind !== 'modbus') throw new Error('the device is not connected');
+      return sessionOn(lent.client, frame, write, async () => {});
+    }
     const modbus = await import('modbus-serial');
     const socket = await dial(connection.host, connection.port, timing.connectMs, signal);
     const client = new modbus.default.default();
@@ -42,32 +47,40 @@ export class ModbusWriter implements DeviceWriter {
     await client.linkTCP(socket, { port: connection.port });
     client.setID(connection.unit);
     client.setTimeout(timing.requestMs);
-    return {
-      send: async (mark: Mark): Promise<WriteAnswer> => {
-        try {
-          if (frame.code === 5) await client.writeCoil(frame.offset, frame.on);
-          else if (frame.code === 6) await client.writeRegister(frame.offset, frame.word);
-          else await client.writeRegisters(frame.offset, frame.words(mark));
-          return { kind: 'taken' };
-        } catch (error) {
-          const code = (error as { modbusCode?: unknown } | null)?.modbusCode;
-          return { kind: typeof code === 'number' ? 'refused' : 'unknown', reason: reasonOf(error) };
-        }
-      },
-      shown: async (): Promise<Mark | undefined> => {
-        const place = write.kind === 'block' ? placeOf(write.shows, markWords) : undefined;
-        if (place === undefined) return undefined;
-        const { table, offset } = place;
-        const answer =
-          table === 'input'
-            ? await client.readInputRegisters(offset, markWords)
-            : await client.readHoldingRegisters(offset, markWords);
-        return readMark(answer.data);
-      },
-      close: () => bounded(new Promise<void>((resolve) => socket.once('close', () => resolve()).destroy()), 1_000),
-    };
+    const close = () => bounded(new Promise<void>((resolve) => socket.once('close', () => resolve()).destroy()), 1_000);
+    return sessionOn(client, frame, write, close);
   }
 }
+
+const sessionOn = (
+  client: ModbusClient,
+  frame: Frame,
+  write: DeviceWrite,
+  close: () => Promise<void>,
+): WriteSession => ({
+  close,
+  async send(mark) {
+    try {
+      if (frame.code === 5) await client.writeCoil(frame.offset, frame.on);
+      else if (frame.code === 6) await client.writeRegister(frame.offset, frame.word);
+      else await client.writeRegisters(frame.offset, frame.words(mark));
+      return { kind: 'taken' };
+    } catch (error) {
+      const code = (error as { modbusCode?: unknown } | null)?.modbusCode;
+      return { kind: typeof code === 'number' ? 'refused' : 'unknown', reason: reasonOf(error) };
+    }
+  },
+  async shown() {
+    const place = write.kind === 'block' ? placeOf(write.shows, markWords) : undefined;
+    if (place === undefined) return undefined;
+    const { table, offset } = place;
+    const answer =
+      table === 'input'
+        ? await client.readInputRegisters(offset, markWords)
+        : await client.readHoldingRegisters(offset, markWords);
+    return readMark(answer.data);
+  },
+});
 
 /** A string: why there is none. */
 function frameOf(write: DeviceWrite, order: ModbusConnection['order']): Frame | string {

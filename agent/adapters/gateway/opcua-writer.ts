@@ -4,7 +4,7 @@ import { bounded, reasonOf, within } from '../plc/keep-connected.ts';
 import { createClient, identify, loadDriver, reach } from '../plc/opcua.ts';
 import { encodeWords } from '../plc/register-block.ts';
 import { sourceTiming } from '../plc/source.ts';
-import type { DeviceWrite, DeviceWriter, WriteAnswer, WriterOptions } from './device-writer.ts';
+import type { DeviceWrite, DeviceWriter, WriterOptions, WriteSession } from './device-writer.ts';
 import { blockWords, isWord, type Mark, maxCommandWords, readMark } from './token-block.ts';
 
 type OpcUaConnection = Extract<Connection, { kind: 'opcua' }>;
@@ -38,6 +38,11 @@ export class OpcUaWriter implements DeviceWriter {
     if (refused !== undefined) throw new Error(refused);
     const { connection, pki } = this.#options;
     const timing = { ...sourceTiming, ...this.#options.timing };
+    if (this.#options.lent !== undefined) {
+      const lent = this.#options.lent();
+      if (lent?.kind !== 'opcua') throw new Error('the device is not connected');
+      return sessionOn(await loadDriver(), lent.session, write, timing.requestMs, async () => {});
+    }
     await reach(connection.endpoint, timing.connectMs, signal);
     const ua = await loadDriver();
     const client = await createClient(ua, connection, pki, timing);
@@ -48,34 +53,10 @@ export class OpcUaWriter implements DeviceWriter {
       await within(client.connect(connection.endpoint), timing.connectMs, connection.endpoint);
       const session = await within(client.createSession(await identify(ua, connection)), timing.connectMs, 'login');
       if (signal.aborted) throw new Error('stopped');
-      return {
-        send: async (mark: Mark): Promise<WriteAnswer> => {
-          try {
-            const sent = session.write({
-              nodeId: write.address,
-              attributeId: ua.AttributeIds.Value,
-              value: { value: variantOf(ua, write, mark) },
-            });
-            const status = await within(sent, timing.requestMs, 'write');
-            if (status.isGood()) return { kind: 'taken' };
-            return { kind: doubtful(ua).has(status.value) ? 'unknown' : 'refused', reason: status.name };
-          } catch (error) {
-            return { kind: 'unknown', reason: reasonOf(error) };
-          }
-        },
-        shown: async (): Promise<Mark | undefined> => {
-          if (write.kind !== 'block') return undefined;
-          const asked = session.read({ nodeId: write.shows, attributeId: ua.AttributeIds.Value });
-          const data = await within(asked, timing.requestMs, 'read');
-          if (!data.statusCode.isGood()) throw new Error(`${write.shows}: ${data.statusCode.name}`);
-          const value: unknown = data.value.value;
-          return value instanceof Uint16Array || Array.isArray(value) ? readMark(Array.from(value, Number)) : undefined;
-        },
-        close: async () => {
-          signal.removeEventListener('abort', giveUp);
-          await close();
-        },
-      };
+      return sessionOn(ua, session, write, timing.requestMs, async () => {
+        signal.removeEventListener('abort', giveUp);
+        await close();
+      });
     } catch (error) {
       signal.removeEventListener('abort', giveUp);
       await close();
@@ -83,6 +64,38 @@ export class OpcUaWriter implements DeviceWriter {
     }
   }
 }
+
+const sessionOn = (
+  ua: typeof UA,
+  session: UA.ClientSession,
+  write: DeviceWrite,
+  requestMs: number,
+  close: () => Promise<void>,
+): WriteSession => ({
+  close,
+  async send(mark) {
+    try {
+      const sent = session.write({
+        nodeId: write.address,
+        attributeId: ua.AttributeIds.Value,
+        value: { value: variantOf(ua, write, mark) },
+      });
+      const status = await within(sent, requestMs, 'write');
+      if (status.isGood()) return { kind: 'taken' };
+      return { kind: doubtful(ua).has(status.value) ? 'unknown' : 'refused', reason: status.name };
+    } catch (error) {
+      return { kind: 'unknown', reason: reasonOf(error) };
+    }
+  },
+  async shown() {
+    if (write.kind !== 'block') return undefined;
+    const asked = session.read({ nodeId: write.shows, attributeId: ua.AttributeIds.Value });
+    const data = await within(asked, requestMs, 'read');
+    if (!data.statusCode.isGood()) throw new Error(`${write.shows}: ${data.statusCode.name}`);
+    const value: unknown = data.value.value;
+    return value instanceof Uint16Array || Array.isArray(value) ? readMark(Array.from(value, Number)) : undefined;
+  },
+});
 
 function variantOf(ua: typeof UA, write: DeviceWrite, mark: Mark): UA.VariantOptions {
   if (write.kind === 'block') {

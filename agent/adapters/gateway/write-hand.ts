@@ -1,10 +1,12 @@
+import type { ThingIndex } from '../../base/ids.ts';
 import type { Instant } from '../../base/time.ts';
 import type { StepAction } from '../../core/remediation/workflow.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { ActionRequest } from '../../driver/ports.ts';
 import { encodeWords } from '../plc/register-block.ts';
+import type { LentConnection } from '../plc/source.ts';
 import { claimOf, type Gate } from './claims.ts';
-import type { DeviceWrite, DeviceWriter } from './device-writer.ts';
+import type { DeviceWrite } from './device-writer.ts';
 import { createWriter, type EffectEnd, writeToDevice } from './write-effect.ts';
 
 type WriteAction = Extract<StepAction, { kind: 'plc.write' }>;
@@ -19,15 +21,15 @@ export interface WriteHandOptions {
   readonly pki: string;
   /** The holder's clock: no effect begins after its right by it. */
   readonly elapsed: () => Instant;
-  /** A connection that is open already, to a device that bears no second one. */
-  readonly lent?: (source: number) => DeviceWriter | undefined;
+  /** Connections that are open already: a device that this agent polls is written to over the same one. */
+  readonly lend?: (source: ThingIndex) => LentConnection | undefined;
 }
 
 /**
  * Steps that write to devices. Each goes with the token of the run's permit or duty, and with one name for the step of
  * the run: tried again under the same right, a device that compares numbers carries it out once.
  */
-export function createWriteHand({ site, gate, pki, elapsed, lent }: WriteHandOptions): WriteHand {
+export function createWriteHand({ site, gate, pki, elapsed, lend }: WriteHandOptions): WriteHand {
   return async ({ run, step, timeoutMs, fence }, action, signal) => {
     const target = site.writes?.get(action.write);
     const connection = target && site.connections.get(target.source);
@@ -43,10 +45,12 @@ export function createWriteHand({ site, gate, pki, elapsed, lent }: WriteHandOpt
         : { kind: 'block', address, shows: mark, command };
     const { until } = fence;
     const mayAct = () => until === undefined || elapsed() < until;
+    const open = lend?.(target.source);
+    const lent = open && (() => open);
     const device = site.plan.things[target.source]?.id ?? String(target.source);
     return writeToDevice({
       gate,
-      writer: lent?.(target.source) ?? createWriter({ connection, pki }),
+      writer: createWriter({ connection, pki, lent }),
       claim: claimOf(`plc:${device}`, fence, { mayAct, key: nameOf(run, step) }),
       write,
       timeoutMs,

@@ -2,7 +2,14 @@ import type { Connection, Tag } from '../../driver/bindings.ts';
 import { dial } from './dial.ts';
 import { KeepConnected, pause, reasonOf, type Session } from './keep-connected.ts';
 import { decodeWords, parseRegister, planBlocks, type RegisterBlock, type RegisterTag } from './register-block.ts';
-import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
+import {
+  type LentConnection,
+  type PlcSource,
+  type SourceOptions,
+  type SourceStats,
+  type SourceTiming,
+  sourceTiming,
+} from './source.ts';
 import { tagValue } from './tag-value.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;
@@ -37,6 +44,7 @@ export class ModbusSource implements PlcSource {
   readonly #alone = new Set<RegisterTag>();
   #samples = 0;
   #refusals = 0;
+  #lent: LentConnection | undefined;
 
   constructor(options: SourceOptions<ModbusConnection>) {
     this.#options = options;
@@ -56,6 +64,10 @@ export class ModbusSource implements PlcSource {
 
   stop(): Promise<void> {
     return this.#link.stop();
+  }
+
+  lend(): LentConnection | undefined {
+    return this.#lent;
   }
 
   get stats(): SourceStats {
@@ -85,6 +97,11 @@ export class ModbusSource implements PlcSource {
     await client.linkTCP(socket, { port: connection.port });
     client.setID(connection.unit);
     client.setTimeout(this.#timing.requestMs);
+    const lent: LentConnection = { kind: 'modbus', client };
+    this.#lent = lent;
+    void gone.then(() => {
+      if (this.#lent === lent) this.#lent = undefined;
+    });
     const session = new AbortController();
     signal.addEventListener('abort', () => session.abort(), { once: true, signal: session.signal });
     const polling = this.#poll(client, session.signal).catch(reasonOf);

@@ -7,7 +7,14 @@ import type { Connection } from '../../driver/bindings.ts';
 import { dial } from './dial.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
 import { readSecret } from './secret.ts';
-import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
+import {
+  type LentConnection,
+  type PlcSource,
+  type SourceOptions,
+  type SourceStats,
+  type SourceTiming,
+  sourceTiming,
+} from './source.ts';
 import { importStepwise } from './stepwise-import.ts';
 import { tagValue } from './tag-value.ts';
 
@@ -46,6 +53,7 @@ export class OpcUaSource implements PlcSource {
   #repeats = 0;
   #overflows = 0;
   #refusals = 0;
+  #lent: LentConnection | undefined;
 
   constructor(options: SourceOptions<OpcUaConnection>) {
     this.#options = options;
@@ -60,6 +68,10 @@ export class OpcUaSource implements PlcSource {
 
   stop(): Promise<void> {
     return this.#link.stop();
+  }
+
+  lend(): LentConnection | undefined {
+    return this.#lent;
   }
 
   get stats(): SourceStats {
@@ -87,6 +99,7 @@ export class OpcUaSource implements PlcSource {
     const timers: NodeJS.Timeout[] = [];
     const close = async (): Promise<void> => {
       closed = true;
+      this.#lent = undefined;
       for (const timer of timers) clearInterval(timer);
       await bounded(client.disconnect(), 2_000);
     };
@@ -153,6 +166,7 @@ export class OpcUaSource implements PlcSource {
         });
       };
       if (signal.aborted) throw new Error('stopped');
+      this.#lent = { kind: 'opcua', session };
       this.#link.found();
       // What a former connection said proves nothing about this one.
       this.#last.fill(undefined);
