@@ -29,6 +29,7 @@ export interface Fault {
 export type FaultName =
   | 'agent-killed'
   | 'agent-frozen'
+  | 'agent-stalled'
   | 'box-lost'
   | 'cable-pulled'
   | 'cut-between-two'
@@ -98,6 +99,38 @@ export const faults: readonly Fault[] = [
     lastsMs: 3_000,
     heal: (_site, victim) => victim.start(),
   }),
+  {
+    name: 'agent-stalled',
+    what: 'SIGSTOP to the agent that holds, resumed about when its right ends: lost or not, somebody works again soon',
+    run: async (site) => {
+      const victim = await worker(site);
+      const at = kernelTime();
+      victim.signalAgent('SIGSTOP');
+      // Supervisor, agent and voters give up within 200 ms of each other: that is where to look.
+      await sleep(site.leaseMs * site.random.between(0.65, 1.05));
+      victim.signalAgent('SIGCONT');
+      const resumedAt = kernelTime();
+      await sleep(300);
+      const missed: string[] = [];
+      for (const duty of site.duties) {
+        const back = until(duty, takeoverWithinMs, async () => site.worker(duty) !== undefined, 20);
+        await back.catch(() => missed.push(duty));
+      }
+      const took = whoTook(site, victim, at);
+      const [first] = took.takeovers;
+      const { tenures } = judge(site.effects.filter((effect) => effect.at > at - 5_000));
+      const runs = tenures.filter(({ agent, duty, to }) => agent === victim.name && duty === site.duties[0] && to > at);
+      const again = new Set(runs.map(({ token }) => token)).size < runs.length;
+      const how =
+        first !== undefined
+          ? 'another one took over'
+          : again
+            ? 'the holder went on with its program started anew'
+            : 'the holder went on';
+      const late = first !== undefined && at + first.ms > resumedAt ? ['taken over after the holder was back'] : [];
+      return { fault: 'agent-stalled', victim: victim.name, at, ...took, missed, sometimes: [how, ...late] };
+    },
+  },
   {
     name: 'cut-between-two',
     what: 'holder and one other do not reach each other for 6 s, both reach the third: nothing moves',

@@ -8,8 +8,6 @@ export interface ChaosRun extends ChaosOptions {
   readonly rounds: number;
   /** Which; all unless said. */
   readonly only?: readonly FaultName[];
-  /** Draws their order. */
-  readonly seed?: number;
   /** Ends after the fault that is under way, and reports what was seen. */
   readonly signal?: AbortSignal;
   readonly progress?: (done: number, of: number, text: string) => void;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Random } from '../../agent/base/random.ts';
 import type { AgentStatus } from '../../agent/wire/status.ts';
 import { until } from '../demo/client.ts';
 import { type Effect, EffectLogReader, kernelTime } from './effect.ts';
@@ -23,6 +24,8 @@ export interface ChaosOptions {
   readonly supervised?: boolean;
   /** T of the leases, milliseconds. */
   readonly leaseMs?: number;
+  /** Draws what faults leave to chance. */
+  readonly seed?: number;
   readonly say?: (line: string) => void;
 }
 
@@ -162,6 +165,7 @@ export class ChaosSite {
   readonly duties: readonly string[];
   readonly program: EffectProgram;
   readonly leaseMs: number;
+  readonly random: Random;
   /** Everything that was ever done, as it was read. */
   readonly effects: Effect[] = [];
   readonly #machine: ChildProcess;
@@ -176,6 +180,7 @@ export class ChaosSite {
     duties: readonly string[];
     program: EffectProgram;
     leaseMs: number;
+    seed: number;
   }) {
     this.folder = parts.folder;
     this.hall = parts.hall;
@@ -183,6 +188,7 @@ export class ChaosSite {
     this.duties = parts.duties;
     this.program = parts.program;
     this.leaseMs = parts.leaseMs;
+    this.random = new Random(parts.seed, 'chaos site');
     const [nsenter = '', ...rest] = [...parts.hall.inside(parts.hall.space), process.execPath, machineProgram];
     this.#machine = spawn(nsenter, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#machine.on('message', (message: MachineSay) => {
@@ -193,7 +199,14 @@ export class ChaosSite {
 
   /** Makes keys and a bundle by the commands that a user types, and starts everything. Not settled yet. */
   static async start(options: ChaosOptions = {}): Promise<ChaosSite> {
-    const { boxes: count = 3, duties: dutyCount = 2, supervised = true, leaseMs = 2_000, say = () => {} } = options;
+    const {
+      boxes: count = 3,
+      duties: dutyCount = 2,
+      supervised = true,
+      leaseMs = 2_000,
+      seed = 1,
+      say = () => {},
+    } = options;
     const folder = mkdtempSync(join(tmpdir(), 'millwright-chaos-'));
     let hall: Hall | undefined;
     let site: ChaosSite | undefined;
@@ -213,7 +226,15 @@ export class ChaosSite {
       const boxes = hall.boxes.map(
         (one, index) => new Box(place, one, { name: names[index] ?? '', folder, keys, supervised }),
       );
-      site = new ChaosSite({ folder, hall, boxes, duties: duties.map((name) => `site/${name}`), program, leaseMs });
+      site = new ChaosSite({
+        folder,
+        hall,
+        boxes,
+        duties: duties.map((name) => `site/${name}`),
+        program,
+        leaseMs,
+        seed,
+      });
       const built = site;
       await new Promise<void>((resolve) => built.#answers.set(0, () => resolve()));
       say(`starting ${count} agents`);
