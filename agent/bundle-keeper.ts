@@ -56,13 +56,19 @@ export type BundleAnswer =
 
 type RefusalReason = BundleError['reason'] | 'not-usable' | 'disk' | 'unreadable' | 'at-start';
 
-/** Agents of a cell start anew one after another, this far apart … */
-const slotMs = 2_000;
-/** … but a large cell in all within this. */
-const spreadMs = 10_000;
-/** A voter that does not come back is waited for no longer; its followers go on without it. */
-const patienceMs = 20_000;
-const goneMs = 10_000;
+/** The agents of a cell start anew in so many waves, so that most of them are up at any time. */
+const waves = 5;
+/** After a start, until work that was left alone has been taken up. */
+const takenUpMs = 2_000;
+/** Whoever should go before us and does not is waited for no longer than this, for each before us. */
+const patienceMs = 40_000;
+/** A start on a slow, busy box. */
+const startMs = 30_000;
+/** Before a process ends, so many others should have the bundle, or all that there are, or this much time is over. */
+const spreadTo = 3;
+const spreadMs = 5_000;
+/** Seen within this: there when the bundle came. */
+const recentMs = 3_000;
 /** On top of the time for which a restarted voter is mute. */
 const settleMs = 500;
 const keptRefusals = 16;
@@ -278,29 +284,42 @@ export class BundleKeeper implements BundleDesk {
     return undefined;
   }
 
-  /** The agents of a cell one after another, its voters only when those before them vote again. */
+  /** When others have the bundle; then the agents of a cell in waves, its voters when those before them vote again. */
   #isOurTurn(now: number): boolean {
     if (this.#isOut) return true;
     const { name, connected } = this.#options;
     const waited = now - this.#acceptedAt;
+    const here = connected();
+    const having = [...here].filter((one) => {
+      const standing = this.#heard.get(one)?.standing;
+      return standing !== undefined && compareBundles(standing, this.#current) >= 0;
+    });
+    if (having.length < Math.min(spreadTo, here.size) && waited < spreadMs) return false;
     if (!this.#haveEpochsBegun(now) && waited < patienceMs) return false;
+
     const cell = this.#running.agents.find(({ id }) => id === name)?.cell;
     const members = this.#running.agents.filter((agent) => agent.cell === cell && !agent.revoked);
     const index = members.findIndex(({ id }) => id === name);
-    if (waited < index * Math.min(slotMs, spreadMs / Math.max(1, members.length))) return false;
-    const here = connected();
+    const width = Math.ceil(members.length / waves);
+    const former = members[index - width];
+    const isLate = waited > Math.ceil(index / width) * patienceMs;
+    if (former !== undefined && !isLate && !this.#isPast(former.id, takenUpMs, now)) return false;
     for (const { voters, leases, lease } of this.#running.cells) {
       const position = leases.length === 0 ? -1 : voters.indexOf(name);
       if (position <= 0 || waited > position * patienceMs) continue;
       const muteMs = mutedFor(lease);
-      for (const former of voters.slice(0, position)) {
-        const ranAt = this.#heard.get(former)?.ranAt;
-        if (ranAt !== undefined && now - ranAt >= muteMs) continue;
-        const seenAt = this.#connectedAt.get(former) ?? this.#acceptedAt;
-        if (here.has(former) || now - seenAt < goneMs) return false;
-      }
+      if (!voters.slice(0, position).every((voter) => this.#isPast(voter, muteMs, now))) return false;
     }
     return true;
+  }
+
+  /** Runs what is in force, for so long already; or was not there when it came, or does not come back. */
+  #isPast(name: string, forMs: number, now: number): boolean {
+    const ranAt = this.#heard.get(name)?.ranAt;
+    if (ranAt !== undefined) return now - ranAt >= forMs;
+    if (this.#options.connected().has(name)) return false;
+    const seenAt = this.#connectedAt.get(name);
+    return seenAt === undefined || seenAt < this.#acceptedAt - recentMs || now - seenAt >= startMs;
   }
 
   /**

@@ -111,7 +111,7 @@ describe('keeper of bundles', () => {
       notices: [],
       applyRoster: (roster) => void rosters.push(roster),
       changed: () => void changes++,
-      connected: () => connected,
+      connected: () => new Set([...connected].filter((one) => one !== name)),
       epochOf: () => epoch,
       startAnew: (why) => void restarts.push(why),
       report: (event) => void events.push(event),
@@ -139,6 +139,9 @@ describe('keeper of bundles', () => {
     expect(events).toMatchObject([
       { name: 'bundle-accepted', subject: 'box-1', detail: { from: 'box-3', version: 2 } },
     ]);
+    one.tick();
+    expect(restarts).toEqual([]);
+    for (const from of ['box-2', 'box-3', 'box-4']) one.heard(from, one.standing());
     one.tick();
     one.tick();
     expect(restarts).toEqual(['the bundle era 1 version 2 is in force, this process runs era 1 version 1']);
@@ -236,51 +239,86 @@ describe('keeper of bundles', () => {
     epoch = 1;
     const other = keeper('box-1', { dataDir: mkdtempSync(join(folder, 'other-')) });
     other.give(epochAfter(v1.bundle, 1500).bytes, 'box-2');
-    passes(22_000, other);
+    passes(42_000, other);
     expect(restarts.length).toBe(2);
   });
 
-  it('a voter → starts anew when those before it vote again; without them, after a while', () => {
-    const v2 = next(v1.bundle, { siteFile: 'two' });
+  const v2 = next(v1.bundle, { siteFile: 'two' });
+  const place = { era: 1, version: 2, hash: v2.bundle.hash };
+  const hasIt = { ...place, running: { era: 1, version: 1 } };
+  const runsIt = { ...place, running: { era: 1, version: 2 } };
+
+  it('the others do not have it yet → nobody ends who should give it to them; not for ever', () => {
+    const one = keeper();
+    one.give(v2.bytes, 'push');
+    for (const from of ['box-2', 'box-3']) one.heard(from, hasIt);
+    passes(3_000, one);
+    expect(restarts).toEqual([]);
+    passes(3_000, one);
+    expect(restarts.length).toBe(1);
+    connected.clear();
+    const alone = keeper('box-1', { dataDir: mkdtempSync(join(folder, 'other-')) });
+    alone.give(v2.bytes, 'push');
+    alone.tick();
+    expect(restarts.length).toBe(2);
+  });
+
+  it('a voter → starts anew when those before it vote again', () => {
     const three = keeper('box-3');
+    three.tick();
     three.give(v2.bytes, 'box-1');
-    passes(15_000, three);
+    three.heard('box-1', runsIt);
+    three.heard('box-2', hasIt);
+    three.heard('box-4', hasIt);
+    passes(30_000, three);
     expect(restarts).toEqual([]);
-    const { era, version, hash } = v2.bundle;
-    const runs = { era, version, hash, running: { era, version } };
-    three.heard('box-1', runs);
-    three.heard('box-2', { ...runs, running: { era: 1, version: 1 } });
-    passes(4_000, three);
-    expect(restarts).toEqual([]);
-    three.heard('box-2', runs);
+    three.heard('box-2', runsIt);
     passes(2_000, three);
     expect(restarts).toEqual([]);
     // Mute for T(1+2ρ), and a little more.
     passes(1_000, three);
     expect(restarts.length).toBe(1);
+  });
 
+  it('one before it that stays with the old one → waited for, not for ever', () => {
     const two = keeper('box-2');
+    two.tick();
     two.give(v2.bytes, 'box-1');
-    passes(20_000, two);
+    two.heard('box-1', hasIt);
+    passes(39_000, two);
+    expect(restarts).toEqual([]);
+    passes(3_000, two);
     expect(restarts.length).toBe(1);
-    passes(2_000, two);
+  });
+
+  it('one before it that was away already → not waited for; one that went → for as long as a start may take', () => {
+    const away = keeper('box-2');
+    connected.delete('box-1');
+    passes(5_000, away);
+    away.give(v2.bytes, 'box-4');
+    for (const from of ['box-3', 'box-4']) away.heard(from, hasIt);
+    away.tick();
+    expect(restarts.length).toBe(1);
+
+    connected.add('box-1');
+    const went = keeper('box-2', { dataDir: mkdtempSync(join(folder, 'other-')) });
+    went.tick();
+    went.give(v2.bytes, 'box-4');
+    connected.delete('box-1');
+    passes(28_000, went);
+    expect(restarts.length).toBe(1);
+    passes(4_000, went);
     expect(restarts.length).toBe(2);
   });
 
-  it('a voter before it that is gone → waited for as long as a start takes', () => {
-    const two = keeper('box-2');
-    connected.delete('box-1');
-    two.give(next(v1.bundle, { siteFile: 'two' }).bytes, 'box-4');
-    passes(9_000, two);
-    expect(restarts).toEqual([]);
-    passes(2_000, two);
-    expect(restarts.length).toBe(1);
-  });
-
-  it('who does not vote → starts anew in its slot', () => {
+  it('who does not vote → starts anew when the wave before is up', () => {
     const four = keeper('box-4');
-    four.give(next(v1.bundle, { siteFile: 'two' }).bytes, 'box-1');
-    passes(5_000, four);
+    four.tick();
+    four.give(v2.bytes, 'box-1');
+    passes(8_000, four);
+    expect(restarts).toEqual([]);
+    four.heard('box-3', runsIt);
+    passes(1_000, four);
     expect(restarts).toEqual([]);
     passes(2_000, four);
     expect(restarts.length).toBe(1);
