@@ -105,6 +105,7 @@ export function optionRows(options: ScenarioOptions): readonly [string, string][
   return [
     ['agents', String(options.agents)],
     ['duties', String(options.duties)],
+    ['of them exclusive', options.exclusive ? `${options.exclusive}, up to ${options.voters ?? 3} voters` : 'none'],
     ['boxes to repair', String(options.repairs)],
     ['duration', `${options.durationS} s`],
     ['latency', `${network.latencyMs.toFixed(2)} ms, tail ${network.jitterMs.toFixed(2)} ms`],

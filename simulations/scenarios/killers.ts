@@ -1,7 +1,7 @@
 import type { FaultEvent } from '../faults/fault.ts';
 import type { Violation } from '../invariants/invariants.ts';
 import type { Facts } from '../invariants/measurements.ts';
-import { drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
+import { drawBasics, drawBoxes, drawExclusive, type Scenario, settleMs } from './scenario.ts';
 
 /**
  * Stories that have killed clusters, each by name. What they promise beyond the invariants of all is stated beside them:
@@ -47,6 +47,7 @@ export const killers: readonly Scenario[] = [
       const cutMs = random.between(15_000, 30_000);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: durationS ?? 90,
         faults: [
@@ -68,6 +69,7 @@ export const killers: readonly Scenario[] = [
       const atMs = settleMs + random.between(0, 2_000);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: durationS ?? 90,
         faults: [
@@ -87,6 +89,7 @@ export const killers: readonly Scenario[] = [
       const atMs = settleMs + random.between(0, 2_000);
       return {
         ...drawBasics(random, 2),
+        ...drawExclusive(random, 2),
         dutyFailure: 0,
         durationS: durationS ?? 90,
         faults: [
@@ -128,6 +131,7 @@ export const killers: readonly Scenario[] = [
       }
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: durationS ?? 90,
         faults: faults.toSorted((a, b) => a.atMs - b.atMs),
@@ -144,6 +148,7 @@ export const killers: readonly Scenario[] = [
       const atMs = settleMs + random.between(0, 2_000);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: duration,
         // At some 40 steps a second for its probes and those of others, this is an event loop that is never idle.
@@ -162,6 +167,7 @@ export const killers: readonly Scenario[] = [
       const atMs = settleMs + random.between(0, 2_000);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: durationS ?? 90,
         faults: [{ kind: 'clone', atMs, agent, ms: random.between(5_000, 20_000) }],
@@ -181,6 +187,7 @@ export const killers: readonly Scenario[] = [
       const atMs = settleMs + random.between(0, 2_000);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: durationS ?? 3_680,
         faults: [
@@ -209,6 +216,7 @@ export const killers: readonly Scenario[] = [
       const last = faults.reduce((latest, { atMs }) => Math.max(latest, atMs), 0);
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
         faults: faults.toSorted((a, b) => a.atMs - b.atMs),
@@ -234,11 +242,64 @@ export const killers: readonly Scenario[] = [
       }
       return {
         ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
         dutyFailure: 0,
         durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
         faults: faults.toSorted((a, b) => a.atMs - b.atMs),
       };
     },
     promises: nobodyWronged((facts) => agentsOf(facts, 'suspend')),
+  },
+  {
+    name: 'frozen-between-check-and-write',
+    about: 'a box stands still between looking at its right and writing: what it writes when it wakes is refused',
+    agents: 5,
+    reaches: ['holder of an exclusive duty frozen', 'exclusive duty taken over', 'late effect refused'],
+    draw(random, agents, durationS) {
+      const faults: FaultEvent[] = [];
+      const length = Math.max(durationS ?? 0, 240);
+      // One after the other, so that somebody is always there to take over.
+      for (let atMs = settleMs; atMs < length * 1000 - 40_000; ) {
+        const ms = random.between(4_000, 7_000);
+        faults.push({ kind: 'suspend', atMs, agent: random.below(agents), ms });
+        atMs += ms + random.between(300, 2_500);
+      }
+      return {
+        ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
+        exclusive: 3,
+        voters: agents < 3 ? 1 : 3,
+        // As long as the guard before the end of a right allows, so that many are on their way when a box stands still.
+        effectMs: 90,
+        dutyFailure: 0,
+        durationS: length,
+        faults,
+      };
+    },
+  },
+  {
+    name: 'suspended-for-an-hour',
+    about:
+      'boxes are suspended for an hour with their monotonic clocks, holders and voters among them: none wakes with a right',
+    agents: 5,
+    reaches: ['clock stood still', 'holder of an exclusive duty frozen', 'exclusive duty taken over'],
+    draw(random, agents, durationS) {
+      const hour = Math.min(3_600, Math.max(20, (durationS ?? 3_720) - 120)) * 1000;
+      // One voter of three at most, or nobody could take over: the voters are the first ones.
+      const others = everybody(agents).slice(agents < 3 ? 1 : 3);
+      const boxes = [...others, random.below(agents < 3 ? 1 : 3)];
+      const atMs = settleMs + random.between(0, 3_000);
+      const faults = boxes.map(
+        (agent): FaultEvent => ({ kind: 'suspend', atMs, agent, ms: hour + random.between(0, 900) }),
+      );
+      return {
+        ...drawBasics(random, agents),
+        exclusive: 3,
+        voters: agents < 3 ? 1 : 3,
+        dutyFailure: 0,
+        durationS: Math.ceil((atMs + hour) / 1000) + 90,
+        faults,
+      };
+    },
   },
 ];
