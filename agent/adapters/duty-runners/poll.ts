@@ -7,8 +7,9 @@ import type { ReadingsReport } from '../../core/reporting/report.ts';
 import type { Site, Tag } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { EffectLog } from '../effect-log.ts';
+import type { LentConnection } from '../gateway/lent-connection.ts';
 import { createSource } from '../plc/create-source.ts';
-import type { LentConnection, PlcSource, SourceClock, SourceOptions, SourceStats } from '../plc/source.ts';
+import type { PlcSource, SourceClock, SourceOptions, SourceStats } from '../plc/source.ts';
 import type { DutyRunner, Log } from './runner.ts';
 
 export interface PollRunnerOptions {

@@ -1,5 +1,6 @@
 import type { Tag } from '../../driver/bindings.ts';
-import type { LentConnection, SourceTiming } from '../plc/source.ts';
+import type { SourceTiming } from '../plc/source.ts';
+import type { LentConnection } from './lent-connection.ts';
 import type { Mark } from './token-block.ts';
 
 /** What is to be written, checked against the device's kind before anything is opened. */

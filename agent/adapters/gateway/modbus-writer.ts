@@ -2,8 +2,9 @@ import type { Connection } from '../../driver/bindings.ts';
 import { dial } from '../plc/dial.ts';
 import { bounded, reasonOf } from '../plc/keep-connected.ts';
 import { encodeWords, parseRegister } from '../plc/register-block.ts';
-import { type ModbusClient, sourceTiming } from '../plc/source.ts';
+import { sourceTiming } from '../plc/source.ts';
 import type { DeviceWrite, DeviceWriter, WriterOptions, WriteSession } from './device-writer.ts';
+import type { ModbusClient } from './lent-connection.ts';
 import { blockWords, isWord, type Mark, markWords, maxCommandWords, readMark } from './token-block.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;

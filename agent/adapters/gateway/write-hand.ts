@@ -4,9 +4,9 @@ import type { StepAction } from '../../core/remediation/workflow.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { ActionRequest } from '../../driver/ports.ts';
 import { encodeWords } from '../plc/register-block.ts';
-import type { LentConnection } from '../plc/source.ts';
 import { claimOf, type Gate } from './claims.ts';
 import type { DeviceWrite } from './device-writer.ts';
+import type { LentConnection } from './lent-connection.ts';
 import { createWriter, type EffectEnd, writeToDevice } from './write-effect.ts';
 
 type WriteAction = Extract<StepAction, { kind: 'plc.write' }>;

@@ -1,15 +1,9 @@
 import type { Connection, Tag } from '../../driver/bindings.ts';
+import type { LentConnection } from '../gateway/lent-connection.ts';
 import { dial } from './dial.ts';
 import { KeepConnected, pause, reasonOf, type Session } from './keep-connected.ts';
 import { decodeWords, parseRegister, planBlocks, type RegisterBlock, type RegisterTag } from './register-block.ts';
-import {
-  type LentConnection,
-  type PlcSource,
-  type SourceOptions,
-  type SourceStats,
-  type SourceTiming,
-  sourceTiming,
-} from './source.ts';
+import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
 import { tagValue } from './tag-value.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;

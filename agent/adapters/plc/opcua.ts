@@ -4,17 +4,11 @@ import type * as UA from 'node-opcua-client';
 import { type Instant, type WallTime, wallTime } from '../../base/time.ts';
 import type { Quality, Sample } from '../../core/health/signal.ts';
 import type { Connection } from '../../driver/bindings.ts';
+import type { LentConnection } from '../gateway/lent-connection.ts';
 import { dial } from './dial.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
 import { readSecret } from './secret.ts';
-import {
-  type LentConnection,
-  type PlcSource,
-  type SourceOptions,
-  type SourceStats,
-  type SourceTiming,
-  sourceTiming,
-} from './source.ts';
+import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
 import { importStepwise } from './stepwise-import.ts';
 import { tagValue } from './tag-value.ts';
 

@@ -1,8 +1,8 @@
-import type { ClientSession } from 'node-opcua-client';
 import type { Random } from '../../base/random.ts';
 import type { Instant, WallTime } from '../../base/time.ts';
 import type { Sample } from '../../core/health/signal.ts';
 import type { Connection, Tag } from '../../driver/bindings.ts';
+import type { LentConnection } from '../gateway/lent-connection.ts';
 
 /**
  * One connected device, read. Reading is all it can do: what changes something on a device stands in
@@ -19,20 +19,6 @@ export interface PlcSource {
   /** The connection that is open now, lent for one effect: a small device bears no second one. Undefined: none is. */
   lend?(): LentConnection | undefined;
 }
-
-/** All that an effect uses of the Modbus driver. */
-export interface ModbusClient {
-  writeCoil(offset: number, on: boolean): Promise<unknown>;
-  writeRegister(offset: number, word: number): Promise<unknown>;
-  writeRegisters(offset: number, words: number[]): Promise<unknown>;
-  readInputRegisters(offset: number, length: number): Promise<{ readonly data: readonly number[] }>;
-  readHoldingRegisters(offset: number, length: number): Promise<{ readonly data: readonly number[] }>;
-}
-
-/** An open connection of one of the drivers. It may end at any time; whoever borrows it never closes it. */
-export type LentConnection =
-  | { readonly kind: 'modbus'; readonly client: ModbusClient }
-  | { readonly kind: 'opcua'; readonly session: ClientSession };
 
 export interface SourceHandlers {
   onSample(sample: Sample): void;
