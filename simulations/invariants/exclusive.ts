@@ -57,6 +57,8 @@ export class ExclusiveKeepsItsWord {
   /** Boxes whose clones make them give everything away for this life. */
   readonly #cloned = new Set<number>();
   #driftsUntil = Number.NEGATIVE_INFINITY;
+  /** When a fault last began to be at work, or ended: who dies or falls silent with half the votes takes them along for T. */
+  #struckAt = 0;
 
   constructor(parts: {
     readonly plan: World['plan'];
@@ -109,6 +111,7 @@ export class ExclusiveKeepsItsWord {
 
   before(world: World, fault: FaultEvent): void {
     if (this.isIdle) return;
+    if (!harmless.has(fault.kind)) this.#struckAt = Math.max(this.#struckAt, world.now, touches(fault).untilMs);
     switch (fault.kind) {
       case 'drift': {
         const bound = Math.min(...this.#duties.map(({ cell }) => cell.drift));
@@ -223,7 +226,7 @@ export class ExclusiveKeepsItsWord {
     if (excused || !this.#isHealthy(world, watched)) watched.healthySince = Number.NaN;
     else if (Number.isNaN(watched.healthySince)) watched.healthySince = world.now;
     if (isHeld || watched.told || Number.isNaN(watched.healthySince)) return [];
-    const since = Math.max(watched.unheldSince, watched.healthySince);
+    const since = Math.max(watched.unheldSince, watched.healthySince, this.#struckAt);
     // What was promised last lapses after T at the latest, by a clock that may be slow.
     const withinMs = cell.leaseMs * (1 + 2 * cell.drift) + 1_000 + this.#dutyMs;
     if (world.now - since <= withinMs) return [];
@@ -271,3 +274,6 @@ export class ExclusiveKeepsItsWord {
     return 3 * Math.max(...this.#duties.map(({ cell }) => cell.leaseMs));
   }
 }
+
+/** Faults that leave voters, candidates and the wires between them as they are. */
+const harmless: ReadonlySet<FaultEvent['kind']> = new Set(['broker', 'plc', 'break', 'stop', 'source', 'service']);
