@@ -81,7 +81,7 @@ const runs = (name: Name, version: number): Promise<AgentStatus> =>
       const said = await status(name);
       return said.bundle?.running.version === version && said.bundle.version === version && said;
     },
-    { deadlineMs: 45_000, everyMs: 100, what: `${name} runs version ${version}` },
+    { deadlineMs: 90_000, everyMs: 100, what: `${name} runs version ${version}` },
   );
 
 beforeAll(async () => {
@@ -139,13 +139,19 @@ it('version 2 is pushed to one agent → all that are up run it, in the same pro
   const pids = [children.get('box-1')?.pid, children.get('box-2')?.pid];
   writeFileSync(file, siteText(2));
   sign(2);
-  const pushed = await run(['site', 'push', bundle(2), '--data', join(folder, 'box-1'), '--json']);
+  const push = (...more: string[]) =>
+    run(['site', 'push', bundle(2), '--data', join(folder, 'box-1'), '--json', ...more]);
+  const pushed = await push('--wait', '0s');
   expect(pushed, pushed.stdout + pushed.stderr).toMatchObject({ code: 0 });
-  expect(JSON.parse(pushed.stdout)).toMatchObject({ version: 2, run: ['box-1', 'box-2'], lack: [], away: ['box-3'] });
+  expect(JSON.parse(pushed.stdout)).toMatchObject({ version: 2, known: false });
   const [one, two] = [await runs('box-1', 2), await runs('box-2', 2)];
   expect([one.pid, two.pid]).toEqual(pids);
   expect(one.bootCounter).toBeGreaterThan(before.bootCounter);
   expect(one.plan.hash).toBe(two.plan.hash);
+  const again = await push();
+  expect(again, again.stdout + again.stderr).toMatchObject({ code: 0 });
+  const everybody = { run: ['box-1', 'box-2'], lack: [], away: ['box-3'] };
+  expect(JSON.parse(again.stdout)).toMatchObject({ version: 2, known: true, ...everybody });
   await eventually(
     async () => {
       const all = [...(await status('box-1')).processes, ...(await status('box-2')).processes];
@@ -162,7 +168,7 @@ it('version 2 is pushed to one agent → all that are up run it, in the same pro
   // Its own file is still version 1.
   await start('box-3');
   await runs('box-3', 2);
-}, 120_000);
+}, 240_000);
 
 it('an agent is revoked → cut off everywhere within 2 s, without a restart and without its help', async () => {
   const [one, three] = [await status('box-1'), await status('box-3')];
