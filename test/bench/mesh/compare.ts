@@ -7,6 +7,8 @@ export interface CompareOptions extends TrialOptions {
   readonly peer: 'serf' | 'none';
   readonly sizes: readonly number[];
   readonly preset: string;
+  /** What is run of ours: millwright.ts, or dist/millwright.js. */
+  readonly program: string;
   readonly encrypted: boolean;
   readonly seed: number;
 }
@@ -17,7 +19,7 @@ export interface CompareOptions extends TrialOptions {
  */
 export async function compare(options: CompareOptions, say: (text: string) => void): Promise<readonly TrialResult[]> {
   const products: readonly Product[] = [
-    ourselves(options.preset),
+    ourselves(options.preset, options.program),
     ...(options.peer === 'serf' ? [serf(options.encrypted)] : []),
   ];
   let running: Trial | undefined;

@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nearest } from '../../../agent/base/nearest.ts';
 import { presets } from '../../../agent/core/membership/options.ts';
 import { compare } from './compare.ts';
 import { load, machine } from './figures.ts';
 import { whyNoNetwork } from './namespaces.ts';
-import { whyNoSerf } from './products.ts';
+import { millwright, whyNoSerf } from './products.ts';
 import { realFigures, realNames } from './real.ts';
 import { simulatedFigures, simulatedNames } from './simulated.ts';
 import { figureTable, trialTable } from './table.ts';
@@ -26,6 +28,8 @@ of its own instead (root, Linux): kill -9, SIGSTOP, cable pulled, packets lost; 
   --peer serf|none   the trial, with Debian's serf beside ours, or ours alone
   --sizes LIST       boxes of a trial, 2 to 50 (default 5,15)
   --preset NAME      how fast ours probe in the trial: ${Object.keys(presets).join(', ')} (default lan)
+  --program FILE     what is run of ours; dist/millwright.js, after npm run build, is what the package carries and needs
+                     less memory (default millwright.ts)
   --in-the-clear     serf without encryption; ours has no such mode
 `;
 
@@ -66,7 +70,13 @@ if (options.peer === undefined) {
   const trial = {
     ...{ repetitions: repetitions ?? (quick ? 5 : 20), idleWindowS: quick ? 6 : 15, lossS: quick ? 60 : 300 },
     ...{ frozenS: 10, stories: (only as readonly Story[] | undefined) ?? stories, peer },
-    ...{ sizes: options.sizes, preset: options.preset, encrypted: !options.inTheClear, seed: options.seed },
+    ...{
+      sizes: options.sizes,
+      preset: options.preset,
+      program: options.program,
+      encrypted: !options.inTheClear,
+      seed: options.seed,
+    },
   };
   const results = await compare(trial, say);
   const definition =
@@ -106,6 +116,7 @@ function read() {
     oneOf('only', word, values.peer === undefined ? [...simulatedNames, ...realNames] : stories);
   }
   if (values.peer !== undefined) oneOf('peer', values.peer, ['serf', 'none']);
+  if (!existsSync(values.program)) complaints.push(`--program ${values.program}: there is no such file`);
   oneOf('preset', values.preset, Object.keys(presets));
   return {
     json: values.json,
@@ -117,6 +128,7 @@ function read() {
     jobs: whole('jobs', values.jobs, 1, 256) ?? availableParallelism(),
     sizes: list(values.sizes).map((text) => whole('sizes', text, 2, 50) ?? 5),
     preset: values.preset,
+    program: resolve(values.program),
     inTheClear: values['in-the-clear'],
   };
 }
@@ -135,6 +147,7 @@ function parse() {
         peer: { type: 'string' },
         sizes: { type: 'string', default: '5,15' },
         preset: { type: 'string', default: 'lan' },
+        program: { type: 'string', default: millwright },
         'in-the-clear': { type: 'boolean', default: false },
       },
     });

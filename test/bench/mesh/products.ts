@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 
 export const millwright = join(import.meta.dirname, '..', '..', '..', 'millwright.ts');
 
@@ -35,12 +35,13 @@ export const nameOf = (box: number): string => `box-${box}`;
 const port = 7946;
 
 /** Ours, as somebody starts it who wants to measure: no configuration file, no broker. */
-export function ourselves(preset: string): Product {
-  const { version } = JSON.parse(readFileSync(join(millwright, '..', 'package.json'), 'utf8')) as { version: string };
+export function ourselves(preset: string, program = millwright): Product {
+  const root = resolve(millwright, '..');
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   return {
     name: 'millwright',
     version,
-    how: `millwright agent --preset ${preset}, from source; connections encrypted (Noise), members signed`,
+    how: `node ${relative(root, program)} agent, preset ${preset}; connections encrypted (Noise), members signed`,
     prepare(folder, size) {
       const args = ['site', 'init', '--agents', String(size), '--pace', preset, '--out', join(folder, 'keys')];
       const made = spawnSync(process.execPath, [millwright, ...args], { encoding: 'utf8' });
@@ -53,7 +54,7 @@ export function ourselves(preset: string): Product {
       mkdirSync(data, { recursive: true });
       const others = Array.from({ length: site.size }, (_, i) => i + 1).filter((other) => other !== box);
       return [
-        ...[process.execPath, millwright, 'agent', '--site', join(keys, 'site.bundle'), '--name', name],
+        ...[process.execPath, program, 'agent', '--site', join(keys, 'site.bundle'), '--name', name],
         ...['--key', join(keys, 'agents', name, 'agent.key'), '--listen', `${site.address(box)}:${port}`],
         ...['--peers', others.map((other) => `${site.address(other)}:${port}`).join(',')],
         ...['--broker', 'none', '--data', data],
