@@ -15,6 +15,7 @@ import type { ModbusRegister } from '../../../simulations/plant/register-map.ts'
 import { TokenLadder } from '../../../simulations/plant/token-ladder.ts';
 import { eventually } from '../../support/eventually.ts';
 import { temporaryFolder } from '../duty-runners/doubles.ts';
+import { collect, tag } from '../plc/collector.ts';
 import { type Right, rightOf } from './rights.ts';
 
 const register = (name: string, table: ModbusRegister['table'], offset: number, type: ModbusRegister['type']) => ({
@@ -258,14 +259,14 @@ describe('writes over OPC UA', () => {
     const folder = temporaryFolder();
     const done: number[] = [];
     const heard: number[] = [];
-    const tag = (name: string) => ({ name, type: 'Double', unit: undefined, everyMs: 1000, about: name }) as const;
+    const node = (name: string) => ({ name, type: 'Double', unit: undefined, everyMs: 1000, about: name }) as const;
     const face = await openOpcUaFace({
       host: '127.0.0.1',
       port: 0,
       folder,
       secure: false,
       users: new Map(),
-      machines: { Press: [tag('Target'), tag('Fixed')] },
+      machines: { Press: [node('Target'), node('Fixed')] },
       writable: new Map([['Press.Target', (number: number) => heard.push(number)]]),
       ladder: new TokenLadder((command) => done.push(...command)),
       onMonitored: () => {},
@@ -309,6 +310,32 @@ describe('writes over OPC UA', () => {
     });
     expect(done).toEqual([3, 4]);
     expect(heard).toEqual([41.5]);
+
+    // Over the session that the device is read by, which stays.
+    const { source, events, samples } = collect(connection, [tag(0, 'ns=1;s=Press.Target')], pki);
+    onTestFinished(() => source.stop());
+    await eventually(() => samples.length > 0 && source.lend?.() !== undefined);
+    const borrowed = (right: Right, write: DeviceWrite) =>
+      writeToDevice({
+        gate,
+        writer: createWriter({ connection, pki, lent: () => source.lend?.() }),
+        claim: claimOf('plc:conveyor', right),
+        write,
+        timeoutMs: 5_000,
+        signal: new AbortController().signal,
+      });
+    expect(await borrowed(rightOf(6, 'b'), to('Target', 42))).toMatchObject({ outcome: 'ok' });
+    expect(await borrowed(rightOf(6, 'b'), ladder)).toMatchObject({ outcome: 'ok' });
+    expect(heard).toEqual([41.5, 42]);
+    expect(done).toEqual([3, 4, 3, 4]);
+    await eventually(() => samples.at(-1)?.value === 42);
+    expect(events).toEqual(['found']);
+    await source.stop();
+    expect(await borrowed(rightOf(6, 'b'), ladder)).toMatchObject({
+      outcome: 'failed',
+      untouched: true,
+      detail: 'the device is not connected',
+    });
   });
 });
 
