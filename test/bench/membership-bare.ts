@@ -1,5 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { type AgentId, agentId } from '../../agent/base/ids.ts';
 import { presets } from '../../agent/core/membership/options.ts';
+import type { Voucher } from '../../agent/core/membership/statements.ts';
+import { ed25519Voucher } from '../../agent/wire/statement.ts';
 import { BareMesh } from '../core/membership/bare-mesh.ts';
 
 /**
@@ -22,6 +26,8 @@ const { values } = parseArgs({
     set: { type: 'string', multiple: true, default: [] },
     /** Members 0 and 1 watch each other closely. */
     watch: { type: 'boolean', default: false },
+    /** Statements are signed, with real keys, and so the members greet each other. */
+    signed: { type: 'boolean', default: false },
   },
 });
 
@@ -33,7 +39,27 @@ const options = {
   ...presets[values.preset as keyof typeof presets],
   ...Object.fromEntries(values.set.map((pair) => [pair.split('=')[0], Number(pair.split('=')[1])])),
 };
-const warm = values.warm === 'greet' ? 'greet' : 'presume';
+/** Time for signatures and for checking them, and how many of each. */
+const signing = { signed: 0, verified: 0, cpuMs: 0 };
+const pairs = values.signed ? Array.from({ length: size }, () => generateKeyPairSync('ed25519')) : [];
+const agentIds = pairs.map((_, index) => agentId(`box-${index}`));
+const numbers = new Map(agentIds.map((id, index) => [id, index]));
+const keyOf = (agent: AgentId) => pairs[numbers.get(agent) ?? -1]?.publicKey;
+const voucher = (self: number): Voucher => {
+  const inner = ed25519Voucher({ site: 'bench', agentIds, key: pairs[self]!.privateKey, keyOf });
+  const timed = <T>(what: 'signed' | 'verified', act: () => T): T => {
+    const began = performance.now();
+    const result = act();
+    signing[what]++;
+    signing.cpuMs += performance.now() - began;
+    return result;
+  };
+  return {
+    sign: (update) => timed('signed', () => inner.sign(update)),
+    verify: (update) => timed('verified', () => inner.verify(update)),
+  };
+};
+const warm = values.signed ? 'greet' : values.warm === 'greet' ? 'greet' : 'presume';
 
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
@@ -116,15 +142,18 @@ function detection(): object {
 }
 
 function soak(): object {
-  const mesh = new BareMesh({ size, options, seed, loss, warm, weigh: true });
-  mesh.run(3_000);
+  const mesh = new BareMesh({ size, options, seed, loss, warm, weigh: true, ...(values.signed ? { voucher } : {}) });
+  // After a start all greet all, and what that sets off takes its time.
+  const settledAt = warm === 'greet' ? 60_000 : 3_000;
+  mesh.run(settledAt);
   const { messages, bytes } = mesh;
   const suspected = { count: 0 };
+  Object.assign(signing, { signed: 0, verified: 0, cpuMs: 0 });
   mesh.changed = (_at, _by, change) => {
     if (change.to === 'suspect') suspected.count++;
   };
   const began = cpuMs();
-  mesh.run(3_000 + seconds * 1000);
+  mesh.run(settledAt + seconds * 1000);
   return {
     agentHours: round((size * seconds) / 3600, 1),
     hours: round(seconds / 3600, 2),
@@ -134,6 +163,7 @@ function soak(): object {
     messagesPerSecondPerAgent: round((mesh.messages - messages) / size / seconds, 2),
     cpuS: round((cpuMs() - began) / 1000, 1),
     cpuMsPerAgentHour: round((cpuMs() - began) / ((size * seconds) / 3600), 1),
+    ...(values.signed ? { ...signing, cpuMs: round(signing.cpuMs, 1) } : {}),
   };
 }
 

@@ -51,7 +51,7 @@ export class Membership {
 
   #selfUpdate: MemberUpdate;
   #selfOnly: readonly MemberUpdate[];
-  /** The same without a signature, for whom we tell it ourselves and who has it signed already. */
+  /** The same without a signature, for those whom we tell it ourselves and who have it signed already. */
   #selfBare: readonly MemberUpdate[];
   #digestVersion = 0;
   #left = false;
@@ -755,8 +755,8 @@ export class Membership {
    */
   #ping(now: Instant, to: AgentIndex, seq: number, forAnother: boolean, out: MembershipOutput[]): void {
     let updates = this.#riding(now);
-    // Who has answered to our numbers has them signed.
-    const own = this.#table.isTold(to) ? this.#selfBare : this.#selfOnly;
+    // Our greeting was signed, and so is what we gossip when our numbers change.
+    const own = this.#table.code(to) === code.alive ? this.#selfBare : this.#selfOnly;
     const isTold = forAnother || (this.#table.isTold(to) && (seq & 7) !== 0);
     if (!isTold || this.#table.code(to) !== code.alive) {
       const told = this.#table.code(to) === code.alive ? none : this.#whatWeHoldOf(to);

@@ -4,6 +4,7 @@ import { type Instant, instant } from '../../../agent/base/time.ts';
 import type { MembershipMessage } from '../../../agent/core/membership/member.ts';
 import { Membership, type MembershipOutput } from '../../../agent/core/membership/membership.ts';
 import { lan, type MembershipOptions } from '../../../agent/core/membership/options.ts';
+import type { Voucher } from '../../../agent/core/membership/statements.ts';
 import { encodedSize } from '../../../agent/wire/direct.ts';
 import { EventHeap } from '../../../simulations/world/event-heap.ts';
 
@@ -19,6 +20,7 @@ export interface BareOptions {
   /** Counts the bytes of each message as the wire encodes it. Costs a third of the speed. */
   readonly weigh?: boolean;
   readonly evidence?: boolean;
+  readonly voucher?: (self: number) => Voucher;
 }
 
 const wake = 0;
@@ -64,6 +66,7 @@ export class BareMesh {
     warm = 'presume',
     weigh = false,
     evidence = false,
+    voucher,
   }: BareOptions) {
     this.size = size;
     this.loss = loss;
@@ -85,6 +88,7 @@ export class BareMesh {
           bootCounter: 1,
           incarnation: 0,
           evidence,
+          voucher: voucher?.(self),
         }),
     );
     for (let self = 0; self < size; self++) {
