@@ -44,8 +44,12 @@ export function runPool(work: Iterable<Job>, options: PoolOptions): Promise<void
     else worker.send(job);
   };
   const hire = (): void => {
-    // No flags of ours: a test runner's loaders are none of the worker's business.
-    const worker = fork(workerFile, [], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    // No flags of ours: a test runner's loaders are none of the worker's business. There is a worker per processor, so
+    // threads that help the collector of one would only take turns with another.
+    const worker = fork(workerFile, [], {
+      execArgv: ['--single-threaded-gc'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     workers.set(worker, undefined);
     worker.on('message', (word: Word) => {
       took(word.is === 'done' ? word.outcome : failed(word.job, word.text));

@@ -52,6 +52,8 @@ export class AvailableDuties {
   readonly #budget: MoveBudget;
 
   #seq = 0;
+  /** Counts the claims that were heard. */
+  #listing = 0;
   #held = 0;
   #lastNow: Instant = 0 as Instant;
   #startedAt: Instant = never;
@@ -405,11 +407,11 @@ export class AvailableDuties {
     if (!this.#ear.accepts(now, from, claim)) return;
     this.#presence.heard(from);
     const isOffer = claim.stance === 'draining';
-    const listed = new Set<DutyIndex>();
+    const listing = ++this.#listing;
     for (const { duty, term, heard } of claim.duties) {
       const hand = this.#byDuty.get(duty);
       if (!hand || !isTerm(term) || !hand.order.place.has(from)) continue;
-      listed.add(duty);
+      hand.listed = listing;
       if (!this.#isReturned && this.#returns !== undefined && now - this.#startedAt < gatherMaxMs)
         this.#isReturned = true;
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
@@ -427,7 +429,7 @@ export class AvailableDuties {
       this.#evaluate(now, hand, out);
     }
     for (const hand of this.#hands) {
-      if (!listed.has(hand.spec.index) && hand.claims.has(from)) {
+      if (hand.listed !== listing && hand.claims.has(from)) {
         this.#voidClaim(now, hand, from, false);
         this.#evaluate(now, hand, out);
       } else if (stance !== claim.stance && isHeld(hand) && hand.order.place.has(from)) {

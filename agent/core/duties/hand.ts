@@ -38,6 +38,12 @@ export class HeardClaims {
   }
 
   set(claim: HeardClaim): void {
+    // It says again what it said before: the usual word, every period.
+    const known = this.get(claim.agent);
+    if (known !== undefined && known.term === claim.term && known.isOffer === claim.isOffer) {
+      known.at = claim.at;
+      return;
+    }
     this.#list = [...this.#list.filter(({ agent }) => agent !== claim.agent), claim];
   }
 
@@ -64,6 +70,8 @@ export interface Hand {
   sequence: number;
   runningSince: Instant;
   readonly claims: HeardClaims;
+  /** The claim, by number, that last listed it. */
+  listed: number;
   /** Since when nobody claims it, or only who wants to give it away. */
   unclaimedSince: Instant;
   /** The runner whom silence or death took from it, until another claims it. */
@@ -94,6 +102,7 @@ export function newHand(spec: DutySpec, order: StaticOrder, isEligible: boolean,
     sequence: 0,
     runningSince: never,
     claims: new HeardClaims(),
+    listed: 0,
     unclaimedSince: never,
     lost: undefined,
     notBefore: 0 as Instant,
