@@ -87,7 +87,9 @@ export function serf(encrypted: boolean): Product {
         ...['serf', 'agent', `-node=${nameOf(box)}`, `-bind=${site.address(box)}:${port}`, '-profile=lan'],
         '-rpc-addr=127.0.0.1:7373',
         ...(key === undefined ? [] : [`-encrypt=${key}`]),
-        ...running.slice(0, 3).map((other) => `-join=${site.address(other)}:${port}`),
+        // Plain -join ends the agent if nobody answers yet.
+        ...running.slice(0, 3).map((other) => `-retry-join=${site.address(other)}:${port}`),
+        '-retry-interval=1s',
       ];
     },
     read(line) {
