@@ -135,8 +135,8 @@ function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOpti
       ? []
       : [
           ({ exclusive: _, voters: __, ...from }) => from,
-          (from) => ({ ...from, exclusive: Math.min(from.exclusive ?? 0, 1) }),
-          (from) => ({ ...from, voters: from.voters === 5 ? 3 : (from.voters ?? 3) }),
+          (from) => (from.exclusive === undefined ? from : { ...from, exclusive: 1 }),
+          (from) => (from.voters === 5 ? { ...from, voters: 3 } : from),
         ];
   const last = options.faults.reduce((latest, fault) => Math.max(latest, fault.atMs), 0) / 1000;
   return [

@@ -257,7 +257,7 @@ export const killers: readonly Scenario[] = [
     reaches: ['holder of an exclusive duty frozen', 'exclusive duty taken over', 'late effect refused'],
     draw(random, agents, durationS) {
       const faults: FaultEvent[] = [];
-      const length = Math.max(durationS ?? 0, 240);
+      const length = Math.max(durationS ?? 240, 80);
       // One after the other, so that somebody is always there to take over.
       for (let atMs = settleMs; atMs < length * 1000 - 40_000; ) {
         const ms = random.between(4_000, 7_000);

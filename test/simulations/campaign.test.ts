@@ -101,7 +101,7 @@ test('shrink: a planted core and a swarm of faults → the one cut that shows it
     { kind: 'pause', atMs: 22_000, agent: 4, ms: 200 },
   ];
   const run = { scenario: 'swarm', agents: 5, seed: 3, core: deafToRefutation };
-  const options = { ...optionsOf(run), durationS: 70, faults: noise, repairs: 0 };
+  const options = { ...optionsOf(run), durationS: 60, faults: noise, repairs: 0 };
   const invariant = 'views converge';
   const before = playScenario({ ...run, options }).report.violations.map((violation) => violation.invariant);
   expect(before).toContain(invariant);

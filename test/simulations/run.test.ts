@@ -58,15 +58,19 @@ test('simulate: the same seed twice → the same trace; another seed, option or 
 
 // What takes an hour of virtual time is told shorter here, and at length by the soak.
 const told = new Map<string, { readonly seeds: number; readonly durationS?: number }>([
-  ['hour-apart', { seeds: 2, durationS: 150 }],
-  ['clock-freeze', { seeds: 2 }],
-  ['half-vanishes', { seeds: 2 }],
+  ['swarm', { seeds: 4 }],
+  ['hour-apart', { seeds: 1, durationS: 120 }],
+  ['suspended-for-an-hour', { seeds: 1, durationS: 150 }],
+  ['clock-freeze', { seeds: 1 }],
+  ['half-vanishes', { seeds: 1 }],
+  ['reboot-storm', { seeds: 1 }],
+  ['frozen-between-check-and-write', { seeds: 1, durationS: 90 }],
 ]);
 
 test.each(scenarios.map(({ name }) => name))(
   'simulate: scenario %s, a few seeds on seven agents → every invariant holds',
   (scenario) => {
-    const { seeds, durationS } = told.get(scenario) ?? { seeds: 4 };
+    const { seeds, durationS } = told.get(scenario) ?? { seeds: 2 };
     for (let seed = 101; seed < 101 + seeds; seed++) {
       const { violations } = runScenario({ scenario, agents: 7, seed, durationS });
       expect(violations, `millwright simulate --scenario ${scenario} --agents 7 --seed ${seed}`).toEqual([]);
@@ -74,10 +78,10 @@ test.each(scenarios.map(({ name }) => name))(
   },
 );
 
-test('simulate: a silent crash among five → known to all within 2 s and taken over within 3 s, in most of 20 seeds', () => {
+test('simulate: a silent crash among five → known to all within 2 s and taken over within 3 s, in most of 10 seeds', () => {
   const detection: number[] = [];
   const takeover: number[] = [];
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 10; seed++) {
     const report = runScenario({
       ...short,
       seed,
@@ -89,9 +93,9 @@ test('simulate: a silent crash among five → known to all within 2 s and taken 
   }
   detection.sort((a, b) => a - b);
   takeover.sort((a, b) => a - b);
-  expect(detection.length).toBe(20);
-  expect(detection[10]).toBeLessThan(2_000);
-  expect(takeover.length).toBeGreaterThan(10);
+  expect(detection.length).toBe(10);
+  expect(detection[5]).toBeLessThan(2_000);
+  expect(takeover.length).toBeGreaterThan(5);
   expect(takeover.at(-1)).toBeLessThan(3_000);
 });
 
@@ -123,7 +127,7 @@ test.each([
 ] as const)('simulate: planted fault → "%s" is found violated', (invariant, core) => {
   const { violations } = runScenario({
     ...short,
-    durationS: 60,
+    durationS: 45,
     override: { faults: [{ kind: 'crash', atMs: 14_000, agent: 3, closes: false }], dutyFailure: 0 },
     core,
   });
@@ -200,7 +204,7 @@ test('simulate: a core that is told of no STOP → "no issue after STOP" is foun
     },
   });
   const invariants = new Set<string>();
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 8; seed++) {
     for (const v of runScenario({ scenario: 'repair', agents: 4, seed, core }).violations) invariants.add(v.invariant);
   }
   expect([...invariants]).toContain('no issue after STOP');
@@ -228,8 +232,8 @@ test('simulate: a repair that does nothing and a check that says well → "heale
 
 test('simulate: agents die in the middle of a repair → the runs are resumed and heal', () => {
   let healed = 0;
-  for (let seed = 1; seed <= 6; seed++) healed += runScenario({ scenario: 'repair', agents: 4, seed }).healed;
-  expect(healed).toBeGreaterThanOrEqual(12);
+  for (let seed = 1; seed <= 3; seed++) healed += runScenario({ scenario: 'repair', agents: 4, seed }).healed;
+  expect(healed).toBeGreaterThanOrEqual(6);
 });
 
 test('simulate --json: one line with all fields, progress on standard error, exit code 0', async () => {
