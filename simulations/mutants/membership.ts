@@ -57,7 +57,8 @@ function play(seed: number, plant: MembershipPlant | undefined, story: Story & {
   const options: ScenarioOptions = {
     ...basics,
     network: { ...basics.network, ...story.network },
-    dutyFailure: 0,
+    // Duties have trials of their own; here their moves would only be judged by the way.
+    duties: 0,
     durationS: story.durationS,
     faults: story.faults,
   };
@@ -335,6 +336,7 @@ const slandered = (random: Random): Story => {
 export const membershipMutants: ReadonlyMap<string, MembershipMutant> = new Map<string, MembershipMutant>([
   ['no refutation', { plant: { kind: NoRefutation }, trial: told('no refutation', napping) }],
   ['no verification', { plant: { options: { verifyRounds: 0 } }, trial: loadUnderLoss }],
+  // Private verification alone keeps a slow event loop from accusing anybody; ears that come and go it does not.
   ['no local health', { plant: { options: { localHealthMax: 0 } }, trial: told('no local health', flapping) }],
   [
     'incarnation lost at restart',
