@@ -209,6 +209,13 @@ export class RemediationKeepsItsWord {
     }
   }
 
+  /** The disk of a box forgot what it had called durable: its next life cannot know what was done and ended. */
+  storeLost(agent: number): void {
+    for (const said of [this.#intents, this.#issued, this.#finished, this.#ended, this.#stopped]) {
+      for (const key of said) if (key.startsWith(`${agent} `)) said.delete(key);
+    }
+  }
+
   journalled(world: World, agent: number, entries: readonly JournalEntry[]): readonly Violation[] {
     const found: Violation[] = [];
     for (const entry of entries) {

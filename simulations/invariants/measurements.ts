@@ -282,6 +282,7 @@ export class Measurements {
   /** The store of a box was lost or set back on purpose: what it saved before binds nobody any more. */
   storeLost(_world: World, agent: number): void {
     this.#saved.delete(agent);
+    this.repairs.storeLost(agent);
     this.count('store lost or damaged');
   }
 
