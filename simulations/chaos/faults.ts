@@ -62,7 +62,10 @@ function story(
       const missed = await taken(site, victim, held, from, at);
       await sleep(Math.max(0, at + steps.lastsMs - kernelTime()));
       await steps.heal(site, victim);
-      return { fault: name, victim: victim.name, at, ...whoTook(site, victim, at), missed, sometimes: [] };
+      const took = whoTook(site, victim, at);
+      const itself = took.takeovers.some(({ to }) => to === victim.name);
+      const sometimes = itself ? ['taken up again by the same box'] : [];
+      return { fault: name, victim: victim.name, at, ...took, missed, sometimes };
     },
   };
 }
@@ -189,7 +192,7 @@ async function worker(site: ChaosSite): Promise<Box> {
   return await until(`somebody works on ${duty}`, 30_000, async () => site.worker(duty), 20);
 }
 
-/** Waits until others work on all that the victim held; what they never took is the answer. */
+/** Waits until somebody works anew on all that the victim held; what nobody took is the answer. */
 async function taken(
   site: ChaosSite,
   victim: Box,
@@ -198,12 +201,14 @@ async function taken(
   at: number,
 ): Promise<readonly string[]> {
   const deadline = at + takeoverWithinMs;
+  // The victim's next life is another session, and may be the quickest when the others are not ready to vote.
+  const session = site.effects.findLast((effect) => effect.agent === victim.name && effect.at <= at)?.session;
   for (;;) {
     site.look();
     const others = new Set<string>();
     for (let i = from; i < site.effects.length; i++) {
       const effect = site.effects[i] as Effect;
-      if (effect.agent !== victim.name && effect.at > at) others.add(effect.duty);
+      if (effect.session !== session && effect.at > at) others.add(effect.duty);
     }
     const missed = held.filter((duty) => !others.has(duty));
     if (missed.length === 0 || kernelTime() > deadline) return missed;

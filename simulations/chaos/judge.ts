@@ -75,7 +75,7 @@ export interface Takeover {
   readonly duty: string;
   readonly from: string;
   readonly to: string;
-  /** From the fault to the first effect on another box. */
+  /** From the fault to the first effect under another session: on another box, or by the victim's next life. */
   readonly ms: number;
   /** From the last effect of the old holder to the first of the new one. Never negative where nothing overlaps. */
   readonly silentMs: number;
@@ -85,10 +85,11 @@ export interface Takeover {
 export function takeovers(tenures: readonly Tenure[], victim: string, faultAt: number): Takeover[] {
   const found: Takeover[] = [];
   for (const duty of heldBy(tenures, victim, faultAt)) {
-    const next = tenures.find((one) => one.duty === duty && one.agent !== victim && one.from > faultAt);
-    if (next === undefined) continue;
+    const before = tenures.findLast((one) => one.duty === duty && one.from <= faultAt);
+    const next = tenures.find((one) => one.duty === duty && one.session !== before?.session && one.from > faultAt);
+    if (before === undefined || next === undefined) continue;
     const last = tenures
-      .filter((one) => one.duty === duty && one.agent === victim && one.from <= next.from)
+      .filter((one) => one.duty === duty && one.session === before.session)
       .reduce((latest, one) => Math.max(latest, one.to), Number.NEGATIVE_INFINITY);
     found.push({ duty, from: victim, to: next.agent, ms: next.from - faultAt, silentMs: next.from - last });
   }

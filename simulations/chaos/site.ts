@@ -303,6 +303,9 @@ export class ChaosSite {
       const status = await this.status(box);
       if (status === undefined) return `${box.name} does not answer`;
       if (status.pid !== box.agentPid) return `${box.name} is being started`;
+      // A voter that was started says nothing for T·(1+2ρ); two of three in that state are no majority.
+      const livedMs = kernelTime() - (box.readyAt.at(-1) ?? 0);
+      if (livedMs < this.leaseMs * 1.05) return `the vote of ${box.name} is mute after its start`;
       const lost = status.members.find(({ agent, state }) => agent !== box.name && state !== 'alive');
       if (lost !== undefined) return `${box.name} sees ${lost.agent} as ${lost.state}`;
       const mute = status.cells.find(({ vote }) => vote !== 'voting');
