@@ -6,6 +6,7 @@ import { takeovers } from '../../../simulations/leases/takeover.ts';
 import { calmNetwork } from '../../../simulations/world/network.ts';
 import { sitePlan } from '../../../simulations/world/plan.ts';
 import { World, type WorldWatch } from '../../../simulations/world/world.ts';
+import { BareMesh } from '../../core/membership/bare-mesh.ts';
 
 /** One repetition: samples are pooled over repetitions, sums added, of rates the median is taken. */
 export interface Measured {
@@ -31,10 +32,10 @@ export const measures = {
   'fast-detection-others': (seed: number) => fastDetection(seed, false),
   'fast-calm': (seed: number) => calm(seed, { agents: 10, seconds: 36_000, loss: 0, membership: fast }),
   'loss-25': (seed: number) => calm(seed, { agents: 50, seconds: 7_200, loss: 0.25, membership: lan }),
-  'load-20-0': (seed: number) => calm(seed, { agents: 20, seconds: 300, loss: 0, membership: lan }),
-  'load-20-25': (seed: number) => calm(seed, { agents: 20, seconds: 300, loss: 0.25, membership: lan }),
-  'load-2000-0': (seed: number) => calm(seed, { agents: 2000, seconds: 20, loss: 0, membership: lan }),
-  'load-2000-25': (seed: number) => calm(seed, { agents: 2000, seconds: 20, loss: 0.25, membership: lan }),
+  'load-20-0': (seed: number) => load(seed, { agents: 20, seconds: 300, loss: 0, membership: lan }),
+  'load-20-25': (seed: number) => load(seed, { agents: 20, seconds: 300, loss: 0.25, membership: lan }),
+  'load-2000-0': (seed: number) => load(seed, { agents: 2000, seconds: 20, loss: 0, membership: lan }),
+  'load-2000-25': (seed: number) => load(seed, { agents: 2000, seconds: 20, loss: 0.25, membership: lan }),
   'takeover-box': (seed: number) => boxTakeover(seed, 2_000),
   'takeover-box-fast': (seed: number) => boxTakeover(seed, 800),
 } as const satisfies Readonly<Record<string, (seed: number) => Figures>>;
@@ -159,6 +160,25 @@ function calm(
       memberBytesPerSecondPerAgent: per(traffic.membershipBytes - before.membershipBytes),
       memberMessagesPerSecondPerAgent: per(traffic.membershipMessages - before.membershipMessages),
       simulatedCpuMsPerAgentHour: (used.user + used.system) / 1_000 / ((seconds * agents) / 3_600),
+    },
+  };
+}
+
+/** What a box sends in all, and what the failure detector alone would send among as many. */
+function load(seed: number, site: Parameters<typeof calm>[1]): Figures {
+  const { agents, seconds, loss, membership } = site;
+  const whole = calm(seed, site);
+  const mesh = new BareMesh({ size: agents, options: membership, seed, loss, warm: 'presume', weigh: true });
+  mesh.run(3_000);
+  const { bytes, messages } = mesh;
+  mesh.run(3_000 + seconds * 1_000);
+  const per = (n: number) => n / seconds / agents;
+  return {
+    ...whole,
+    rates: {
+      ...whole.rates,
+      detectorBytesPerSecondPerAgent: per(mesh.bytes - bytes),
+      detectorMessagesPerSecondPerAgent: per(mesh.messages - messages),
     },
   };
 }

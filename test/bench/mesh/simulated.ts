@@ -108,6 +108,8 @@ const plans: readonly Plan[] = [
           { figure: 'messagesPerSecondPerAgent' },
           { figure: 'memberBytesPerSecondPerAgent' },
           { figure: 'memberMessagesPerSecondPerAgent' },
+          { figure: 'detectorBytesPerSecondPerAgent' },
+          { figure: 'detectorMessagesPerSecondPerAgent' },
         ],
       }),
     ),
