@@ -44,7 +44,8 @@ function story(
   name: FaultName,
   what: string,
   steps: {
-    readonly strike: (site: ChaosSite, victim: Box) => Promise<void> | void;
+    /** May say from when on it counts; before its first step unless it does. */
+    readonly strike: (site: ChaosSite, victim: Box) => Promise<void> | number | void;
     /** How long it lasts at least. */
     readonly lastsMs: number;
     readonly heal: (site: ChaosSite, victim: Box) => Promise<void> | void;
@@ -57,8 +58,8 @@ function story(
       const victim = await worker(site);
       const held = site.duties.filter((duty) => site.worker(duty) === victim);
       const from = site.effects.length;
-      const at = kernelTime();
-      await steps.strike(site, victim);
+      const began = kernelTime();
+      const at = (await steps.strike(site, victim)) ?? began;
       const missed = await taken(site, victim, held, from, at);
       await sleep(Math.max(0, at + steps.lastsMs - kernelTime()));
       await steps.heal(site, victim);
@@ -82,14 +83,19 @@ export const faults: readonly Fault[] = [
     heal: (_site, victim) => victim.signalAgent('SIGCONT'),
   }),
   story('cable-pulled', 'the switch port of the holder goes down for 6 s, all of it running on', {
-    strike: (site, victim) => site.hall.pull(victim.index),
+    strike: (site, victim) => {
+      // The kernel takes a command on interfaces only when no other one is under way on the whole machine.
+      site.hall.pull(victim.index);
+      return kernelTime();
+    },
     lastsMs: 6_000,
     heal: (site, victim) => site.hall.plug(victim.index),
   }),
-  story('box-lost', 'cable pulled and supervisor killed at once: what a power cut looks like from outside', {
-    strike: (site, victim) => {
+  story('box-lost', 'supervisor killed and cable pulled at once: what a power cut looks like from outside', {
+    strike: async (site, victim) => {
+      const over = victim.killSupervisor();
       site.hall.pull(victim.index);
-      return victim.killSupervisor();
+      await over;
     },
     lastsMs: 3_000,
     heal: (site, victim) => {
