@@ -12,6 +12,7 @@ import { code, MemberTable } from './member-table.ts';
 import type { MembershipOptions } from './options.ts';
 import { OriginBudget } from './origin-budget.ts';
 import { type ProbeSchedule, probeSchedule } from './probe-schedule.ts';
+import { nearOn, ringOf } from './ring.ts';
 import { Statements, type Voucher } from './statements.ts';
 import { Suspicion } from './suspicion.ts';
 
@@ -675,12 +676,18 @@ export class Membership {
     return this.#budget.available(now) > this.#options.bytesPerSecond / 2;
   }
 
-  /** Asks a random member whether it holds what we hold. */
+  /**
+   * Asks a random member whether it holds what we hold. In a large site seven times of eight one near us on the ring, to
+   * whom there is a connection anyway: strangers would cost more in handshakes than the comparison saves.
+   */
   #compare(now: Instant, out: MembershipOutput[]): void {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
     if (!this.#hasLeisure(now)) return;
-    const [peer] = this.#sample(1, this.#isProbed, this.#comparisons);
+    const isNear = this.#size > largeSite && this.#comparisons.below(8) !== 0;
+    const nearby = isNear ? nearOn(ringOf(this.#size), this.#self, this.#comparisons) : undefined;
+    const peer =
+      nearby !== undefined && this.#isProbed(nearby) ? nearby : this.#sample(1, this.#isProbed, this.#comparisons)[0];
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
   }
 
@@ -885,6 +892,8 @@ function bare({ member, state, bootCounter, incarnation, origin }: MemberUpdate)
 const none: readonly MemberUpdate[] = Object.freeze([]);
 const maxBumps = 3;
 const greetingCopies = 4;
+/** Above this, agents keep connections to their neighbours on the ring, and not to everybody. */
+const largeSite = 200;
 export const maxCorrected = 256;
 export const maxWatched = 16;
 /** Times that a twin must overtake us right on our heels before we believe in it. */

@@ -41,3 +41,10 @@ export function successors(
     if (qualifies(member)) into.push(member);
   }
 }
+
+/** A random member at most ten places away, on either side. */
+export function nearOn(ring: Ring, self: AgentIndex, random: Random): AgentIndex {
+  const size = ring.order.length;
+  const step = 1 + random.below(10);
+  return ring.order[(ring.position[self]! + (random.chance(0.5) ? step : size - step)) % size]!;
+}
