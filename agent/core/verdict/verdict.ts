@@ -677,6 +677,8 @@ export class Verdict {
       }
     }
     if (!isLost) return [];
+    // Who never had a line misses it from when the others are known to have theirs.
+    if (this.#uplinkLostAt === longAgo) this.#uplinkLostAt = now;
     const at = instant(Math.max(after(this.#uplinkLostAt, this.#options.uplinkHoldMs), this.#uplinkHoldUntil));
     if (now < at) {
       this.#wake(at, 0);

@@ -209,6 +209,17 @@ describe('verdict: COORDINATOR and MY-UPLINK', () => {
     expect(desk.verdict.statements[0]!.evidence).toEqual([{ kind: 'uplinks', lost: 1, known: 5 }]);
   });
 
+  it('we never had a line while the others have theirs → our line, since a moment that a clock can show', () => {
+    const desk = new Desk(5);
+    for (let peer = 1; peer < 5; peer++) desk.digest(peer, 'connected');
+    desk.coordinator('lost');
+    desk.run(3_000);
+    expect(desk.keys).toBe('my-uplink');
+    const { since } = desk.verdict.statements[0]!;
+    expect(since).toBeGreaterThanOrEqual(10_000);
+    expect(since).toBeLessThanOrEqual(desk.now);
+  });
+
   it('it returns for most, we still wait for our turn → no word of our line for a while', () => {
     const desk = connected();
     desk.coordinator('lost');
