@@ -85,6 +85,7 @@ export class Verdict {
 
   #uplink: CoordinatorSight = 'lost';
   #uplinkLostAt: Instant = longAgo;
+  #uplinkMissedAt: Instant = never;
   #uplinkHoldUntil: Instant = longAgo;
   #uplinkAskAt: Instant = longAgo;
   /** Somebody had a coordinator in this life; a site without one is not a site that lost it. */
@@ -677,14 +678,15 @@ export class Verdict {
       }
     }
     if (!isLost) return [];
-    // Who never had a line misses it from when the others are known to have theirs.
-    if (this.#uplinkLostAt === longAgo) this.#uplinkLostAt = now;
     const at = instant(Math.max(after(this.#uplinkLostAt, this.#options.uplinkHoldMs), this.#uplinkHoldUntil));
     if (now < at) {
       this.#wake(at, 0);
       return [];
     }
-    return [{ class: 'my-uplink', since: this.#uplinkLostAt, evidence }];
+    // Who never had a line misses it from when the others are known to have theirs.
+    if (this.#uplinkLostAt === longAgo && this.#uplinkMissedAt === never) this.#uplinkMissedAt = now;
+    const since = this.#uplinkLostAt === longAgo ? this.#uplinkMissedAt : this.#uplinkLostAt;
+    return [{ class: 'my-uplink', since, evidence }];
   }
 
   #recheck(now: Instant): void {
