@@ -7,9 +7,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const filters = process.argv.slice(2);
+const isLong = process.argv[2] === '--long';
+const filters = process.argv.slice(isLong ? 3 : 2);
 const quick =
-  filters.length > 0
+  filters.length > 0 || isLong
     ? { status: 0 }
     : spawnSync(process.execPath, [join(root, 'scripts', 'check.mjs')], { cwd: root, stdio: 'inherit' });
 
@@ -29,7 +30,11 @@ const vitest = spawnSync(
     cwd: root,
     stdio: 'inherit',
     // The many processes of the demo's tests compile the same files; users' agents trade this for memory and go without.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'compile') },
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'compile'),
+      ...(isLong ? { MILLWRIGHT_TESTS: 'long' } : {}),
+    },
   },
 );
 
