@@ -63,7 +63,6 @@ export class OutboxPolicy {
   linkUp(now: Instant, out: OutboxAction[]): void {
     this.#linked = true;
     this.#answered = false;
-    this.#coordinatorBoot = undefined;
     this.#heardAt = now;
     this.#forgetInFlight();
     this.#helloTries = 0;
@@ -73,6 +72,7 @@ export class OutboxPolicy {
   linkDown(_now: Instant, out: OutboxAction[]): void {
     this.#linked = false;
     this.#answered = false;
+    this.#coordinatorBoot = undefined;
     this.#awaiting = false;
     this.#helloAt = never;
     this.#forgetInFlight();
@@ -81,9 +81,11 @@ export class OutboxPolicy {
 
   /** Presence of the coordinator: another life of it has lost whatever was on its way to the last one. */
   coordinatorSeen(now: Instant, boot: string, out: OutboxAction[]): void {
-    if (!this.#linked || boot === this.#coordinatorBoot) return;
+    if (boot === this.#coordinatorBoot) return;
     const first = this.#coordinatorBoot === undefined;
     this.#coordinatorBoot = boot;
+    // What is retained may come before the subscription is answered: whose Will to believe is known from then on.
+    if (!this.#linked) return;
     // Already answered on this connection: the sighting tells us nothing new.
     if (first && this.#answered) return;
     this.#helloTries = 0;

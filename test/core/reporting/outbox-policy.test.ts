@@ -153,6 +153,15 @@ test('outbox policy: the coordinator’s Will comes → not heard at once, nothi
   expect(go((out) => policy.ackReceived(at(6), ack(0), out))).toEqual(['connected', 'send 1', 'send 2']);
 });
 
+test('outbox policy: who is there is told before the subscription is answered (a broker may) → its Will is believed later', () => {
+  const { policy, ack, go } = begin(1);
+  expect(go((out) => policy.coordinatorSeen(at(0), 'life-1', out))).toEqual([]);
+  go((out) => policy.linkUp(at(1), out));
+  go((out) => policy.ackReceived(at(2), ack(0), out));
+  expect(policy.state).toBe('connected');
+  expect(go((out) => policy.coordinatorLeft(at(3), 'life-1', out))).toEqual(['not-heard']);
+});
+
 const judged: readonly [name: string, change: Partial<ReceivedAck>, expected: string[], ignored?: string][] = [
   ['of an unknown stream → ignored', { stream: 's9', upTo: 3 }, [], 'other-stream'],
   ['of an older epoch → ignored', { epoch: 0, upTo: 3 }, [], 'old-epoch'],
