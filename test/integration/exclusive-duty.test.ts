@@ -25,13 +25,20 @@ describe('an exclusive duty on three agents', () => {
     await Promise.all([0, 1, 2].map((index) => site.start(index)));
     const first = await holder();
     expect(first).toBeLessThan(2);
-    const status = await site.agents[first]!.status();
+    // On a busy box a lease may be lost and granted anew while everything starts: what counts is that both agree in the end.
+    const status = await eventually(
+      async () => {
+        const seen = await site.agents[first]!.status();
+        return seen.duties[0]?.lease?.token === site.effects().at(-1)!.token ? seen : undefined;
+      },
+      { deadlineMs: 15_000, what: 'the agent names the token that its program writes with' },
+    );
     expect(status.duties).toMatchObject([
       {
         duty: 'site/writer',
         mine: true,
         holder: site.agents[first]!.name,
-        lease: { held: true, token: site.effects().at(-1)!.token, unprotected: expect.stringContaining('supervise') },
+        lease: { held: true, unprotected: expect.stringContaining('supervise') },
       },
     ]);
     expect(status.cells).toMatchObject([{ cell: 'line', epoch: 1, vote: 'voting', conflict: false }]);
