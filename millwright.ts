@@ -103,6 +103,11 @@ millwright
   .option('--watchdog-device <file>', 'hardware watchdog that resets the box should the supervisor hang')
   .option('--kill-ms <n>', 'how long before the end of its right a duty is killed (default: 100)')
   .option('--beat-timeout-ms <n>', 'an agent that falls silent for so long is started anew (default: 30000)')
+  .option(
+    '--restart-max-ms <n>',
+    'an agent that ends again and again waits 200 ms, 400 ms … up to this (default: 30000)',
+  )
+  .option('--restart-settled-ms <n>', 'after a life of this length the waiting begins anew (default: 10000)')
   .addHelpText('after', '\nExample: millwright supervise -- agent -c agent.yaml')
   .action(async (agent: string[], options) => {
     const { superviseCommand } = await import('./agent/supervisor/launch.ts');

@@ -11,6 +11,8 @@ export interface SuperviseFlags {
   readonly watchdogDevice?: string | undefined;
   readonly killMs?: string | undefined;
   readonly beatTimeoutMs?: string | undefined;
+  readonly restartMaxMs?: string | undefined;
+  readonly restartSettledMs?: string | undefined;
   readonly without?: readonly string[] | undefined;
 }
 
@@ -67,6 +69,8 @@ export function prepareLaunch(
   if (flags.watchdogDevice !== undefined) args.push('--watchdog-device', flags.watchdogDevice);
   if (flags.killMs !== undefined) args.push('--kill-ms', flags.killMs);
   if (flags.beatTimeoutMs !== undefined) args.push('--beat-timeout-ms', flags.beatTimeoutMs);
+  if (flags.restartMaxMs !== undefined) args.push('--restart-max-ms', flags.restartMaxMs);
+  if (flags.restartSettledMs !== undefined) args.push('--restart-settled-ms', flags.restartSettledMs);
   for (const what of flags.without ?? []) args.push('--without', what);
   for (const [variable, value] of Object.entries(small)) {
     if (env[variable] !== undefined) continue;

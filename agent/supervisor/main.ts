@@ -16,6 +16,8 @@ interface Settings {
   killMs: number;
   beatTimeoutMs: number;
   stopMs: number;
+  restartMaxMs: number;
+  restartSettledMs: number;
   without: Without[];
   /** Variables that were set for this process alone. */
   unset: string[];
@@ -33,6 +35,8 @@ function settingsOf(argv: readonly string[]): Settings | string {
     killMs: 100,
     beatTimeoutMs: 30_000,
     stopMs: 10_000,
+    restartMaxMs: 30_000,
+    restartSettledMs: 10_000,
     without: [],
     unset: [],
     agent: [],
@@ -53,6 +57,8 @@ function settingsOf(argv: readonly string[]): Settings | string {
     else if (option === '--kill-ms' && span) settings.killMs = ms;
     else if (option === '--beat-timeout-ms' && span && ms >= 1_000) settings.beatTimeoutMs = ms;
     else if (option === '--stop-ms' && span) settings.stopMs = ms;
+    else if (option === '--restart-max-ms' && span && ms >= 1) settings.restartMaxMs = ms;
+    else if (option === '--restart-settled-ms' && span) settings.restartSettledMs = ms;
     else if (option === '--without' && (value === 'cgroup' || value === 'namespace')) settings.without.push(value);
     else if (option === '--unset') settings.unset.push(value);
     else return `${option} ${value}: no such option`;
@@ -109,6 +115,8 @@ const supervisor = new Supervisor({
   killMs: settings.killMs,
   beatTimeoutMs: settings.beatTimeoutMs,
   stopMs: settings.stopMs,
+  restartMaxMs: settings.restartMaxMs,
+  restartSettledMs: settings.restartSettledMs,
   log,
   ended: (code) => {
     if (containment.cgroups !== undefined) removeCgroup(containment.cgroups.folder);

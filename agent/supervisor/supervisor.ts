@@ -38,6 +38,10 @@ export interface SupervisorOptions {
   readonly beatTimeoutMs: number;
   /** From SIGTERM to SIGKILL for the agent, at an orderly end. */
   readonly stopMs: number;
+  /** Before a new start: 200 ms, doubled with each end that came too soon, up to this. */
+  readonly restartMaxMs: number;
+  /** A life at least this long was a good one: after it the waiting begins anew. */
+  readonly restartSettledMs: number;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
   /** All is over: the process may end with this code. */
   readonly ended: (code: number) => void;
@@ -89,8 +93,6 @@ const tickMs = 200;
 const lateMs = 10;
 const queueBytes = 262_144;
 const firstBackoffMs = 200;
-const longestBackoffMs = 30_000;
-const settledMs = 60_000;
 /** What the agent says with its exit code: done, or its configuration is wrong; neither is mended by a new start. */
 const finalCodes: readonly (number | null)[] = [0, 2];
 
@@ -219,8 +221,10 @@ export class Supervisor {
 
   #again(): void {
     if (this.#stopping !== undefined) return;
-    this.#restart = setTimeout(() => this.#startAgent(), this.#backoffMs);
-    this.#backoffMs = Math.min(longestBackoffMs, this.#backoffMs * 2);
+    const inMs = Math.min(this.#options.restartMaxMs, this.#backoffMs);
+    this.#options.log('info', 'the agent is started anew', { inMs });
+    this.#restart = setTimeout(() => this.#startAgent(), inMs);
+    this.#backoffMs = Math.min(this.#options.restartMaxMs, this.#backoffMs * 2);
   }
 
   #hello(life: Life): void {
@@ -422,7 +426,7 @@ export class Supervisor {
     this.#keepRegister();
     if (this.#stopping === undefined && finalCodes.includes(code)) this.#stopping = { code: code ?? 0 };
     if (this.#stopping === undefined) {
-      if (life.reapedAt - life.begunAt > settledMs) this.#backoffMs = firstBackoffMs;
+      if (life.reapedAt - life.begunAt >= this.#options.restartSettledMs) this.#backoffMs = firstBackoffMs;
       this.#again();
     } else {
       this.#options.watch.stopping();

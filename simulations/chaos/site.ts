@@ -66,7 +66,17 @@ export class Box {
       ...['--listen', `${place.address}:${meshPort}`, '--peers', peers.join(',')],
       ...['--data', this.data, '--api', `${place.address}:${apiPort}`],
     ];
-    const supervise = ['supervise', '--name', this.#unit, '--state', join(folder, 'state', name), '--'];
+    // Faults follow each other closely here, and each waits until the site is whole again.
+    const supervise = [
+      'supervise',
+      '--restart-max-ms',
+      '1000',
+      '--name',
+      this.#unit,
+      '--state',
+      join(folder, 'state', name),
+      '--',
+    ];
     this.#argv = parts.supervised ? [process.execPath, millwright, ...supervise, ...agent] : agent;
   }
 

@@ -95,7 +95,19 @@ duties:
     const agent = [process.execPath, millwright, ...args];
     const state = join(folder, 'state', name);
     const [program = '', ...rest] = options.supervised
-      ? [process.execPath, millwright, 'supervise', '--name', name, '--state', state, '--', ...agent]
+      ? [
+          process.execPath,
+          millwright,
+          'supervise',
+          '--restart-max-ms',
+          '1000',
+          '--name',
+          name,
+          '--state',
+          state,
+          '--',
+          ...agent,
+        ]
       : agent;
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', openSync(logOf(name), 'a')] });
     children[index] = child;

@@ -118,6 +118,22 @@ describe('one supervisor', () => {
     expect(box.log()).toContain('fallen silent');
   });
 
+  it('agent ends again and again → waits twice as long each time up to the bound; after a long life, as at first', async () => {
+    const box = await supervised({ restartMaxMs: '500', restartSettledMs: '1500' });
+    const waits = (): number[] => [...box.log().matchAll(/"inMs":(\d+)/g)].map(([, ms]) => Number(ms));
+    for (const lives of [2, 3, 4]) {
+      box.raw('#exit 1');
+      await eventually(() => box.agents.length === lives);
+    }
+    expect(waits()).toEqual([200, 400, 500]);
+    // The life that began last is let run for as long as makes it a good one.
+    const begun = performance.now();
+    await eventually(() => performance.now() - begun > 1_700, { what: 'a long life' });
+    box.raw('#exit 1');
+    await eventually(() => box.agents.length === 5);
+    expect(waits()).toEqual([200, 400, 500, 200]);
+  });
+
   it('garbage, half lines and too long ones from the agent → counted; what is right in between still counts', async () => {
     const box = await supervised();
     box.raw('no json');
