@@ -121,7 +121,13 @@ export function leaseToArray(message: LeaseMessage): readonly unknown[] {
     case 'lease-freed':
       return [...head, message.leases.map(({ lease, maxCounter: counter }) => fromItem({ lease, counter }))];
     case 'voter-recall':
-      return [...head, fromLife(message.life), message.unborn ? 1 : 0, message.round];
+      return [
+        ...head,
+        fromLife(message.life),
+        message.unborn ? 1 : 0,
+        message.former ? fromLife(message.former) : null,
+        message.round,
+      ];
     case 'voter-recalled': {
       const { round, remembered, memory } = message;
       return [...head, round, fromLife(remembered), memory ? fromMemory(memory) : null];
@@ -191,7 +197,13 @@ export function leaseSize(message: LeaseMessage): number {
     case 'lease-freed':
       return head + sizeOfList(message.leases, sizeOfItem);
     case 'voter-recall':
-      return head + sizeOfLife(message.life) + 1 + sizeOfCount(message.round);
+      return (
+        head +
+        sizeOfLife(message.life) +
+        1 +
+        (message.former ? sizeOfLife(message.former) : 1) +
+        sizeOfCount(message.round)
+      );
     case 'voter-recalled': {
       const { round, remembered, memory } = message;
       const told =
@@ -388,10 +400,12 @@ function read(
       return items && { kind, ...head, leases: items.map(({ lease, counter }) => ({ lease, maxCounter: counter })) };
     }
     case 'voter-recall': {
-      const [boot, unborn, round] = rest;
+      const [boot, unborn, before, round] = rest;
       const life = readLife(boot);
-      if (rest.length !== 3 || life === undefined || !isIndex(unborn, 2) || !isCount(round)) return undefined;
-      return { kind, ...head, life, unborn: unborn === 1, round };
+      const former = before === null ? null : readLife(before);
+      if (rest.length !== 4 || life === undefined || former === undefined) return undefined;
+      if (!isIndex(unborn, 2) || !isCount(round)) return undefined;
+      return { kind, ...head, life, unborn: unborn === 1, former: former === null ? undefined : former, round };
     }
     case 'voter-recalled': {
       const [round, life, told] = rest;

@@ -446,6 +446,10 @@ class BlankIsBorn extends Voter {
   protected override isMemoryOf(): boolean {
     return false;
   }
+
+  protected override isSuccessor(): boolean {
+    return true;
+  }
 }
 
 class OwnAgent extends Voter {

@@ -73,7 +73,7 @@ const honest: readonly DirectMessage[] = [
   },
   { kind: 'lease-need-full', ...at, session: session.id, rid: 4 },
   { kind: 'lease-freed', ...at, leases: [{ lease: 0, maxCounter: 4 }] },
-  { kind: 'voter-recall', ...at, life, unborn: true, round: 2 },
+  { kind: 'voter-recall', ...at, life, unborn: true, former: life, round: 2 },
   {
     ...{ kind: 'voter-recalled', ...at, round: 2, remembered: life },
     memory: { longestMs: 2_000, maxCounters: [4, 5], sealedFor: hash, lingering: [] },

@@ -91,6 +91,8 @@ export interface VoterRecall {
   readonly epoch: number;
   readonly life: VoterLife;
   readonly unborn: boolean;
+  /** The life that the receiver is believed to remember. It takes `life` only as that one's successor. */
+  readonly former: VoterLife | undefined;
   /** Told back, so that an unborn voter counts only what was read after its mute. */
   readonly round: number;
 }

@@ -89,6 +89,8 @@ function blankRecord(active: StoredEpoch): VoterRecord {
   return {
     epoch,
     boot: 0,
+    lives: [],
+    forgottenBelow: 0,
     unborn: true,
     sealedFor: undefined,
     longestMs: options.leaseMs,

@@ -19,8 +19,8 @@ export interface Session {
 export const sessionId = (text: string): SessionId => text as SessionId;
 
 /**
- * Which life of a voter speaks. A boot counter that does not exceed what peers remember, or equals it with another
- * nonce, shows a store that was rolled back (rule 5).
+ * Which life of a voter speaks. Peers that remember a life which the voter's own store does not know show that the store
+ * was rolled back (rule 5).
  */
 export interface VoterLife {
   readonly boot: number;
@@ -28,6 +28,25 @@ export interface VoterLife {
   readonly nonce: number;
 }
 
-/** True when `heard` proves that `own` started from an older state of its store. */
-export const isRolledBack = (own: VoterLife, heard: VoterLife): boolean =>
-  heard.boot > own.boot || (heard.boot === own.boot && heard.nonce !== own.nonce);
+export const isSameLife = (a: VoterLife, b: VoterLife): boolean => a.boot === b.boot && a.nonce === b.nonce;
+
+/**
+ * The lives of a voter as its own store tells them, this one last. A store that was rolled back and then wrote a life or
+ * two of its own reaches the boot counter that peers remember, but not with the lives that they heard.
+ */
+export interface Lives {
+  /** Rising boot counters, `keptLives` at most. */
+  readonly lives: readonly VoterLife[];
+  /** Lives before this boot were forgotten when the memory was lost, and peers were told: they prove nothing any more. */
+  readonly forgottenBelow: number;
+}
+
+/** A peer that was away for more lives than this is not believed to be of the same story. */
+export const keptLives = 32;
+
+export const withLife = ({ lives, forgottenBelow }: Lives, life: VoterLife, unborn: boolean): Lives =>
+  unborn ? { lives: [life], forgottenBelow: life.boot } : { lives: [...lives, life].slice(-keptLives), forgottenBelow };
+
+/** True when `heard` is no life of this story: the store is older than what somebody else remembers of it. */
+export const isOfAnotherStory = ({ lives, forgottenBelow }: Lives, heard: VoterLife): boolean =>
+  heard.boot >= forgottenBelow && !lives.some((life) => isSameLife(life, heard));

@@ -1,10 +1,10 @@
 import type { BundleHash, EpochCertificate, LingeringGrant, VoterMemory } from './ballot.ts';
-import type { Session, VoterLife } from './session.ts';
+import { type Session, type VoterLife, withLife } from './session.ts';
 
 /** What a voter must not forget (rule 5). One line of its journal each. */
 export type VoterEntry =
   /** A life began. `unborn`: its memory is missing or proven old. */
-  | { readonly kind: 'booted'; readonly boot: number; readonly unborn: boolean }
+  | { readonly kind: 'booted'; readonly boot: number; readonly nonce: number; readonly unborn: boolean }
   /** The memory was read back from a quorum of peers. */
   | { readonly kind: 'born'; readonly memory: VoterMemory }
   /** `session` and `remainingMs` for permits only; a duty's grant is covered by being mute. */
@@ -26,6 +26,9 @@ export type VoterEntry =
 export interface VoterRecord {
   epoch: number;
   boot: number;
+  /** See `Lives`. */
+  lives: readonly VoterLife[];
+  forgottenBelow: number;
   unborn: boolean;
   sealedFor: BundleHash | undefined;
   /** The largest T that may have been granted, this epoch's and the last one's: how long a restarted voter is mute. */
@@ -43,6 +46,8 @@ export function foundingRecord(parts: { epoch: number; voters: number; leases: n
   return {
     epoch: parts.epoch,
     boot: 0,
+    lives: [],
+    forgottenBelow: 0,
     unborn: false,
     sealedFor: undefined,
     longestMs: parts.leaseMs,
@@ -64,6 +69,7 @@ export function activatedRecord(
 ): VoterRecord {
   const record = foundingRecord(parts);
   record.boot = parts.boot;
+  record.forgottenBelow = parts.boot + 1;
   record.longestMs = Math.max(parts.leaseMs, parts.formerLeaseMs);
   for (const { sealed } of certificate.seals) mergeLingering(record.lingering, sealed.lingering);
   return record;
@@ -95,6 +101,7 @@ export function foldVoter(record: VoterRecord, entry: VoterEntry): void {
     case 'booted':
       record.boot = entry.boot;
       record.unborn = entry.unborn;
+      Object.assign(record, withLife(record, { boot: entry.boot, nonce: entry.nonce }, entry.unborn));
       return;
     case 'born':
       record.unborn = false;

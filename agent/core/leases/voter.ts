@@ -19,7 +19,15 @@ import {
 } from './ballot.ts';
 import { isCounter, maxCounterStep } from './fencing-token.ts';
 import { type LeaseOptions, type LeaseSpec, muteMs, quorumOf } from './options.ts';
-import { isRolledBack, type Session, type SessionId, type VoterLife } from './session.ts';
+import {
+  isOfAnotherStory,
+  isSameLife,
+  type Lives,
+  type Session,
+  type SessionId,
+  type VoterLife,
+  withLife,
+} from './session.ts';
 import { mergeLingering, type VoterEntry, type VoterRecord } from './voter-record.ts';
 
 export type VoterOutput =
@@ -81,6 +89,8 @@ export class Voter {
   protected readonly epoch: number;
 
   protected life: VoterLife;
+  /** All lives that peers may rightly remember, this one included. */
+  protected story: Lives;
   protected unborn = false;
   protected sealedFor: BundleHash | undefined;
   protected failed = false;
@@ -110,6 +120,8 @@ export class Voter {
   protected readonly reborn: number[];
   /** Peers that confirmed this life, by position; unborn: their memories of the current round. */
   protected readonly confirmed: Uint8Array;
+  /** By position: which of this voter's lives that peer said it remembers. */
+  protected readonly former: (VoterLife | undefined)[];
   protected memories: (VoterMemory | undefined)[];
   protected recallRound = 0;
   protected recallSentAt: Instant = instant(Number.NEGATIVE_INFINITY);
@@ -152,6 +164,9 @@ export class Voter {
     const isMine = record !== undefined && record.epoch === parts.epoch;
     this.life = { boot: (record?.boot ?? 0) + 1, nonce: parts.nonce };
     this.unborn = !isMine || record.unborn;
+    const kept = isMine ? record : { lives: [], forgottenBelow: 0 };
+    this.story = withLife(kept, this.life, this.unborn);
+    this.former = voters.map(() => (this.unborn ? undefined : kept.lives.at(-1)));
     this.sealedFor = isMine ? record.sealedFor : undefined;
     this.maxCounters = Float64Array.from({ length: leases.length }, (_, lease) => record?.maxCounters[lease] ?? 0);
     this.granted = new Float64Array(leases.length);
@@ -367,9 +382,17 @@ export class Voter {
     return this.#count(this.confirmed) + 1 >= this.quorum;
   }
 
-  /** A peer remembers a later life of this voter than the store does. */
+  /** A peer remembers a life of this voter that its store knows nothing of. */
   protected isMemoryOf(heard: VoterLife): boolean {
-    return isRolledBack(this.life, heard) && heard.boot <= this.life.boot + maxBootStep;
+    return isOfAnotherStory(this.story, heard) && heard.boot <= this.life.boot + maxBootStep;
+  }
+
+  /**
+   * Whether a peer's new life follows from the one that is remembered. One that does not is never remembered in its
+   * place: else a rolled-back store would be found out in its first life only, and could die before it wrote that down.
+   */
+  protected isSuccessor(known: VoterLife, message: VoterRecall): boolean {
+    return message.unborn || (message.former !== undefined && isSameLife(message.former, known));
   }
 
   protected lingerOf(lease: number): number {
@@ -431,9 +454,9 @@ export class Voter {
     if (!Number.isSafeInteger(boot) || boot > (this.heard[position]?.boot ?? boot) + maxBootStep)
       return this.#countMalformed();
     const known = this.heard[position];
-    const isNews = known === undefined || message.life.boot > known.boot;
-    const isSame = known?.boot === message.life.boot && known.nonce === message.life.nonce;
-    // Another life with the same boot counter is no news: what is remembered goes back as an objection.
+    const isNews = known === undefined || (message.life.boot > known.boot && this.isSuccessor(known, message));
+    const isSame = known !== undefined && isSameLife(known, message.life);
+    // Anything else is no news: what is remembered goes back as an objection, or as a question.
     if (isNews || (isSame && message.unborn && this.reborn[position]! < message.life.boot)) {
       this.heard[position] = message.life;
       if (message.unborn) this.reborn[position] = message.life.boot;
@@ -458,8 +481,11 @@ export class Voter {
     if (position < 0 || from === this.self || message.epoch !== this.epoch || message.cell !== this.cell) return;
     if (!this.booted || this.failed) return;
     if (this.isMemoryOf(message.remembered)) return this.#loseMemory(now, message.remembered.boot, out);
-    // An answer to an earlier life of ours says nothing about this one.
-    if (message.remembered.boot !== this.life.boot) return;
+    if (message.remembered.boot !== this.life.boot) {
+      // It was away for a life or two. The next question names the one that it knows.
+      this.former[position] = message.remembered;
+      return;
+    }
     const was = this.isRecalled();
     this.confirmed[position] = 1;
     if (!this.unborn) {
@@ -525,6 +551,8 @@ export class Voter {
   #loseMemory(now: Instant, rememberedBoot: number, out: VoterOutput[]): void {
     this.unborn = true;
     this.life = { boot: Math.max(this.life.boot, rememberedBoot) + 1, nonce: this.life.nonce };
+    this.story = withLife(this.story, this.life, true);
+    this.former.fill(undefined);
     this.muteFrom = now;
     this.muteUntil = after(now, this.muteAtStartMs());
     this.confirmed.fill(0);
@@ -535,8 +563,8 @@ export class Voter {
 
   #bootEntry(out: VoterOutput[]): void {
     if (this.unborn) out.push({ kind: 'observe', what: 'unborn' });
-    const token = this.persist([{ kind: 'booted', boot: this.life.boot, unborn: this.unborn }], out);
     const { life } = this;
+    const token = this.persist([{ kind: 'booted', ...life, unborn: this.unborn }], out);
     this.#atDurable.set(token, (then) => {
       if (this.life !== life) return;
       this.booted = true;
@@ -557,7 +585,8 @@ export class Voter {
     for (let position = 0; position < this.voters.length; position++) {
       const to = this.voters[position]!;
       if (to === this.self || (!unborn && this.confirmed[position] === 1)) continue;
-      const message: VoterRecall = { kind: 'voter-recall', cell, epoch, life, unborn, round: this.recallRound };
+      const former = this.former[position];
+      const message: VoterRecall = { kind: 'voter-recall', cell, epoch, life, unborn, former, round: this.recallRound };
       out.push({ kind: 'send', to, message });
     }
     this.recallAt = after(now, this.recallEveryMs);

@@ -38,7 +38,7 @@ const granted = (counter: number, lease = 0): CellEntry => ({
     remainingMs: 2000,
   },
 });
-const booted: CellEntry = { kind: 'voter', entry: { kind: 'booted', boot: 1, unborn: false } };
+const booted: CellEntry = { kind: 'voter', entry: { kind: 'booted', boot: 1, nonce: 7, unborn: false } };
 const heard: CellEntry = {
   kind: 'voter',
   entry: { kind: 'heard', voter: 2, life: { boot: 4, nonce: 9 }, reborn: true },

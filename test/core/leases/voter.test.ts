@@ -11,7 +11,7 @@ import {
   type VoterRecalled,
 } from '../../../agent/core/leases/ballot.ts';
 import { type LeaseSpec, leaseDefaults } from '../../../agent/core/leases/options.ts';
-import { type Session, sessionId } from '../../../agent/core/leases/session.ts';
+import { type Session, sessionId, type VoterLife } from '../../../agent/core/leases/session.ts';
 import { Voter, type VoterOutput } from '../../../agent/core/leases/voter.ts';
 import {
   foldVoter,
@@ -382,6 +382,19 @@ describe('voter: memory', () => {
     bench.do(now, (voter, at, out) => voter.recalled(at, from, message, out));
   };
 
+  /** Peer 1 starts, and says so. */
+  const hearLife = (
+    bench: Bench,
+    now: number,
+    life: VoterLife,
+    change: { unborn?: boolean; former?: VoterLife } = {},
+  ): VoterRecalled => {
+    const message = { kind: 'voter-recall', cell: 0, epoch: 1, life, round: 1 } as const;
+    const { unborn = false, former } = change;
+    bench.do(now, (voter, at, out) => voter.recall(at, 1, { ...message, unborn, former }, out));
+    return bench.sent.at(-1)!.message as VoterRecalled;
+  };
+
   it('started → votes only when a majority knows of this life', () => {
     const bench = new Bench(three).start(0);
     expect(bench.ask(later, a, [[0, 1]])).toBeUndefined();
@@ -405,14 +418,56 @@ describe('voter: memory', () => {
     expect(bench.voter.state).toBe('unborn');
   });
 
+  it('rolled back, a life of its own, and another one → unborn: what peers remember is no life of this store', () => {
+    const bench = new Bench(three).start(0);
+    recalled(bench, 10, 1, { remembered: { boot: 1, nonce: 1 } });
+    const before = structuredClone(bench.record!);
+    bench.start(3000);
+    recalled(bench, 3010, 1);
+    // The store of before life 2. Its new life 2 ends before anybody answers.
+    bench.record = before;
+    bench.start(6000).start(6100);
+    expect(bench.record).toMatchObject({ boot: 3, unborn: false });
+    recalled(bench, 6110, 1, { remembered: { boot: 2, nonce: 2 } });
+    expect(bench.voter.state).toBe('unborn');
+    expect(bench.record).toMatchObject({ boot: 4, unborn: true });
+  });
+
+  it('a peer that was away for some lives → is told which one it knows, and takes the new one', () => {
+    const bench = new Bench(three).start(0).start(100).start(200);
+    const asked = () => bench.sent.filter(({ to, message }) => to === 1 && message.kind === 'voter-recall').at(-1)!;
+    expect(asked().message).toMatchObject({ life: { boot: 3 }, former: { boot: 2, nonce: 2 } });
+    recalled(bench, 210, 1, { remembered: { boot: 1, nonce: 1 } });
+    expect(bench.voter.state).toBe('starting');
+    bench.do(1000, (voter, now, out) => voter.tick(now, out));
+    expect(asked().message).toMatchObject({ life: { boot: 3 }, former: { boot: 1, nonce: 1 } });
+  });
+
+  it('memory lost and read back → earlier lives that a peer remembers are no proof any more', () => {
+    const bench = new Bench(three).start(0).start(100);
+    recalled(bench, 110, 1, { remembered: { boot: 7, nonce: 70 } });
+    expect(bench.record).toMatchObject({ boot: 8, unborn: true });
+    recalled(bench, 120, 2, { remembered: { boot: 7, nonce: 70 } });
+    recalled(bench, 130, 2, { remembered: { boot: 3, nonce: 30 } });
+    expect(bench.record).toMatchObject({ boot: 8, unborn: true });
+  });
+
+  it('a peer starts → its new life is taken only as the successor of the one that is remembered', () => {
+    const bench = new Bench(three).start(0);
+    const first = { boot: 3, nonce: 11 };
+    const next = { boot: 4, nonce: 12 };
+    expect(hearLife(bench, 1, first).remembered).toEqual(first);
+    expect(hearLife(bench, 2, next).remembered).toEqual(first);
+    expect(hearLife(bench, 3, next, { former: { boot: 3, nonce: 99 } }).remembered).toEqual(first);
+    expect(hearLife(bench, 4, next, { former: { boot: 2, nonce: 11 } }).remembered).toEqual(first);
+    expect(hearLife(bench, 5, next, { former: first }).remembered).toEqual(next);
+    expect(hearLife(bench, 6, { boot: 5, nonce: 13 }, { unborn: true }).remembered).toEqual({ boot: 5, nonce: 13 });
+  });
+
   it('another life of a peer with a boot counter that is known already → objected to, not remembered', () => {
     const bench = new Bench(three).start(0);
-    const hear = (now: number, boot: number, nonce: number, unborn: boolean): VoterRecalled => {
-      bench.do(now, (voter, at, out) =>
-        voter.recall(at, 1, { kind: 'voter-recall', cell: 0, epoch: 1, life: { boot, nonce }, unborn, round: 1 }, out),
-      );
-      return bench.sent.at(-1)!.message as VoterRecalled;
-    };
+    const hear = (now: number, boot: number, nonce: number, unborn: boolean): VoterRecalled =>
+      hearLife(bench, now, { boot, nonce }, { unborn });
     expect(hear(1, 3, 11, false).remembered).toEqual({ boot: 3, nonce: 11 });
     expect(hear(2, 3, 99, true).remembered).toEqual({ boot: 3, nonce: 11 });
     expect(hear(3, 2, 50, true).remembered).toEqual({ boot: 3, nonce: 11 });
