@@ -8,7 +8,7 @@ export interface EffectProgram {
   readonly argv: readonly string[];
 }
 
-/** Each effect is a line in the box's log, and the same line as a datagram to the machine. It ends only by a signal. */
+/** Each effect is a line in the box's log, and the same line as a datagram to the machine. It ends by a signal, or without its token file. */
 export const effectEveryMs = 10;
 
 const perl = `use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
@@ -21,6 +21,10 @@ my $life = int(clock_gettime(CLOCK_MONOTONIC) * 1e6);
 socket(my $wire, PF_INET, SOCK_DGRAM, 0) or die;
 my $machine = sockaddr_in(${machinePort}, inet_aton('${machineAddress}'));
 while (1) {
+  # A right goes on under a larger token at times; a file that is gone says that it is over.
+  open(my $file, '<', $ENV{MILLWRIGHT_TOKEN_FILE}) or exit 0;
+  chomp($token = <$file>);
+  close($file);
   my $line = sprintf("%.3f %s %s %s %s %d\\n", clock_gettime(CLOCK_MONOTONIC) * 1000, $duty, $token, $session, $agent, $life);
   syswrite($log, $line);
   send($wire, $line, 0, $machine);
@@ -29,13 +33,14 @@ while (1) {
 `;
 
 const node = `import { createSocket } from 'node:dgram';
-import { openSync, writeSync } from 'node:fs';
-const { MILLWRIGHT_DUTY: duty, MILLWRIGHT_TOKEN: token, MILLWRIGHT_SESSION: session, MILLWRIGHT_AGENT: agent } = process.env;
+import { openSync, readFileSync, writeSync } from 'node:fs';
+const { MILLWRIGHT_DUTY: duty, MILLWRIGHT_TOKEN_FILE: file, MILLWRIGHT_SESSION: session, MILLWRIGHT_AGENT: agent } = process.env;
 const log = openSync(process.argv[2] + '/' + agent, 'a');
 const life = Math.floor(Number(process.hrtime.bigint()) / 1e3);
 const wire = createSocket('udp4');
 wire.on('error', () => {});
 const act = () => {
+  const token = readFileSync(file, 'utf8').trim();
   const at = (Number(process.hrtime.bigint()) / 1e6).toFixed(3);
   const line = [at, duty, token, session, agent, life].join(' ') + '\\n';
   writeSync(log, line);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DutyIndex } from '../../base/ids.ts';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -17,6 +17,7 @@ import type { EffectLog } from '../effect-log.ts';
 import { claimOf, type Gate, programOf } from '../gateway/claims.ts';
 import { ProcessLog } from './process-log.ts';
 import type { DutyRunner, Log } from './runner.ts';
+import { type TokenFile, TokenFiles } from './token-files.ts';
 
 /** The child of a `process` duty as it is known at this moment. */
 export interface ProcessState {
@@ -77,6 +78,8 @@ interface Held {
   readonly duty: DutySpec;
   readonly term: number;
   fence: Fence | undefined;
+  /** Where what runs now reads its token. */
+  tokenFile: TokenFile | undefined;
   /** Ends an exclusive duty with its right, whatever else this agent is busy with. */
   deadline: NodeJS.Timeout | undefined;
   child: ChildProcess | undefined;
@@ -109,6 +112,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
   const register = new Register(join(options.dataDir, 'processes', 'register.json'));
   const boot = hostBoot();
   let generation = 0;
+  const tokens = new TokenFiles(resolve(options.dataDir, 'processes', 'tokens'), log);
   for (const pid of register.killLeftovers(boot, options.agent))
     log.warn({ pid }, 'killed what a former life of this agent had left');
 
@@ -138,27 +142,34 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     const { work } = entry.duty;
     if (work.kind !== 'process') return err('not a process duty');
     const [name = '', ...rest] = work.argv;
+    const found = await findProgram(name, childEnvironment([...work.env])['PATH'] ?? '', cwd);
+    if (!found.ok) return found;
+    const [program = '', ...argv] = [...containment.whole, found.value, ...rest];
+    const { fence } = entry;
+    const tokenFile = fence && tokens.begin(entry.duty.id, fence.session, fence.token);
     const env = childEnvironment([
       ...work.env,
       ['MILLWRIGHT_DUTY', entry.duty.id],
       ['MILLWRIGHT_AGENT', options.agent],
       ['MILLWRIGHT_TERM', String(entry.term)],
-      ...fenceEnvironment(entry.fence),
+      ...fenceEnvironment(fence, tokenFile?.path),
     ]);
-    const found = await findProgram(name, env['PATH'] ?? '', cwd);
-    if (!found.ok) return found;
-    const [program = '', ...argv] = [...containment.whole, found.value, ...rest];
+    entry.tokenFile = tokenFile;
+    const refused = (reason: string): Result<never, string> => {
+      tokenFile?.end();
+      return err(reason);
+    };
     let child: ChildProcess;
     try {
       const begin = () => spawn(program, argv, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
       const begun = gated(entry, begin);
-      if (!begun.ok) return err(begun.error.text);
+      if (!begun.ok) return refused(begun.error.text);
       child = begun.value;
     } catch (error) {
-      return err(error instanceof Error ? error.message : String(error));
+      return refused(error instanceof Error ? error.message : String(error));
     }
     const failed = await spawned(child);
-    if (failed !== undefined) return err(failed);
+    if (failed !== undefined) return refused(failed);
 
     entry.child = child;
     entry.program = undefined;
@@ -177,6 +188,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     child.once('exit', (code, signal) => {
       const asked = entry.ending;
       entry.child = undefined;
+      tokenFile?.end();
       // The last lines may still be in the pipe; a grandchild may hold it open for ever.
       const settle = () => {
         clearTimeout(timer);
@@ -211,6 +223,12 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     if (fence === undefined || options.gate === undefined) return ok(begin());
     const mayAct = () => options.msUntil === undefined || options.msUntil(fence.until) > 0;
     return options.gate.perform(claimOf(programOf(duty.id), fence, { mayAct }), begin);
+  };
+
+  /** What runs goes on under a larger token: it may know it once the gate does, so that it is never ahead of it. */
+  const renumber = (entry: Held, token: string) => {
+    const told = gated(entry, () => entry.tokenFile?.renew(token));
+    if (!told.ok) log.warn({ duty: entry.duty.id, reason: told.error.text }, 'the program keeps its former token');
   };
 
   /** Learns the program's own number: some milliseconds pass until the wrappers have forked. */
@@ -306,6 +324,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
         duty,
         term,
         fence,
+        tokenFile: undefined,
         deadline: undefined,
         child: undefined,
         program: undefined,
@@ -336,7 +355,9 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
     extend(duty, fence) {
       const entry = held.get(duty);
       if (entry === undefined || entry.dropped) return;
+      const former = entry.fence?.token;
       entry.fence = fence;
+      if (former !== fence.token) renumber(entry, fence.token);
       armDeadline(entry);
     },
     stop,
@@ -379,14 +400,21 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
   };
 }
 
-/** What a program under a lease is told of its right; it passes the token on with every effect. */
-export const fenceEnvironment = (fence: Pick<Fence, 'token' | 'lease' | 'session'> | undefined): [string, string][] =>
+/**
+ * What a program under a lease is told of its right; it passes the token on with every effect. The token in `tokenFile`
+ * is the newest one: a program that reads it before each effect outlives a change of its token.
+ */
+export const fenceEnvironment = (
+  fence: Pick<Fence, 'token' | 'lease' | 'session'> | undefined,
+  tokenFile?: string | undefined,
+): [string, string][] =>
   fence === undefined
     ? []
     : [
         ['MILLWRIGHT_TOKEN', fence.token],
         ['MILLWRIGHT_LEASE', fence.lease],
         ['MILLWRIGHT_SESSION', fence.session],
+        ...(tokenFile === undefined ? [] : [['MILLWRIGHT_TOKEN_FILE', tokenFile] as [string, string]]),
       ];
 
 /** Undefined when the process exists; else why it does not. */

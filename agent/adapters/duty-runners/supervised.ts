@@ -13,6 +13,7 @@ import { claimOf, type Gate, programOf } from '../gateway/claims.ts';
 import type { Say, SupervisorClient } from '../supervisor/supervisor-client.ts';
 import { fenceEnvironment, type ProcessRunner, type ProcessState } from './process.ts';
 import type { Log } from './runner.ts';
+import { type TokenFile, TokenFiles } from './token-files.ts';
 
 export interface SupervisedRunnerOptions {
   readonly agent: string;
@@ -42,6 +43,8 @@ interface Held {
   readonly duty: DutySpec;
   readonly term: number;
   fence: Fence;
+  /** Where what runs now reads its token. */
+  tokenFile: TokenFile | undefined;
   pid: number | undefined;
   startedAt: WallTime;
   running: boolean;
@@ -79,6 +82,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
   const held = new Map<string, Held>();
   const boot = hostBoot();
   const drawn = new Map<string, Drawn>();
+  const tokens = new TokenFiles(resolve(options.dataDir, 'processes', 'supervised-tokens'), log);
   const entryOf = (duty: DutyIndex): Held | undefined => held.get(plan.duties[duty]?.id ?? '');
   let generation = 0;
 
@@ -116,8 +120,10 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     const session = drawn.get(fence.session);
     if (session === undefined) return 'the supervisor drew no such session';
     const guardMs = plan.cells.find(({ id }) => id === session.cell)?.options.guardMs ?? 0;
-    const begin = () =>
-      supervisor.start({
+    const begin = () => {
+      entry.tokenFile?.end();
+      entry.tokenFile = tokens.begin(duty.id, fence.session, fence.token);
+      return supervisor.start({
         duty: duty.id,
         argv: work.argv,
         env: childEnvironment([
@@ -125,7 +131,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
           ['MILLWRIGHT_DUTY', duty.id],
           ['MILLWRIGHT_AGENT', options.agent],
           ['MILLWRIGHT_TERM', String(entry.term)],
-          ...fenceEnvironment(fence),
+          ...fenceEnvironment(fence, entry.tokenFile?.path),
         ]),
         cwd,
         ...session,
@@ -134,6 +140,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
         guardMs,
         log: resolve(join(options.dataDir, 'processes', `${duty.id.replaceAll(/[^a-z0-9.-]/gi, '.')}.log`)),
       });
+    };
     const taken = options.gate?.perform(claimOf(programOf(duty.id), fence), begin) ?? ok(begin());
     if (!taken.ok) return taken.error.text;
     return taken.value ? undefined : 'the supervisor takes no more';
@@ -145,8 +152,22 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
       entry.askedAt = undefined;
       entry.expired = false;
       const refusal = order(entry);
-      if (refusal !== undefined) settle(entry.begun, err(refusal));
+      if (refusal === undefined) return;
+      forget(entry);
+      settle(entry.begun, err(refusal));
     });
+
+  const forget = (entry: Held) => {
+    entry.tokenFile?.end();
+    entry.tokenFile = undefined;
+  };
+
+  /** What runs goes on under a larger token: it may know it once the gate does, so that it is never ahead of it. */
+  const renumber = ({ duty, fence, tokenFile }: Held) => {
+    const tell = () => tokenFile?.renew(fence.token);
+    const told = options.gate?.perform(claimOf(programOf(duty.id), fence), tell) ?? ok(tell());
+    if (!told.ok) log.warn({ duty: duty.id, reason: told.error.text }, 'the program keeps its former token');
+  };
 
   /** Resolves when nothing of it is left; at once when nothing runs. */
   const end = (entry: Held, withinMs: number): Promise<void> =>
@@ -158,6 +179,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
   const over = (entry: Held) => {
     entry.running = false;
     entry.pid = undefined;
+    forget(entry);
     settle(entry.ended, undefined);
   };
 
@@ -166,6 +188,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     log.error({ duty: entry.duty.id }, reason);
     // Nobody else will end it in time.
     if (entry.pid !== undefined) kill(entry.pid);
+    forget(entry);
     held.delete(entry.duty.id);
     deliver({ kind: 'duty-failed', duty: entry.duty.index, reason });
   };
@@ -197,6 +220,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
         duty,
         term,
         fence,
+        tokenFile: undefined,
         pid: undefined,
         startedAt: clock.wall(),
         running: false,
@@ -224,7 +248,9 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     extend(duty, fence) {
       const entry = entryOf(duty);
       if (entry === undefined || entry.stopping) return;
+      const former = entry.fence.token;
       entry.fence = fence;
+      if (former !== fence.token && !entry.expired) renumber(entry);
       if (entry.expired) return void revive(entry);
       if (!entry.running) return;
       const now = performance.now();
@@ -264,6 +290,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
           settle(entry.begun, ok(undefined));
           return;
         case 'failed':
+          forget(entry);
           return settle(entry.begun, err(message.reason));
         case 'extended':
           entry.askedAt = undefined;

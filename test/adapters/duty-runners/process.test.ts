@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Containment, findContainment, noContainment } from '../../../agent/adapters/connections/containment.ts';
 import { listProcesses, type ProcessRow, readProcess } from '../../../agent/adapters/connections/process-table.ts';
 import { createProcessRunner, type ProcessRunner } from '../../../agent/adapters/duty-runners/process.ts';
+import type { Gate } from '../../../agent/adapters/gateway/claims.ts';
+import { openGateway } from '../../../agent/adapters/gateway/gateway.ts';
 import { instant, wallTime } from '../../../agent/base/time.ts';
 import { eventually } from '../../support/eventually.ts';
 import { alive, Inbox, processDuty, silent, temporaryFolder } from './doubles.ts';
@@ -19,7 +21,7 @@ afterEach(async () => {
   await Promise.all(runners.splice(0).map((runner) => runner.stopAll()));
 });
 
-function runnerWith(options: { containment?: Containment; graceMs?: number; dataDir?: string } = {}) {
+function runnerWith(options: { containment?: Containment; graceMs?: number; dataDir?: string; gate?: Gate } = {}) {
   const inbox = new Inbox();
   const changes: number[] = [];
   const dataDir = options.dataDir ?? temporaryFolder();
@@ -33,6 +35,7 @@ function runnerWith(options: { containment?: Containment; graceMs?: number; data
     onChange: (duty) => changes.push(duty),
     graceMs: options.graceMs ?? 2_000,
     msUntil: (until) => until - performance.now(),
+    gate: options.gate,
   });
   runners.push(runner);
   return { runner, inbox, changes, dataDir };
@@ -262,6 +265,66 @@ describe('process duty under a lease', () => {
     runner.start(processDuty(argv), 1, undefined, right(60_000));
     const told = await eventually(() => readFileSync(file, 'utf8').trim());
     expect(told).toBe(`0001000000000007 duty:labels/service-0 ${'ab'.repeat(32)}`);
+  });
+
+  test('its right goes on under a larger token → the running program finds it in its file, and none when it is over', async () => {
+    const { runner, dataDir } = runnerWith();
+    const told = join(dataDir, 'told');
+    const argv = [
+      'bash',
+      '-c',
+      `while read -r t < "$MILLWRIGHT_TOKEN_FILE"; do echo "$$ $t" >> ${told}; sleep 0.02; done`,
+    ];
+    runner.start(processDuty(argv), 1, undefined, right(60_000));
+    const { pid } = await running(runner);
+    const lines = () => readFileSync(told, 'utf8').trim().split('\n');
+    await eventually(() => lines().some((line) => line.endsWith(' 0001000000000007')));
+    runner.extend?.(0, right(60_000, '0001000000000009'));
+    await eventually(() => lines().at(-1)?.endsWith(' 0001000000000009'));
+    expect(runner.processOf(0)).toMatchObject({ pid, generation: 1 });
+    expect(lines().map((line) => line.split(' ')[1])).toEqual(
+      lines()
+        .map((line) => line.split(' ')[1])
+        .toSorted(),
+    );
+    await runner.stop(0);
+    expect(readdirSync(join(dataDir, 'processes', 'tokens'))).toEqual([]);
+  });
+
+  test('a larger token that has a successor on this box → the program is not told of it', async () => {
+    const dataDir = temporaryFolder();
+    const gate = openGateway({ dir: dataDir });
+    onTestFinished(() => gate.close());
+    const { runner } = runnerWith({ dataDir, gate });
+    const path = join(dataDir, 'path');
+    runner.start(
+      processDuty(['bash', '-c', `echo $MILLWRIGHT_TOKEN_FILE > ${path}; sleep 60`]),
+      1,
+      undefined,
+      right(60_000),
+    );
+    const file = (await eventually(() => existsSync(path) && readFileSync(path, 'utf8'))).trim();
+    expect(gate.raiseFloor('duty:labels/service-0', '000100000000000a').ok).toBe(true);
+    runner.extend?.(0, right(60_000, '0001000000000009'));
+    expect(readFileSync(file, 'utf8')).toBe('0001000000000007\n');
+    runner.extend?.(0, right(60_000, '000100000000000b'));
+    expect(readFileSync(file, 'utf8')).toBe('000100000000000b\n');
+  });
+
+  test('what a former life left → finds no token of this one: files of former runs are gone, new ones have new names', async () => {
+    const dataDir = temporaryFolder();
+    const folder = join(dataDir, 'processes', 'tokens');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'labels.service-0.abababababab.1'), '0001000000000006\n');
+    const { runner } = runnerWith({ dataDir });
+    expect(readdirSync(folder)).toEqual([]);
+    runner.start(processDuty(['sleep', '60']), 1, undefined, right(60_000));
+    const [first] = await eventually(() => readdirSync(folder).length === 1 && readdirSync(folder));
+    await running(runner);
+    expect((await runner.restart(0)).ok).toBe(true);
+    const names = readdirSync(folder);
+    expect(names).toHaveLength(1);
+    expect(names).not.toContain(first);
   });
 
   test('nobody extends its right → its program is ended with it; extended → it goes on', async () => {

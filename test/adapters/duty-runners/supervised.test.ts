@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSupervisedRunner } from '../../../agent/adapters/duty-runners/supervised.ts';
 import type { Gate } from '../../../agent/adapters/gateway/claims.ts';
@@ -44,9 +45,9 @@ function runnerWith(options: { cell?: string; gate?: Gate } = {}) {
   return { runner, inbox, starts, asked };
 }
 
-const fence = (until: number): Fence => ({
+const fence = (until: number, token = '0001000000000007'): Fence => ({
   lease: `duty:${id}`,
-  token: '0001000000000007',
+  token,
   session,
   until: instant(until),
 });
@@ -126,6 +127,23 @@ describe('an exclusive program under the box supervisor', () => {
     runner.said({ is: 'failed', duty: id, reason: 'its right to run is over' });
     await settled();
     expect(inbox.of('duty-failed')).toMatchObject([{ duty: 0, reason: 'its right to run is over' }]);
+  });
+
+  it('its right goes on under a larger token → its file says so while it runs, and is gone when it has ended', async () => {
+    const { runner, starts } = runnerWith();
+    runner.said({ is: 'session', cell: 'line', epoch: 1, id: session });
+    runner.start(duty, 7, undefined, fence(2_000));
+    runner.said({ is: 'started', duty: id, pid: 41 });
+    const path = starts[0]?.env['MILLWRIGHT_TOKEN_FILE'] ?? '';
+    expect(readFileSync(path, 'utf8')).toBe('0001000000000007\n');
+    runner.extend?.(0, fence(4_000, '0001000000000009'));
+    expect(readFileSync(path, 'utf8')).toBe('0001000000000009\n');
+    runner.said({ is: 'exited', duty: id, code: null, signal: 'SIGKILL', reason: 'killed', expired: true });
+    expect(existsSync(path)).toBe(false);
+    runner.extend?.(0, fence(5_000, '000100000000000a'));
+    expect(starts).toHaveLength(2);
+    expect(starts[1]?.env['MILLWRIGHT_TOKEN']).toBe('000100000000000a');
+    expect(starts[1]?.env['MILLWRIGHT_TOKEN_FILE']).not.toBe(path);
   });
 
   it('ended by itself → is not started by an extension: that is for checks and repairs to decide', async () => {
