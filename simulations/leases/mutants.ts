@@ -6,7 +6,7 @@ import type { HolderTime } from '../../agent/core/leases/elapsed-clock.ts';
 import { Succession } from '../../agent/core/leases/epoch.ts';
 import { Lease } from '../../agent/core/leases/lease.ts';
 import { Proposer, type VoterLink } from '../../agent/core/leases/proposer.ts';
-import type { SessionId } from '../../agent/core/leases/session.ts';
+import type { SessionId, VoterLife } from '../../agent/core/leases/session.ts';
 import { type KnownSession, Voter, type VoterOutput } from '../../agent/core/leases/voter.ts';
 import type { FaultKind, LeaseWorldOptions } from './options.ts';
 import type { Plant } from './plant.ts';
@@ -62,6 +62,11 @@ export const mutants: ReadonlyMap<string, Plant> = new Map<string, Plant>([
   ['ack matched to the latest send', { proposer: (p) => new LatestSend(p), bias: disorder }],
   ['release not waiting for the effect', { proposer: (p) => new HastyRelease(p), bias: faults('churn', 'wall') }],
   ['drift margin missing', { proposer: (p) => new NoMargin(p), bias: drifting }],
+  ['any next life of a voter is believed', { voter: (p) => new AnyNextLife(p), bias: restlessDisks }],
+  [
+    'an older permit goes on after a rebirth',
+    { voter: (p) => new OlderGoesOn(p), bias: permits('disk', 'link', 'one-way') },
+  ],
   ['one blank disk', { voter: (p) => new BlankIsBorn(p), bias: faults('disk', 'cut', 'power') }],
   ['own means the same agent', { voter: (p) => new OwnAgent(p), bias: processes('kill', 'voters-restart') }],
   ['permit without linger', { voter: (p) => new NoLinger(p), bias: permits('kill', 'cut', 'power') }],
@@ -76,10 +81,14 @@ export const mutants: ReadonlyMap<string, Plant> = new Map<string, Plant>([
 export const toldOnly: ReadonlySet<string> = new Set([
   'unborn voter reads before its mute',
   'seals of a lost memory count',
+  'an older permit goes on after a rebirth',
 ]);
 
 /** Found within a few hundred seeds, but by the way to harm, not by harm itself. */
-export const seldomHarmful: ReadonlySet<string> = new Set(['answers to another life count']);
+export const seldomHarmful: ReadonlySet<string> = new Set([
+  'answers to another life count',
+  'any next life of a voter is believed',
+]);
 
 export interface MutantReport {
   readonly name: string;
@@ -195,6 +204,11 @@ function blankEpochs(options: LeaseWorldOptions): LeaseWorldOptions {
 
 function slowDisk(options: LeaseWorldOptions): LeaseWorldOptions {
   return { ...faults('voters-restart', 'kill', 'power')(options), diskMs: 150, bias: 0.7 };
+}
+
+/** Stores that go back, and lives that end before they have said so. */
+function restlessDisks(options: LeaseWorldOptions): LeaseWorldOptions {
+  return { ...faults('disk', 'eio')(options), ...trio(options), cells: 2, diskMs: 60, faultEveryMs: 400 };
 }
 
 // The mistakes.
@@ -449,6 +463,23 @@ class BlankIsBorn extends Voter {
 
   protected override isSuccessor(): boolean {
     return true;
+  }
+}
+
+/** Finds out a rolled-back store in its first life only. */
+class AnyNextLife extends Voter {
+  protected override isSuccessor(): boolean {
+    return true;
+  }
+
+  protected override isMemoryOf(heard: VoterLife): boolean {
+    return heard.boot >= this.life.boot && super.isMemoryOf(heard);
+  }
+}
+
+class OlderGoesOn extends Voter {
+  protected override isNewest(lease: number, counter: number): boolean {
+    return counter <= this.maxCounters[lease]!;
   }
 }
 

@@ -124,6 +124,40 @@ const epochAfter = (parent: EpochSpec, name: string, voters: readonly number[]):
   revoked: [],
 });
 
+/** Agent 4 takes a permit from voters 1 and 2, gives it back, and voter 1 loses its store; agent 3 asks only voter 0. */
+function olderPermit(): LeaseScenario {
+  let struckAt = Number.POSITIVE_INFINITY;
+  const asks = (from: number, to: number, now: number): boolean => {
+    if (from === 4) return to > 0 && now < struckAt;
+    return from === 3 && (to === 0 ? now > struckAt + 1000 : to === 1 && now > struckAt + 2000);
+  };
+  return {
+    name: 'a reborn voter reads of an older permit, and of a newer one that was given back',
+    options: { agents: 5, voters: 3, duties: 0, permits: 1, lingerMs: 3000, faultPhaseMs: 18_000 },
+    wire: (from, to, message, now) =>
+      !isRequest(message) || now > 18_000 ? undefined : asks(from, to, now) ? [0.5] : [],
+    script: (world) => {
+      struckAt = Number.POSITIVE_INFINITY;
+      const isGivenBack = (agent: number): boolean => {
+        const voter = world.boxes[agent]!.life?.nodes[0]?.voter;
+        return voter !== undefined && voter.maxCounter(0) >= 2 && voter.promise(0) === undefined;
+      };
+      const strike = (): void => {
+        if (!isGivenBack(1) || !isGivenBack(2)) return world.at(world.now + 5, strike);
+        struckAt = world.now;
+        world.judge.count('given back, then forgotten');
+        world.boxes[1]!.disks[0]!.voter.damage = 'blank';
+        world.powerOff(world.boxes[1]!, 20);
+        // A new life counts from 1, and does not give up before voter 1 is reborn.
+        world.killAgent(world.boxes[3]!, 500);
+      };
+      world.at(2000, strike);
+    },
+    reaches: ['given back, then forgotten', 'voter starts with a blank disk', 'voter born', 'acquired'],
+    punishes: ['an older permit goes on after a rebirth'],
+  };
+}
+
 export const leaseScenarios: readonly LeaseScenario[] = [
   {
     name: 'holder frozen between check and write, resumed after takeover',
@@ -241,8 +275,11 @@ export const leaseScenarios: readonly LeaseScenario[] = [
   {
     name: 'holder can send but hears nothing',
     options: { faultPhaseMs: 15_000 },
-    script: (world) => onHolder(world, 5000, (holder) => cutOff(world, holder, all(world), 'in')),
-    reaches: ['struck while held', 'lost'],
+    script: (world) => {
+      takeover(world, 5000, 9000);
+      onHolder(world, 5000, (holder) => cutOff(world, holder, all(world), 'in'));
+    },
+    reaches: ['struck while held', 'lost', 'taken over'],
     punishes: [],
   },
   {
@@ -393,6 +430,7 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     reaches: ['granted, then forgotten', 'voter starts with a blank disk', 'acquired'],
     punishes: ['unborn voter reads before its mute'],
   },
+  olderPermit(),
   {
     name: 'two rival successors',
     options: { agents: 5, voters: 5 },

@@ -44,6 +44,8 @@ export interface VoterLink {
   lastSentAt: number;
   nextSend: Instant;
   tries: number;
+  /** When it was first asked something since it said anything; `never`: it owes us nothing. */
+  silentSince: Instant;
   /** The list that it has in full, as far as we know. */
   knownHash: number;
   /** The list whose request it answered last. */
@@ -58,6 +60,9 @@ export interface VoterLink {
  * Guaranteed, under the same conditions as the voters' promise: between `acquired` and `lost`, while `mayAct` says so,
  * nobody else may; tokens that it hands out for one lease only rise. Not guaranteed: that anybody holds a lease. With
  * two candidates at once both may fail, and try again after a random while.
+ *
+ * Who hears no majority makes no new proposal, only asks whether anybody is there: voters that hear a deaf candidate would
+ * keep the lease for it again and again, and nobody else could have it.
  *
  * Membership never enters: who tries first is the caller's `delayMs`, and a wrong guess costs time only.
  *
@@ -110,6 +115,7 @@ export class Proposer {
       lastSentAt: 0,
       nextSend: never,
       tries: 0,
+      silentSince: never,
       knownHash: -1,
       answeredHash: listHash([]),
       life: undefined,
@@ -202,6 +208,7 @@ export class Proposer {
     if (link === undefined || !this.isMine(message)) return;
     const slot = link.rids.indexOf(message.rid);
     if (slot < 0) return;
+    link.silentSince = never;
     link.life = message.life;
     link.answeredHash = link.hashes[slot]!;
     if (message.rid === link.lastRid) {
@@ -221,6 +228,7 @@ export class Proposer {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
     if (link === undefined || !this.isMine(message) || !link.rids.includes(message.rid)) return;
+    link.silentSince = never;
     link.knownHash = -1;
     if (message.rid === link.lastRid) this.#send(now, link, out);
   }
@@ -229,6 +237,7 @@ export class Proposer {
     const now = this.#note(time);
     const link = this.#linkOf(from, message);
     if (link === undefined) return;
+    link.silentSince = never;
     for (const { lease: index, maxCounter: largest } of message.leases) {
       const lease = this.leases[index];
       if (lease === undefined || !isCounter(largest)) continue;
@@ -247,8 +256,9 @@ export class Proposer {
   deadline(): Instant {
     let at: number = never;
     for (const link of this.links) at = Math.min(at, link.nextSend);
+    const mayPropose = !this.isDeaf(this.#elapsed);
     for (const lease of this.leases) {
-      if (lease.counter === 0) at = Math.min(at, lease.wakeAt);
+      if (lease.counter === 0) at = Math.min(at, mayPropose ? lease.wakeAt : never);
       else if (lease.ending !== 'no') at = Math.min(at, this.#elapsed + (lease.endsBy - this.#monotonic));
       else if (lease.held) at = Math.min(at, lease.validUntil - this.options.guardMs);
       else {
@@ -262,9 +272,10 @@ export class Proposer {
   tick(time: HolderTime, out: ProposerOutput[]): void {
     const now = this.#note(time);
     if (this.#dead) return;
+    const mayPropose = !this.isDeaf(now);
     for (const lease of this.leases) {
       if (lease.counter > 0) this.#judge(now, lease, out);
-      if (lease.counter !== 0 || !lease.wanted || lease.wakeAt > now) continue;
+      if (!mayPropose || lease.counter !== 0 || !lease.wanted || lease.wakeAt > now) continue;
       if (lease.known >= maxCounter) lease.wakeAt = never;
       else {
         lease.propose(now);
@@ -286,6 +297,17 @@ export class Proposer {
 
   protected quorum(_now: Instant): number {
     return quorumOf(this.links.length);
+  }
+
+  /** Fewer than a majority said anything lately, although all were asked. */
+  protected isDeaf(now: Instant): boolean {
+    const { leaseMs } = this.options;
+    const hears = this.links.filter(({ silentSince, life }) => {
+      // Who never answered may be mute after a start, as all are when the whole site begins.
+      const patienceMs = life === undefined ? leaseMs * 1.2 : leaseMs / 2;
+      return silentSince === never || now - silentSince < patienceMs;
+    });
+    return hears.length < quorumOf(this.links.length);
   }
 
   protected windowMs(): number {
@@ -453,6 +475,7 @@ export class Proposer {
     link.hashes[slot] = this.#listHash;
     link.lastRid = rid;
     link.lastSentAt = now;
+    if (link.silentSince === never) link.silentSince = now;
     link.tries++;
     link.nextSend = after(now, link.tries <= quickTries ? options.retryMs : options.renewMs);
     const items = link.knownHash === this.#listHash ? undefined : this.#list;

@@ -350,6 +350,14 @@ export class Voter {
     return counter > this.maxCounters[lease]!;
   }
 
+  /**
+   * Whose grant is restored may go on only if its token is the newest of this epoch. An older one, which a peer remembers
+   * while another remembers a larger that was used and released meanwhile, can only lapse: renewed, tokens would go back.
+   */
+  protected isNewest(lease: number, counter: number): boolean {
+    return counter === this.maxCounters[lease]!;
+  }
+
   protected isNext(known: KnownSession, rid: number): boolean {
     return rid > known.lastRid;
   }
@@ -659,8 +667,7 @@ export class Voter {
   #restore(now: Instant, grant: LingeringGrant): void {
     const { lease, session } = grant;
     if (lease >= this.leases.length) return;
-    // Of this epoch: the session may go on. Of a former one: its id is not in the table, so it can only lapse.
-    const isHere = grant.counter > 0 && grant.counter <= this.maxCounters[lease]!;
+    const isHere = grant.counter > 0 && this.isNewest(lease, grant.counter);
     const holder = (isHere ? this.#sessionOf(now, session) : undefined) ?? freshSession(now, session);
     this.holders[lease] = holder;
     this.granted[lease] = isHere ? grant.counter : 0;

@@ -164,6 +164,34 @@ describe('proposer: the window', () => {
   });
 });
 
+describe('proposer: deaf', () => {
+  it('it sends and hears nothing → what it lost it gives back and does not ask for again, until a majority answers', () => {
+    const bench = new Bench();
+    acquire(bench);
+    for (let now = 20; now < 10_000; now += 20) bench.tick(now);
+    expect(kinds(bench.outputs)).toEqual(['acquired', 'lost']);
+    expect([0, 1, 2].map((voter) => bench.list(voter))).toEqual([[], [], []]);
+    // It goes on asking, at the pace of renewal, and does not spin.
+    const asked = bench.last(0).rid;
+    expect(bench.proposer.deadline()).toBeGreaterThan(9_980);
+    for (let now = 10_000; now < 12_000; now += 20) bench.tick(now);
+    expect((bench.last(0).rid - asked) / 3).toBeCloseTo(2_000 / renewMs, -1);
+    bench.answer(12_000, 0, { got: [] });
+    bench.tick(12_001);
+    expect(bench.list(0)).toEqual([]);
+    bench.answer(12_002, 2, { got: [] });
+    bench.tick(12_003);
+    expect(bench.list(0)).toEqual([[0, 2]]);
+  });
+
+  it('long since it had anything to say → nobody owes it an answer, and it proposes at once', () => {
+    const bench = new Bench();
+    bench.tick(0);
+    bench.want(3_600_000);
+    expect(bench.list(0)).toEqual([[0, 1]]);
+  });
+});
+
 describe('proposer: refusals', () => {
   it('a majority keeps it for somebody else → gives up, releases what it has, and sleeps until it is free', () => {
     const bench = new Bench();
@@ -173,7 +201,7 @@ describe('proposer: refusals', () => {
     bench.answer(5, 1, { got: [], refused: [taken] });
     bench.answer(5, 2, { got: [], refused: [{ ...taken, freeInMs: 900 }] });
     expect(bench.list(0)).toEqual([]);
-    bench.answer(6, 0, { got: [] });
+    for (const voter of [0, 1, 2]) bench.answer(6, voter, { got: [] });
     expect(bench.proposer.lease(0).wakeAt).toBeGreaterThanOrEqual(905);
     bench.tick(905 + retryMs + 1);
     expect(bench.list(1)).toEqual([[0, 7]]);

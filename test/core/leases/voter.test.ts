@@ -497,6 +497,27 @@ describe('voter: memory', () => {
     expect(got(bench.ask(later + 4, a, [[0, 10]]))).toEqual([[0, 10]]);
   });
 
+  it("reborn; one peer names a permit's token, another a larger one that was released → the smaller one can only lapse", () => {
+    const bench = new Bench([0, 1, 2]);
+    bench.record = undefined;
+    bench.start(0);
+    bench.do(later, (voter, now, out) => voter.tick(now, out));
+    const candidate = session(2);
+    const grant = { lease: 2, counter: 4, session: candidate, remainingMs: 3000 };
+    const told = (maxCounter: number, lingering: (typeof grant)[]) => ({
+      memory: { longestMs: leaseMs, maxCounters: [0, 0, maxCounter], sealedFor: undefined, lingering },
+    });
+    recalled(bench, later + 1, 1, told(4, [grant]));
+    recalled(bench, later + 2, 2, told(5, []));
+    expect(bench.voter.state).toBe('voting');
+    expect(bench.ask(later + 3, candidate, [[2, 4]])).toMatchObject({
+      got: [],
+      refused: [{ lease: 2, maxCounter: 5 }],
+    });
+    expect(bench.ask(later + 4, a, [[2, 6]])).toMatchObject({ got: [], refused: [{ lease: 2 }] });
+    expect(got(bench.ask(later + 3100, a, [[2, 6]]))).toEqual([[2, 6]]);
+  });
+
   it('reborn among sealed peers → sealed', () => {
     const bench = new Bench([0, 1, 2]);
     bench.record = undefined;
