@@ -1,6 +1,7 @@
 import type { Random } from '../../agent/base/random.ts';
+import type { CellNode, LeaseBox } from './box.ts';
 import type { FaultKind } from './options.ts';
-import type { CellNode, LeaseBox, LeaseWorld } from './world.ts';
+import type { LeaseWorld } from './world.ts';
 
 /**
  * What happens to a site of leases. Half of it comes by chance, the other half where it hurts: right after somebody
@@ -125,7 +126,7 @@ export class LeaseFaults {
   #churn(node: CellNode, lease: number): void {
     if (this.#world.isPermit(lease)) return;
     this.#world.judge.count('given up and wanted again');
-    this.#world.churn(node, lease);
+    this.#world.effects.churn(node, lease);
   }
 
   #block(a: LeaseBox, b: LeaseBox, isOut: boolean, forMs: number): void {

@@ -4,8 +4,9 @@ import { quorumOf } from '../../agent/core/leases/options.ts';
 import type { SessionId } from '../../agent/core/leases/session.ts';
 import type { VoterOutput } from '../../agent/core/leases/voter.ts';
 import type { VoterEntry } from '../../agent/core/leases/voter-record.ts';
+import type { CellNode, Child, Effect } from './box.ts';
 import { rho } from './options.ts';
-import type { CellNode, Child, Effect, LeaseViolation, LeaseWorld } from './world.ts';
+import type { LeaseViolation, LeaseWorld } from './world.ts';
 
 /** How often rare states were reached: a run that never saw one says nothing about it. */
 export type Counters = Map<string, number>;

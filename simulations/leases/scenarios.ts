@@ -1,9 +1,10 @@
 import type { LeaseMessage } from '../../agent/core/leases/ballot.ts';
 import { bundleHash } from '../../agent/core/leases/ballot.ts';
 import type { EpochSpec } from '../../agent/core/leases/epoch.ts';
+import type { LeaseBox } from './box.ts';
 import type { LeaseWorldOptions } from './options.ts';
 import type { Plant } from './plant.ts';
-import { type LeaseBox, type LeaseRun, LeaseWorld } from './world.ts';
+import { type LeaseRun, LeaseWorld } from './world.ts';
 
 /** A story that killed somebody's leases once, told step by step instead of drawn. */
 export interface LeaseScenario {
@@ -89,7 +90,10 @@ const heldUp = (world: LeaseWorld, box: LeaseBox, forMs: number): void => {
   const life = box.life!;
   const token = life.nodes[0]!.proposer.mayAct(world.holderTime(life), 0);
   if (token)
-    world.emit({ life, cell: 0, lease: 0, token, session: life.session.id, isLate: true, isOfChild: false }, forMs);
+    world.effects.emit(
+      { life, cell: 0, lease: 0, token, session: life.session.id, isLate: true, isOfChild: false },
+      forMs,
+    );
 };
 
 /** Carries out `action` on the holder at that time, and counts that there was one. */
@@ -316,7 +320,7 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     // What lists nothing is a release, and arrives after all that followed.
     wire: (from, to, message) =>
       from !== to && isRequest(message) && message.items?.length === 0 ? [1, 900] : undefined,
-    script: (world) => onHolder(world, 5000, (holder) => world.churn(holder.life!.nodes[0]!, 0)),
+    script: (world) => onHolder(world, 5000, (holder) => world.effects.churn(holder.life!.nodes[0]!, 0)),
     reaches: ['struck while held', 'released'],
     punishes: ['unsequenced release'],
   },
@@ -324,7 +328,7 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     name: 'old request duplicated after a release',
     options: { agents: 3, voters: 3 },
     wire: (_from, _to, message) => (isRequest(message) && message.items !== undefined ? [0.5, 1500] : undefined),
-    script: (world) => onHolder(world, 5000, (holder) => world.churn(holder.life!.nodes[0]!, 0)),
+    script: (world) => onHolder(world, 5000, (holder) => world.effects.churn(holder.life!.nodes[0]!, 0)),
     reaches: ['struck while held', 'released'],
     punishes: ['unsequenced release'],
   },

@@ -1,136 +1,25 @@
 import { Random } from '../../agent/base/random.ts';
 import { type Instant, instant } from '../../agent/base/time.ts';
-import { bundleHash, type EpochCertificate, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
+import { bundleHash, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
 import { EffectGate } from '../../agent/core/leases/effect-gate.ts';
 import { ElapsedClock, type HolderTime } from '../../agent/core/leases/elapsed-clock.ts';
 import { type EpochSpec, Succession, type SuccessionOutput } from '../../agent/core/leases/epoch.ts';
 import type { FencingToken } from '../../agent/core/leases/fencing-token.ts';
-import type { LeaseOptions, LeaseSpec } from '../../agent/core/leases/options.ts';
+import type { LeaseSpec } from '../../agent/core/leases/options.ts';
 import { Proposer, type ProposerOutput } from '../../agent/core/leases/proposer.ts';
-import { type Session, type SessionId, sessionId } from '../../agent/core/leases/session.ts';
+import { type SessionId, sessionId } from '../../agent/core/leases/session.ts';
 import { Voter, type VoterOutput } from '../../agent/core/leases/voter.ts';
-import {
-  activatedRecord,
-  foldVoter,
-  foundingRecord,
-  type VoterEntry,
-  type VoterRecord,
-} from '../../agent/core/leases/voter-record.ts';
+import { activatedRecord, foundingRecord, type VoterEntry } from '../../agent/core/leases/voter-record.ts';
 import { EventHeap } from '../world/event-heap.ts';
+import type { CellNode, Child, Effect, LeaseBox, Life } from './box.ts';
+import { EffectSide } from './effects.ts';
+import { planEpochs } from './epoch-plan.ts';
+import { kind } from './events.ts';
 import { LeaseFaults } from './faults.ts';
 import { type Counters, LeaseJudge } from './invariants.ts';
 import { type LeaseWorldOptions, renewMs, retryMs, rho } from './options.ts';
 import type { Plant } from './plant.ts';
-
-const kind = {
-  message: 1,
-  tick: 2,
-  persisted: 3,
-  effectLoop: 4,
-  effectLands: 5,
-  effectDone: 6,
-  childLoop: 7,
-  childDeadline: 8,
-  childReaped: 9,
-  certificate: 10,
-  start: 11,
-  fault: 12,
-  heal: 13,
-  poll: 14,
-  bundle: 15,
-  member: 16,
-  stepDone: 17,
-  gossip: 18,
-} as const;
-
-/** How long after the order a process is dead, at most; the supervisor gives the order this long before the deadline. */
-const killMs = 30;
-/** Death certificates go out at these times after the last duty process was reaped. */
-const certificateTimes = [0, 20, 60, 140, 300] as const;
-/** After a suspend, a process may run for a moment before its supervisor does. */
-const resumeGraceMs = 50;
-
-/** What a voter's box keeps. */
-export interface VoterDisk {
-  base: VoterRecord | undefined;
-  log: VoterEntry[];
-  /** A planted loss that the next start meets. */
-  damage: 'none' | 'blank' | 'torn' | 'rolled-back';
-}
-
-export interface CellNode {
-  readonly cell: number;
-  readonly life: Life;
-  readonly options: { -readonly [K in keyof LeaseOptions]: LeaseOptions[K] };
-  succession: Succession;
-  proposer: Proposer;
-  voter: Voter | undefined;
-  voterSince: number;
-  armed: number[];
-  failsNextWrite: boolean;
-}
-
-/** One life of one agent process. */
-export interface Life {
-  readonly box: LeaseBox;
-  readonly session: Session;
-  readonly secret: string;
-  readonly clock: ElapsedClock;
-  nodes: CellNode[];
-  isAlive: boolean;
-}
-
-/** A duty process under the box's supervisor. */
-export interface Child {
-  readonly box: LeaseBox;
-  readonly life: Life;
-  readonly cell: number;
-  readonly lease: number;
-  token: FencingToken;
-  readonly session: SessionId;
-  deadlineAt: number;
-  isAlive: boolean;
-  isStuck: boolean;
-  isOrdered: boolean;
-  bornAt: number;
-}
-
-interface CellDisk {
-  voter: VoterDisk;
-  active: EpochSpec;
-  accepted: EpochSpec | undefined;
-  certificates: EpochCertificate[];
-}
-
-export interface LeaseBox {
-  readonly index: number;
-  readonly rate: number;
-  isUp: boolean;
-  boot: number;
-  life: Life | undefined;
-  /** Global times until which the agent process, or the whole box, stands still. */
-  frozenUntil: number;
-  suspendedUntil: number;
-  suspendedAt: number;
-  resumedAt: number;
-  suspendedMs: number;
-  wallOffset: number;
-  readonly disks: CellDisk[];
-  children: Child[];
-  diskBusyUntil: number;
-  diskNextAt: number;
-}
-
-interface Effect {
-  readonly life: Life;
-  readonly cell: number;
-  readonly lease: number;
-  readonly token: FencingToken;
-  readonly session: SessionId;
-  readonly isLate: boolean;
-  readonly isOfChild: boolean;
-  issuedAt?: number;
-}
+import { readDisk } from './voter-disk.ts';
 
 export interface LeaseViolation {
   readonly invariant: string;
@@ -166,11 +55,12 @@ export class LeaseWorld {
   readonly judge: LeaseJudge;
   readonly faults: LeaseFaults;
   readonly chance: Random;
-  readonly #net: Random;
+  readonly net: Random;
   readonly #heap = new EventHeap();
   readonly #blocked: Uint8Array;
   readonly #fakeSecrets = new Map<string, SessionId>();
-  readonly chain: EpochSpec[][] = [];
+  readonly chain: EpochSpec[][];
+  readonly effects: EffectSide = new EffectSide(this);
   now = 0;
   healedAt = Number.POSITIVE_INFINITY;
   events = 0;
@@ -189,7 +79,7 @@ export class LeaseWorld {
     this.plant = plant;
     const random = new Random(seed, 'lease-world');
     this.chance = random.fork('world');
-    this.#net = random.fork('net');
+    this.net = random.fork('net');
     const { agents, voters } = options;
     this.#blocked = new Uint8Array(agents * agents);
     const perCell = options.duties + options.processes + options.permits;
@@ -236,12 +126,14 @@ export class LeaseWorld {
         diskBusyUntil: 0,
         diskNextAt: 0,
       });
-      this.#heap.push(random.between(0, 200), kind.start, index, 0, 0, undefined);
+      this.push(random.between(0, 200), kind.start, index, 0, 0, undefined);
     }
-    this.#planEpochs(random.fork('epochs'), founding);
+    const { chain, offers } = planEpochs(options, random.fork('epochs'), founding);
+    this.chain = chain;
+    for (const { at, agent, spec } of offers) this.push(at, kind.bundle, agent, 0, 0, spec);
     this.faults = new LeaseFaults(this, random.fork('faults'));
-    this.#heap.push(options.faultPhaseMs, kind.heal, 0, 0, 0, undefined);
-    if (plant.memberDead) this.#heap.push(1000, kind.member, 0, 0, 0, undefined);
+    this.push(options.faultPhaseMs, kind.heal, 0, 0, 0, undefined);
+    if (plant.memberDead) this.push(1000, kind.member, 0, 0, 0, undefined);
   }
 
   isProcess(lease: number): boolean {
@@ -288,19 +180,19 @@ export class LeaseWorld {
       case kind.persisted:
         return this.#persisted(payload as Write);
       case kind.effectLoop:
-        return this.#effectLoop(payload as CellNode, b);
+        return this.effects.effectLoop(payload as CellNode, b);
       case kind.effectLands:
-        return this.#land(payload as Effect);
+        return this.effects.land(payload as Effect);
       case kind.effectDone:
-        return this.#effectDone(payload as Effect);
+        return this.effects.effectDone(payload as Effect);
       case kind.childLoop:
-        return this.#childLoop(payload as Child);
+        return this.effects.childLoop(payload as Child);
       case kind.childDeadline:
-        return this.#childDeadline(payload as Child);
+        return this.effects.childDeadline(payload as Child);
       case kind.childReaped:
-        return this.#childReaped(payload as Child);
+        return this.effects.childReaped(payload as Child);
       case kind.certificate:
-        return this.#certificate(this.boxes[a]!, payload as string);
+        return this.effects.certificate(this.boxes[a]!, payload as string);
       case kind.start:
         return this.startAgent(this.boxes[a]!);
       case kind.fault:
@@ -316,12 +208,16 @@ export class LeaseWorld {
       case kind.gossip:
         return this.#gossip(payload as CellNode);
       case kind.stepDone:
-        return this.#stepDone(payload as { life: Life; cell: number; lease: number; token: FencingToken });
+        return this.effects.stepDone(payload as { life: Life; cell: number; lease: number; token: FencingToken });
     }
   }
 
+  push(at: number, what: number, a: number, b: number, c: number, payload: unknown): void {
+    this.#heap.push(at, what, a, b, c, payload);
+  }
+
   at(time: number, action: () => void): void {
-    this.#heap.push(Math.max(time, this.now), kind.fault, 0, 0, 0, action);
+    this.push(Math.max(time, this.now), kind.fault, 0, 0, 0, action);
   }
 
   // Clocks.
@@ -368,7 +264,7 @@ export class LeaseWorld {
   }
 
   /** When a process on this box runs next: now, or at the end of its standstill. */
-  #runsAt(box: LeaseBox, isAgent: boolean): number {
+  runsAt(box: LeaseBox, isAgent: boolean): number {
     return Math.max(this.now, box.suspendedUntil, isAgent ? box.frozenUntil : 0);
   }
 
@@ -376,9 +272,9 @@ export class LeaseWorld {
 
   startAgent(box: LeaseBox): void {
     if (!box.isUp || box.life) return;
-    const awake = this.#runsAt(box, false);
+    const awake = this.runsAt(box, false);
     if (awake > this.now) {
-      this.#heap.push(awake, kind.start, box.index, 0, 0, undefined);
+      this.push(awake, kind.start, box.index, 0, 0, undefined);
       return;
     }
     box.boot++;
@@ -436,7 +332,7 @@ export class LeaseWorld {
     succession.start(this.elapsed(life), out);
     this.#onSuccession(node, out);
     if (this.now >= this.healedAt) this.#offerNext(node);
-    this.#heap.push(this.now + this.chance.between(0, 1000), kind.gossip, box.index, 0, 0, node);
+    this.push(this.now + this.chance.between(0, 1000), kind.gossip, box.index, 0, 0, node);
     return node;
   }
 
@@ -444,9 +340,9 @@ export class LeaseWorld {
   #gossip(node: CellNode): void {
     const { life, cell } = node;
     if (!life.isAlive || this.chain.length < 2) return;
-    this.#heap.push(this.#runsAt(life.box, true) + 1000, kind.gossip, life.box.index, 0, 0, node);
-    if (this.#runsAt(life.box, true) > this.now) return;
-    const to = this.#net.below(this.options.agents);
+    this.push(this.runsAt(life.box, true) + 1000, kind.gossip, life.box.index, 0, 0, node);
+    if (this.runsAt(life.box, true) > this.now) return;
+    const to = this.net.below(this.options.agents);
     if (to === life.box.index) return;
     this.send(life.box, to, cell, { kind: 'lease-epoch-wanted', cell, epoch: node.succession.active.epoch });
   }
@@ -455,7 +351,7 @@ export class LeaseWorld {
   #offerNext(node: CellNode): void {
     if (node.cell > 0) return;
     for (const next of this.chain[node.succession.active.epoch] ?? []) {
-      this.#heap.push(this.now + this.chance.between(50, 3000), kind.bundle, node.life.box.index, node.cell, 0, next);
+      this.push(this.now + this.chance.between(50, 3000), kind.bundle, node.life.box.index, node.cell, 0, next);
     }
   }
 
@@ -479,7 +375,7 @@ export class LeaseWorld {
     for (const lease of this.leasesOf(cell)) {
       node.proposer.want(now, lease, this.rank(box.index, cell, lease) * 40, out);
     }
-    this.#onProposer(node, out);
+    this.onProposer(node, out);
   }
 
   /** The indices that belong to a cell; all, unless a planted mistake throws the cells together. */
@@ -498,7 +394,7 @@ export class LeaseWorld {
     const { box } = life;
     if (this.plant.sharesSessions && cell > 0) return;
     if (!spec.voters.includes(box.index)) return;
-    const record = this.#readDisk(node, box.disks[cell]!.voter);
+    const record = readDisk(this, node, box.disks[cell]!.voter);
     const parts = {
       cell,
       self: box.index,
@@ -515,52 +411,7 @@ export class LeaseWorld {
     this.judge.voterStarted(node);
     const out: VoterOutput[] = [];
     node.voter.start(this.voterNow(box), out);
-    this.#onVoter(node, out);
-  }
-
-  #readDisk(node: CellNode, disk: VoterDisk): VoterRecord | undefined {
-    const { damage } = disk;
-    disk.damage = 'none';
-    if (damage === 'blank' || damage === 'torn') {
-      disk.base = undefined;
-      disk.log = [];
-      this.judge.lostMemory(node);
-      this.judge.count(damage === 'blank' ? 'voter starts with a blank disk' : 'voter starts with a torn store');
-    } else if (damage === 'rolled-back') {
-      const boots = disk.log.findLastIndex((entry) => entry.kind === 'booted');
-      if (boots > 0) {
-        disk.log.length = this.chance.below(boots);
-        this.judge.count('voter starts from a rolled-back store');
-        this.judge.lostMemory(node);
-      }
-    } else if (this.options.areDisksLying || this.plant.disksCached) {
-      // The newest grants never reached the platter.
-      const kept = disk.log.filter((entry) => entry.kind !== 'granted' || entry.session !== undefined);
-      if (this.plant.disksCached) {
-        if (kept.length < disk.log.length) this.judge.count('grants lost in a power cut');
-        disk.log = kept;
-      } else {
-        const at = disk.log.findLastIndex((entry) => entry.kind === 'granted' && entry.session === undefined);
-        if (at >= 0) {
-          this.judge.count('grant lost by a lying disk');
-          disk.log.splice(at, 1);
-        }
-      }
-    }
-    if (disk.base === undefined && disk.log.length === 0) return undefined;
-    const spec = node.succession.active;
-    const record =
-      disk.base === undefined
-        ? foundingRecord({
-            epoch: spec.epoch,
-            voters: spec.voters.length,
-            leases: this.specs.length,
-            leaseMs: spec.leaseMs,
-          })
-        : structuredClone(disk.base);
-    for (const entry of disk.log) foldVoter(record, entry);
-    if (record.unborn) this.judge.lostMemory(node);
-    return record;
+    this.onVoter(node, out);
   }
 
   /** SIGKILL, or a crash. The supervisor notices, unless the whole box goes. */
@@ -572,13 +423,12 @@ export class LeaseWorld {
     box.frozenUntil = 0;
     for (const child of box.children) {
       if (this.plant.unsupervised) continue;
-      this.#order(child);
+      this.effects.order(child);
     }
     this.judge.count('agent killed');
-    if (this.plant.certificateEarly) this.#certify(life, this.now);
-    else this.#certifyWhenReaped(life, undefined);
-    if (Number.isFinite(restartAfterMs))
-      this.#heap.push(this.now + restartAfterMs, kind.start, box.index, 0, 0, undefined);
+    if (this.plant.certificateEarly) this.effects.certify(life, this.now);
+    else this.effects.certifyWhenReaped(life, undefined);
+    if (Number.isFinite(restartAfterMs)) this.push(this.now + restartAfterMs, kind.start, box.index, 0, 0, undefined);
   }
 
   powerOff(box: LeaseBox, forMs: number): void {
@@ -597,7 +447,7 @@ export class LeaseWorld {
   powerOn(box: LeaseBox): void {
     if (box.isUp) return;
     box.isUp = true;
-    this.#heap.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
+    this.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
   }
 
   freeze(box: LeaseBox, forMs: number): void {
@@ -654,34 +504,34 @@ export class LeaseWorld {
   send(from: LeaseBox, to: number, cell: number, message: LeaseMessage): void {
     const { latencyMs, jitterMs, loss, duplication, delays, delayMs } = this.options;
     if (to === from.index && !this.plant.wire) {
-      this.#heap.push(this.now + 0.01, kind.message, to, from.index, cell, message);
+      this.push(this.now + 0.01, kind.message, to, from.index, cell, message);
       return;
     }
     const scripted = this.plant.wire?.(from.index, to, message, this.now);
     if (scripted !== undefined) {
-      for (const delayMs of scripted) this.#heap.push(this.now + delayMs, kind.message, to, from.index, cell, message);
+      for (const delayMs of scripted) this.push(this.now + delayMs, kind.message, to, from.index, cell, message);
       return;
     }
     const isHealed = this.now >= this.healedAt;
     const isRecall = message.kind === 'voter-recall' || message.kind === 'voter-recalled';
     const isSure = isHealed || (isRecall && this.now < this.recallProtectedUntil);
-    if (!isSure && (this.isBlocked(from.index, to) || (loss > 0 && this.#net.float() < loss))) return;
-    const copies = !isSure && duplication > 0 && this.#net.float() < duplication ? 2 : 1;
+    if (!isSure && (this.isBlocked(from.index, to) || (loss > 0 && this.net.float() < loss))) return;
+    const copies = !isSure && duplication > 0 && this.net.float() < duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      let at = this.now + latencyMs + this.#net.exponential(jitterMs);
-      if (!isSure && delays > 0 && this.#net.float() < delays) at += this.#net.float() * delayMs;
-      if (copy > 0 && this.#net.chance(0.5)) at += this.#net.float() * 3000;
-      this.#heap.push(at, kind.message, to, from.index, cell, message);
+      let at = this.now + latencyMs + this.net.exponential(jitterMs);
+      if (!isSure && delays > 0 && this.net.float() < delays) at += this.net.float() * delayMs;
+      if (copy > 0 && this.net.chance(0.5)) at += this.net.float() * 3000;
+      this.push(at, kind.message, to, from.index, cell, message);
     }
   }
 
   #deliver(box: LeaseBox, from: number, cell: number, message: LeaseMessage): void {
     const { life } = box;
     if (!life) return;
-    const at = this.#runsAt(box, true);
+    const at = this.runsAt(box, true);
     if (at > this.now) {
       // Timers first, then what the sockets have queued.
-      this.#heap.push(at + 0.02, kind.message, box.index, from, cell, message);
+      this.push(at + 0.02, kind.message, box.index, from, cell, message);
       return;
     }
     const node = life.nodes[cell]!;
@@ -710,7 +560,7 @@ export class LeaseWorld {
         if (message.kind === 'lease-answer') node.proposer.answer(time, from, message, out);
         else if (message.kind === 'lease-need-full') node.proposer.needFull(time, from, message, out);
         else node.proposer.freed(time, from, message, out);
-        return this.#onProposer(node, out);
+        return this.onProposer(node, out);
       }
       case 'lease-sealed':
       case 'lease-epoch': {
@@ -728,7 +578,7 @@ export class LeaseWorld {
         else if (message.kind === 'voter-recall') voter.recall(voterNow, from, message, out);
         else if (message.kind === 'voter-recalled') voter.recalled(voterNow, from, message, out);
         else voter.seal(voterNow, from, message, out);
-        return this.#onVoter(this.plant.sharesSessions ? life.nodes[0]! : node, out, node.cell);
+        return this.onVoter(this.plant.sharesSessions ? life.nodes[0]! : node, out, node.cell);
       }
     }
   }
@@ -741,27 +591,27 @@ export class LeaseWorld {
     const at = this.now + Math.max(0.01, deadline - localNow) / box.rate + this.chance.float() * 0.5;
     if (at >= node.armed[part]!) return;
     node.armed[part] = at;
-    this.#heap.push(at, kind.tick, box.index, part, 0, node);
+    this.push(at, kind.tick, box.index, part, 0, node);
   }
 
   #tick(node: CellNode, part: number): void {
     const { life } = node;
     if (!life.isAlive || node.armed[part] !== this.now) return;
-    const at = this.#runsAt(life.box, true);
+    const at = this.runsAt(life.box, true);
     if (at > this.now) {
       node.armed[part] = at;
-      this.#heap.push(at, kind.tick, life.box.index, part, 0, node);
+      this.push(at, kind.tick, life.box.index, part, 0, node);
       return;
     }
     node.armed[part] = Number.POSITIVE_INFINITY;
     if (part === 0) {
       const out: ProposerOutput[] = [];
       node.proposer.tick(this.holderTime(life), out);
-      this.#onProposer(node, out);
+      this.onProposer(node, out);
     } else if (part === 1) {
       const out: VoterOutput[] = [];
       node.voter?.tick(this.voterNow(life.box), out);
-      this.#onVoter(node, out);
+      this.onVoter(node, out);
     } else {
       const out: SuccessionOutput[] = [];
       node.succession.tick(this.elapsed(life), out);
@@ -771,7 +621,7 @@ export class LeaseWorld {
 
   // What the parts want done.
 
-  #onVoter(node: CellNode, out: VoterOutput[], cell = node.cell): void {
+  onVoter(node: CellNode, out: VoterOutput[], cell = node.cell): void {
     const { life, voter } = node;
     for (const output of out) {
       if (output.kind === 'send') {
@@ -780,7 +630,7 @@ export class LeaseWorld {
       } else if (output.kind === 'persist') {
         const { epoch } = node.succession.active;
         const write: Write = { node, part: 'voter', voter, epoch, token: output.token, entries: output.entries };
-        this.#heap.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
+        this.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
       } else this.judge.observed(output.what);
     }
     if (voter) this.#arm(node, 1, voter.deadline(), this.voterNow(life.box));
@@ -788,7 +638,7 @@ export class LeaseWorld {
 
   /** When a write of now is on disk: in order, and those that wait for one commit share the next. */
   #diskTime(box: LeaseBox): number {
-    const takes = this.options.diskMs * (0.3 + this.#net.float());
+    const takes = this.options.diskMs * (0.3 + this.net.float());
     if (this.now >= box.diskBusyUntil && this.now >= box.diskNextAt) {
       box.diskBusyUntil = this.now + takes;
       return box.diskBusyUntil;
@@ -812,14 +662,14 @@ export class LeaseWorld {
       if (isCurrent && node.failsNextWrite) {
         node.failsNextWrite = false;
         write.voter!.persistFailed(this.voterNow(box), write.token, out);
-        return this.#onVoter(node, out);
+        return this.onVoter(node, out);
       }
       // Writes are in order: a later one does not overtake.
       for (const entry of write.entries) disk.voter.log.push(entry);
       this.judge.written(node, write.entries);
       if (!isCurrent) return;
       write.voter!.persisted(this.voterNow(box), write.token, out);
-      return this.#onVoter(node, out);
+      return this.onVoter(node, out);
     }
     if (!life.isAlive) return;
     const { entry } = write;
@@ -863,18 +713,18 @@ export class LeaseWorld {
           break;
         case 'persist': {
           const write: Write = { node, part: 'succession', token: output.token, entry: output.entry };
-          this.#heap.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
+          this.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
           break;
         }
         case 'bundle-wanted': {
           const spec = this.chain.flat().find(({ hash }) => hash === output.hash);
-          if (spec) this.#heap.push(this.now + 50, kind.bundle, life.box.index, cell, 0, spec);
+          if (spec) this.push(this.now + 50, kind.bundle, life.box.index, cell, 0, spec);
           break;
         }
         case 'activated': {
           const proposed: ProposerOutput[] = [];
           node.proposer.retire(this.holderTime(life), proposed);
-          this.#onProposer(node, proposed);
+          this.onProposer(node, proposed);
           this.judge.count('epoch changed');
           this.#startEpoch(node, output.spec);
           this.#offerNext(node);
@@ -885,7 +735,7 @@ export class LeaseWorld {
     this.#arm(node, 2, node.succession.deadline(), this.elapsed(life));
   }
 
-  #onProposer(node: CellNode, out: ProposerOutput[]): void {
+  onProposer(node: CellNode, out: ProposerOutput[]): void {
     const { life, cell } = node;
     for (const output of out) {
       switch (output.kind) {
@@ -895,18 +745,18 @@ export class LeaseWorld {
         case 'acquired':
           this.judge.holds(node, output.lease, output.token);
           this.judge.count('acquired');
-          this.#begin(node, output.lease, output.token, output.until);
+          this.effects.begin(node, output.lease, output.token, output.until);
           this.faults.acquired(node, output.lease);
           break;
         case 'extended':
         case 'renumbered':
           this.judge.holds(node, output.lease, output.token);
           if (output.kind === 'renumbered') this.judge.count('renumbered while valid');
-          this.#extendChild(node, output.lease, output.token, output.until);
+          this.effects.extendChild(node, output.lease, output.token, output.until);
           break;
         case 'lost':
           this.judge.count('lost');
-          this.#orderOf(node, output.lease);
+          this.effects.orderOf(node, output.lease);
           break;
         case 'released':
           this.judge.count('released');
@@ -916,266 +766,9 @@ export class LeaseWorld {
     this.#arm(node, 0, node.proposer.deadline(), this.elapsed(life));
   }
 
-  // Duties: effects of the agent's own thread, of duty processes, and steps under a permit.
-
-  #begin(node: CellNode, lease: number, token: FencingToken, until: number): void {
-    const { life, cell } = node;
-    if (this.isProcess(lease)) {
-      const child: Child = {
-        box: life.box,
-        life,
-        cell,
-        lease,
-        token,
-        session: life.session.id,
-        deadlineAt: Number.POSITIVE_INFINITY,
-        isAlive: true,
-        isStuck: false,
-        isOrdered: false,
-        bornAt: this.now,
-      };
-      node.proposer.began(lease);
-      life.box.children.push(child);
-      this.#armChild(child, until);
-      this.#heap.push(this.now + 1, kind.childLoop, life.box.index, 0, 0, child);
-    } else if (this.isPermit(lease)) this.#beginStep(node, lease);
-    else this.#heap.push(this.now + this.chance.float() * 5, kind.effectLoop, life.box.index, lease, 0, node);
-  }
-
-  #effectLoop(node: CellNode, lease: number): void {
-    const { life } = node;
-    if (!life.isAlive) return;
-    const at = this.#runsAt(life.box, true);
-    if (at > this.now) {
-      this.#heap.push(at + 0.05, kind.effectLoop, life.box.index, lease, 0, node);
-      return;
-    }
-    const token = node.proposer.mayAct(this.holderTime(life), lease);
-    if (token === undefined) return;
-    node.proposer.began(lease);
-    this.emit({
-      life,
-      cell: node.cell,
-      lease,
-      token,
-      session: life.session.id,
-      isLate: this.chance.float() < this.options.lateEffects && this.now < this.healedAt,
-      isOfChild: false,
-    });
-    this.#heap.push(this.now + 20 + this.chance.float() * 60, kind.effectLoop, life.box.index, lease, 0, node);
-  }
-
-  /** Kill time and travel together stay within the guard: that is what the guard is for. */
-  #longestTravel(): number {
-    return Math.min(this.options.guardMs * 0.5, 20);
-  }
-
-  /** An effect on its way: as long as an effect takes, or held up somewhere between check and write. */
-  emit(effect: Effect, heldUpMs = this.chance.between(50, 4000)): void {
-    effect.issuedAt = this.now;
-    const usual = this.#longestTravel() * (0.1 + 0.9 * this.chance.float());
-    const travel = effect.isLate ? heldUpMs : usual;
-    this.#heap.push(this.now + travel, kind.effectLands, 0, 0, 0, effect);
-  }
-
-  #land(effect: Effect): void {
-    const { life, cell, lease, token, session } = effect;
-    const verdict = this.gates[cell]!.judge(lease, token, session);
-    if (verdict === 'raised' || verdict === 'accepted') this.judge.accepted(effect);
-    else {
-      this.judge.refused(effect);
-      const node = life.isAlive ? life.nodes[cell] : undefined;
-      const floor = this.gates[cell]!.floor(lease);
-      if (node && floor && this.#runsAt(life.box, true) === this.now) {
-        const out: ProposerOutput[] = [];
-        node.proposer.outnumbered(this.holderTime(life), lease, floor.token, out);
-        this.#onProposer(node, out);
-      }
-    }
-    if (!effect.isOfChild) this.#heap.push(this.now + 0.5, kind.effectDone, 0, 0, 0, effect);
-  }
-
-  #effectDone(effect: Effect): void {
-    const { life, cell, lease, token } = effect;
-    if (!life.isAlive) return;
-    const at = this.#runsAt(life.box, true);
-    if (at > this.now) {
-      this.#heap.push(at + 0.05, kind.effectDone, 0, 0, 0, effect);
-      return;
-    }
-    const node = life.nodes[cell]!;
-    if (token.epoch !== node.succession.active.epoch) return;
-    const out: ProposerOutput[] = [];
-    node.proposer.finished(this.holderTime(life), lease, token, out);
-    this.#onProposer(node, out);
-  }
-
-  #beginStep(node: CellNode, lease: number): void {
-    const { life, cell } = node;
-    const token = node.proposer.mayAct(this.holderTime(life), lease);
-    if (token === undefined || node.proposer.lease(lease).effects > 0) return;
-    node.proposer.began(lease);
-    // It is carried out elsewhere, and goes on if this agent dies.
-    const forMs = this.options.lingerMs * this.chance.between(0.1, 0.95);
-    this.judge.stepBegan(node, lease, this.now + forMs);
-    this.#heap.push(this.now + forMs, kind.stepDone, 0, 0, 0, { life, cell, lease, token });
-  }
-
-  #stepDone(step: { life: Life; cell: number; lease: number; token: FencingToken }): void {
-    const { life, cell, lease, token } = step;
-    if (!life.isAlive) return;
-    const at = this.#runsAt(life.box, true);
-    if (at > this.now) {
-      this.#heap.push(at + 0.05, kind.stepDone, 0, 0, 0, step);
-      return;
-    }
-    const node = life.nodes[cell]!;
-    if (token.epoch !== node.succession.active.epoch) return;
-    const out: ProposerOutput[] = [];
-    const now = this.holderTime(life);
-    node.proposer.finished(now, lease, token, out);
-    node.proposer.release(now, lease, out);
-    node.proposer.want(now, lease, 40 * this.rank(life.box.index, cell, lease) + this.chance.between(0, 500), out);
-    this.#onProposer(node, out);
-  }
-
-  /** The agent gives the duty up and wants it again later. */
-  churn(node: CellNode, lease: number): void {
-    const { life } = node;
-    if (!life.isAlive || this.#runsAt(life.box, true) > this.now) return;
-    const out: ProposerOutput[] = [];
-    const now = this.holderTime(life);
-    this.#orderOf(node, lease);
-    node.proposer.release(now, lease, out);
-    node.proposer.want(now, lease, this.chance.between(0, 300), out);
-    this.#onProposer(node, out);
-  }
-
-  #armChild(child: Child, until: number): void {
-    const { life, box } = child;
-    // A deadline on the supervisor's own uptime clock, handed over as what remains.
-    const remaining = (until - this.elapsed(life)) / box.rate;
-    child.deadlineAt = this.now + remaining - killMs;
-    if (!this.plant.unsupervised) this.#heap.push(child.deadlineAt, kind.childDeadline, 0, 0, 0, child);
-  }
-
-  #extendChild(node: CellNode, lease: number, token: FencingToken, until: number): void {
-    for (const child of node.life.box.children) {
-      if (child.life !== node.life || child.lease !== lease || child.cell !== node.cell || child.isOrdered) continue;
-      child.token = token;
-      this.#armChild(child, until);
-    }
-  }
-
-  #childDeadline(child: Child): void {
-    if (!child.isAlive) return;
-    const at = this.#runsAt(child.box, false);
-    if (at > this.now) this.#heap.push(at + this.chance.float() * 5, kind.childDeadline, 0, 0, 0, child);
-    else if (this.now >= child.deadlineAt) {
-      if (!child.isOrdered) this.judge.count('process killed at its deadline');
-      this.#order(child);
-    }
-  }
-
-  #orderOf(node: CellNode, lease: number): void {
-    for (const child of node.life.box.children)
-      if (child.life === node.life && child.lease === lease && child.cell === node.cell) this.#order(child);
-  }
-
-  #order(child: Child): void {
-    if (child.isOrdered || !child.isAlive) return;
-    child.isOrdered = true;
-    const isStuck =
-      this.reapedAfterMs === undefined
-        ? this.now < this.healedAt && this.chance.chance(0.02)
-        : this.reapedAfterMs > killMs;
-    child.isStuck = isStuck;
-    // Seldom in state D: no signal ends it.
-    const takes =
-      this.reapedAfterMs ??
-      (isStuck
-        ? this.chance.between(500, 8000)
-        : this.chance.between(0.1, Math.min(killMs, this.options.guardMs) * 0.4));
-    this.#heap.push(this.now + takes, kind.childReaped, 0, 0, 0, child);
-  }
-
-  #childReaped(child: Child): void {
-    if (!child.isAlive) return;
-    const at = this.#runsAt(child.box, false);
-    if (at > this.now) {
-      this.#heap.push(at, kind.childReaped, 0, 0, 0, child);
-      return;
-    }
-    child.isAlive = false;
-    const { box, life, cell, lease, token } = child;
-    box.children = box.children.filter((other) => other !== child);
-    if (!life.isAlive) return;
-    // Its last write may still be on its way.
-    const last: Effect = { life, cell, lease, token, session: child.session, isLate: false, isOfChild: true };
-    this.#heap.push(this.now + this.#longestTravel(), kind.effectDone, 0, 0, 0, last);
-  }
-
-  #childLoop(child: Child): void {
-    if (!child.isAlive) return;
-    const at = this.#runsAt(child.box, false);
-    if (at > this.now) {
-      this.#heap.push(at + this.chance.float() * 3, kind.childLoop, 0, 0, 0, child);
-      return;
-    }
-    const hasJustWoken = this.now - child.box.resumedAt < resumeGraceMs;
-    const isLate = child.isStuck || hasJustWoken || this.chance.float() < this.options.lateEffects * 0.3;
-    const { life, cell, lease, token, session } = child;
-    this.emit({ life, cell, lease, token, session, isLate, isOfChild: true });
-    this.judge.childRuns(child, isLate);
-    this.#heap.push(this.now + 30 + this.chance.float() * 60, kind.childLoop, 0, 0, 0, child);
-  }
-
-  // Death certificates.
-
-  /** Reaped first, and then the guard: what the last process wrote must have landed. */
-  #certifyWhenReaped(life: Life, reapedAt: number | undefined): void {
-    const { box } = life;
-    if (!box.isUp) return;
-    const awake = this.#runsAt(box, false);
-    const isReaped = awake === this.now && box.children.every((child) => child.life !== life || !child.isAlive);
-    const since = isReaped ? (reapedAt ?? this.now) : undefined;
-    const at = (since ?? Number.POSITIVE_INFINITY) + this.options.guardMs / box.rate;
-    if (this.now >= at) return this.#certify(life, this.now);
-    this.at(Math.max(awake, Math.min(at, this.now + 5)), () => this.#certifyWhenReaped(life, since));
-  }
-
-  #certify(life: Life, from: number): void {
-    const { box, secret } = life;
-    this.judge.count('death certified');
-    for (const afterMs of certificateTimes) {
-      for (const { index } of this.boxes) {
-        if (index !== box.index && (this.isBlocked(box.index, index) || this.#net.float() < this.options.loss))
-          continue;
-        const at = from + afterMs + this.options.latencyMs + this.#net.exponential(this.options.jitterMs);
-        this.#heap.push(at, kind.certificate, index, 0, 0, secret);
-      }
-    }
-  }
-
-  #certificate(box: LeaseBox, secret: string): void {
-    const { life } = box;
-    if (!life) return;
-    const at = this.#runsAt(box, true);
-    if (at > this.now) {
-      this.#heap.push(at + 0.02, kind.certificate, box.index, 0, 0, secret);
-      return;
-    }
-    for (const node of life.nodes) {
-      if (!node.voter) continue;
-      const out: VoterOutput[] = [];
-      node.voter.died(this.voterNow(box), secret, out);
-      this.#onVoter(node, out);
-    }
-  }
-
   /** For the planted mistake that takes a membership view for a fact. */
   #members(): void {
-    if (this.now < this.healedAt) this.#heap.push(this.now + 250, kind.member, 0, 0, 0, undefined);
+    if (this.now < this.healedAt) this.push(this.now + 250, kind.member, 0, 0, 0, undefined);
     for (const box of this.boxes) {
       for (const node of box.life?.nodes ?? []) {
         if (!node.voter) continue;
@@ -1184,7 +777,7 @@ export class LeaseWorld {
             continue;
           const out: VoterOutput[] = [];
           this.plant.memberDead?.(node.voter, other.index, this.voterNow(box), out);
-          this.#onVoter(node, out);
+          this.onVoter(node, out);
         }
       }
     }
@@ -1192,48 +785,15 @@ export class LeaseWorld {
 
   // Epochs.
 
-  #planEpochs(random: Random, founding: EpochSpec): void {
-    const { agents, successors, rivals, leftBehind, faultPhaseMs } = this.options;
-    this.chain.push([founding]);
-    let parent = founding;
-    for (let i = 0; i < successors; i++) {
-      const sizes = [1, 3, 5].filter((size) => size <= agents);
-      const make = (name: string): EpochSpec => {
-        const order = random.shuffle(Array.from({ length: agents }, (_, agent) => agent));
-        const size = sizes[random.below(sizes.length)]!;
-        return {
-          epoch: parent.epoch + 1,
-          hash: bundleHash(name),
-          parent: parent.hash,
-          voters: order.slice(0, size),
-          leaseMs: random.chance(0.3) ? 1400 : random.chance(0.3) ? 2600 : this.options.leaseMs,
-          revoked: random.chance(0.15) ? [parent.voters[random.below(parent.voters.length)]!] : [],
-        };
-      };
-      const specs = [make(`e${i + 2}`)];
-      if (rivals && random.chance(0.6)) specs.push(make(`e${i + 2}-rival`));
-      this.chain.push(specs);
-      if (i === 0) {
-        const from = random.between(1500, faultPhaseMs * 0.6);
-        for (let agent = 0; agent < agents; agent++) {
-          const spec = specs[random.below(specs.length)]!;
-          const at = random.chance(leftBehind) ? faultPhaseMs + 100 : from + random.between(0, 2500);
-          this.#heap.push(at, kind.bundle, agent, 0, 0, spec);
-        }
-      }
-      parent = specs[0]!;
-    }
-  }
-
   /** The bundle reaches this box now. */
   offer(box: LeaseBox, spec: EpochSpec): void {
     this.#bundle(box, 0, spec);
   }
 
   #bundle(box: LeaseBox, cell: number, spec: EpochSpec): void {
-    const again = () => this.#heap.push(this.now + 500, kind.bundle, box.index, cell, 0, spec);
+    const again = () => this.push(this.now + 500, kind.bundle, box.index, cell, 0, spec);
     const { life } = box;
-    if (!life || this.#runsAt(box, true) > this.now) return again();
+    if (!life || this.runsAt(box, true) > this.now) return again();
     const node = life.nodes[cell]!;
     const out: SuccessionOutput[] = [];
     const answer = node.succession.accept(this.elapsed(life), spec, out);
@@ -1250,7 +810,7 @@ export class LeaseWorld {
       box.frozenUntil = 0;
       this.#wake(box);
       this.powerOn(box);
-      if (!box.life) this.#heap.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
+      if (!box.life) this.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
       for (const node of box.life?.nodes ?? []) {
         node.failsNextWrite = false;
         this.#offerNext(node);
@@ -1258,7 +818,7 @@ export class LeaseWorld {
         if (node.voter?.state === 'failed') this.at(this.now + 10, () => this.killAgent(box, 50));
       }
     }
-    this.#heap.push(this.now + 100, kind.poll, 0, 0, 0, undefined);
+    this.push(this.now + 100, kind.poll, 0, 0, 0, undefined);
   }
 
   #poll(): void {
@@ -1266,7 +826,7 @@ export class LeaseWorld {
       this.#ended = true;
       return;
     }
-    this.#heap.push(this.now + 20, kind.poll, 0, 0, 0, undefined);
+    this.push(this.now + 20, kind.poll, 0, 0, 0, undefined);
   }
 }
 
@@ -1285,5 +845,3 @@ type Write =
       readonly token: number;
       readonly entry: Extract<SuccessionOutput, { kind: 'persist' }>['entry'];
     };
-
-export type { Effect };

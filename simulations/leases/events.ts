@@ -1,0 +1,21 @@
+/** What can happen in the world of leases; part of each event's name in the trace. */
+export const kind = {
+  message: 1,
+  tick: 2,
+  persisted: 3,
+  effectLoop: 4,
+  effectLands: 5,
+  effectDone: 6,
+  childLoop: 7,
+  childDeadline: 8,
+  childReaped: 9,
+  certificate: 10,
+  start: 11,
+  fault: 12,
+  heal: 13,
+  poll: 14,
+  bundle: 15,
+  member: 16,
+  stepDone: 17,
+  gossip: 18,
+} as const;
