@@ -201,7 +201,8 @@ export class FailureDetector<Out> {
       if (probe.stage < directPings) {
         probe.stage++;
         probe.nextAt = after(probe.roundAt, (probe.stage * directWindowMs * probe.factor) / directPings);
-        this.#host.ping(now, probe.target, probe.seq, false, out);
+        const errand = probe.stage === 1 && probe.round === 0 ? 'first' : 'again';
+        this.#host.ping(now, probe.target, probe.seq, errand, out);
         return;
       }
       if (probe.stage === directPings) {
@@ -256,7 +257,7 @@ export class FailureDetector<Out> {
     if (relay.stage < 2) {
       relay.stage++;
       relay.nextAt = after(relay.startedAt, relay.stage === 1 ? directWindowMs / directPings : directWindowMs * 0.8);
-      this.#host.ping(now, relay.target, relay.seq, true, out);
+      this.#host.ping(now, relay.target, relay.seq, 'relayed', out);
     } else if (relay.stage === 2) {
       relay.stage++;
       relay.nextAt = after(relay.startedAt, probeIntervalMs);
@@ -314,7 +315,7 @@ export class FailureDetector<Out> {
 
 /** Who speaks for the detector, and what it finds. */
 export interface DetectorHost<Out> {
-  ping(now: Instant, to: AgentIndex, seq: number, forAnother: boolean, out: Out): void;
+  ping(now: Instant, to: AgentIndex, seq: number, errand: PingErrand, out: Out): void;
   pingRequest(now: Instant, to: AgentIndex, seq: number, target: AgentIndex, out: Out): void;
   ack(now: Instant, to: AgentIndex, seq: number, out: Out): void;
   nack(now: Instant, to: AgentIndex, seq: number, out: Out): void;
@@ -332,6 +333,9 @@ export interface DetectorHost<Out> {
     out: Out,
   ): void;
 }
+
+/** What a ping is for: the first of an ordinary probe, a further one, or one on behalf of another. */
+export type PingErrand = 'first' | 'again' | 'relayed';
 
 /** What a helper said in one round. A round that an answer cut short names only those who had spoken by then. */
 export interface HelperWord {

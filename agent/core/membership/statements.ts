@@ -72,6 +72,12 @@ export class Statements {
     return this.of(member) ?? this.own(member, 'suspect');
   }
 
+  /** The same, for its ears alone: unsigned, as a doubt of ours, which nobody can pass on. */
+  doubtOf(member: AgentIndex): MemberUpdate {
+    const [bootCounter, incarnation] = [this.#table.boot(member), this.#table.incarnation(member)];
+    return { member, state: 'suspect', bootCounter, incarnation, origin: this.#self };
+  }
+
   /** An entry of the table rests on this statement from now on. */
   keep(update: MemberUpdate): void {
     if (this.#voucher) this.#proofs[update.member] = update.signature === undefined ? undefined : update;
