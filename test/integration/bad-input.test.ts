@@ -29,7 +29,7 @@ const judgesItsDisk = (status: AgentStatus): boolean =>
 const sum = (counters: Readonly<Record<string, number>>, pattern: RegExp): number =>
   Object.entries(counters).reduce((total, [name, value]) => total + (pattern.test(name) ? value : 0), 0);
 
-describe('bad surroundings', { timeout: 90_000 }, () => {
+describe('bad surroundings', { timeout: 150_000 }, () => {
   let site: SmallSite;
   let agent: Spawned;
 
@@ -91,9 +91,11 @@ describe('bad surroundings', { timeout: 90_000 }, () => {
 
   test('random bytes on the broker port → refused and counted by the coordinator, which still takes reports', async () => {
     const coordinator = await site.startCoordinator();
+    // The agent has been without a broker for so long that it may wait a whole minute before it tries again.
     await eventually(async () => (await site.status()).coordinator === 'connected', {
-      deadlineMs: 40_000,
+      deadlineMs: 75_000,
       everyMs: 250,
+      what: 'the agent finds the broker',
     });
     await Promise.all(Array.from({ length: 5 }, () => throwBytes(site.ports.broker)));
     type State = { broker: { refused: Record<string, number> }; counts: { records: number } };
