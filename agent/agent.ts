@@ -193,7 +193,9 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const effectLog = createEffectLog(join(dataDir, 'effects.jsonl'));
     stops.push(() => effectLog.close());
     // The last judge of what happens under a right on this box; its floors outlive this life.
-    const gate = hasLeases ? openGateway({ dir: dataDir, effectLog, log, wall: () => clock.wall() }) : undefined;
+    const gate = hasLeases
+      ? openGateway({ dir: dataDir, effectLog, log, wall: () => clock.wall(), asksVoters: true })
+      : undefined;
     stops.push(() => gate?.close());
     const containment = await findContainment();
     if (containment.kind === 'none') log.warn({ why: containment.why }, 'duty processes may outlive a killed agent');
@@ -337,6 +339,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       journal: store,
       leases: {
         persist: (token, cell, entries) => store.persistLeases(token, cell, entries),
+        raiseFloors: (floors) => void gate?.raiseFloors(floors),
         openSession: (cell, epoch, targets, guardMs) => sessions.openSession(cell, epoch, targets, guardMs),
       },
       outbox,

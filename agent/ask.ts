@@ -98,9 +98,13 @@ function leasesText({ duties, cells }: AgentStatus): string[] {
     const warning = lease.unprotected === undefined ? '' : `; UNPROTECTED: ${lease.unprotected}`;
     return [`exclusive: ${duty}: ${right}${voters}${warning}`];
   });
-  const votes = cells.map(({ cell, epoch, vote, conflict }) => {
+  const votes = cells.map(({ cell, epoch, vote, floors, conflict }) => {
     const trouble = conflict ? '; the site file changes its leases without a new epoch: sign it as a bundle' : '';
-    return `cell ${cell}, epoch ${epoch}: ${vote === undefined ? 'no vote here' : `this vote is ${vote}`}${trouble}`;
+    const shut =
+      floors === undefined || floors.done
+        ? ''
+        : `; the gateway is shut: ${floors.read} of ${floors.needed} voters have told what was granted before`;
+    return `cell ${cell}, epoch ${epoch}: ${vote === undefined ? 'no vote here' : `this vote is ${vote}`}${shut}${trouble}`;
   });
   return [...held, ...votes];
 }

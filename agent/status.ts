@@ -81,6 +81,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
       epoch: cell.epoch,
       voters: cell.voters.map((agent) => plan.agents[agent]?.id ?? 'no agent of this site any more'),
       vote: cell.voterState,
+      floors: cell.floorsRead,
       conflict: cell.isConflicting,
     })),
     drain: drainState(around),

@@ -353,7 +353,9 @@ export class AgentCore {
           case 'lease-seal':
           case 'lease-sealed':
           case 'lease-epoch':
-          case 'lease-epoch-wanted': {
+          case 'lease-epoch-wanted':
+          case 'lease-floors-wanted':
+          case 'lease-floors': {
             const { connection = 1 } = input;
             return this.#exclusive(now, (time, out) => this.exclusive.message(time, from, connection, message, out));
           }
@@ -777,6 +779,7 @@ export class AgentCore {
           this.#effects.push({ kind: 'send', to: output.to, message: output.message });
           break;
         case 'persist-leases':
+        case 'raise-floors':
         case 'open-session':
         case 'start-duty':
         case 'extend-duty':

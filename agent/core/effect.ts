@@ -29,6 +29,15 @@ export type Effect =
       readonly cell: string;
       readonly entries: readonly CellEntry[];
     }
+  /**
+   * The gateway of this box lets nothing smaller pass from now on, and nothing under a lease before this came for it.
+   * Before whatever acts under the lease.
+   */
+  | {
+      readonly kind: 'raise-floors';
+      readonly cell: string;
+      readonly floors: readonly { readonly lease: string; readonly token: string }[];
+    }
   /** Our own numbers rose; the next life must count from above them. */
   | { readonly kind: 'save-incarnation'; readonly bootCounter: number; readonly incarnation: number }
   | { readonly kind: 'save-checkpoint'; readonly checkpoint: Checkpoint }
@@ -95,6 +104,7 @@ export const effectClass = (effect: Effect): 0 | 1 | 2 => {
   switch (effect.kind) {
     case 'persist':
     case 'persist-leases':
+    case 'raise-floors':
     case 'save-incarnation':
     case 'save-checkpoint':
     case 'set-local-alarm':

@@ -38,6 +38,12 @@ export type ExclusiveEffect =
       readonly targets: readonly AgentIndex[];
       readonly guardMs: number;
     }
+  /** For the gateway of this box: nothing smaller under this lease from now on, and nothing under it before this came. */
+  | {
+      readonly kind: 'raise-floors';
+      readonly cell: string;
+      readonly floors: readonly { readonly lease: string; readonly token: string }[];
+    }
   /** A permit came or went: whoever waits for one should look again. */
   | { readonly kind: 'permit-changed' }
   | { readonly kind: 'cell-observed'; readonly cell: string; readonly what: CellObservation };
@@ -191,6 +197,11 @@ export class Exclusive {
         case 'open-session':
           out.push({ ...output, guardMs: this.#guards.get(output.cell) ?? 0 });
           break;
+        case 'floors': {
+          const floors = output.floors.map(({ lease, token }) => ({ lease, token: tokenHex(token) }));
+          out.push({ kind: 'raise-floors', cell: output.cell, floors });
+          break;
+        }
         case 'observe':
           out.push({ kind: 'cell-observed', cell: output.cell, what: output.what });
           break;

@@ -165,6 +165,8 @@ export class Driver {
         return ports.duties.stop(effect.duty, effect.atOnce);
       case 'persist-leases':
         return ports.leases?.persist(effect.token, effect.cell, effect.entries);
+      case 'raise-floors':
+        return ports.leases?.raiseFloors?.(effect.floors);
       case 'open-session':
         return ports.leases?.openSession(effect.cell, effect.epoch, effect.targets, effect.guardMs);
       case 'read-baseline':

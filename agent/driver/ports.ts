@@ -86,6 +86,8 @@ export interface DutyPort {
 export interface LeasePort {
   /** Durable, all or nothing, in the order of calls; then `leases-persisted` or `leases-persist-failed`. */
   persist(token: number, cell: string, entries: readonly CellEntry[]): void;
+  /** The gateway of this box. Durable when it returns, or the gateway refuses all under these leases. Absent: there is none. */
+  raiseFloors?(floors: readonly { readonly lease: string; readonly token: string }[]): void;
   /** Answered by `session-opened`. */
   openSession(cell: string, epoch: number, targets: readonly AgentIndex[], guardMs: number): void;
 }

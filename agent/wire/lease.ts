@@ -30,6 +30,8 @@ import { type Bounds, encodeArray, isCount, isIndex, refuse, sizeOfCount, type W
  *  8 sealed    …, successor, boot, [reborn…], [lingering…], signature
  *  9 epoch     …, successor, [[voter, boot, [reborn…], [lingering…], signature]…]
  * 10 wanted    …
+ * 11 floors?   …, round
+ * 12 floors    …, round, [counter…]
  * session   [agent, boot, id 32 bytes]       life    [boot, nonce]
  * item      [lease, counter]                 refusal [lease, counter, max counter, freeInMs]
  * lingering [lease, counter, session, remainingMs]
@@ -60,6 +62,8 @@ const sub = {
   'lease-sealed': 8,
   'lease-epoch': 9,
   'lease-epoch-wanted': 10,
+  'lease-floors-wanted': 11,
+  'lease-floors': 12,
 } as const satisfies Record<LeaseMessage['kind'], number>;
 
 const kinds: readonly (LeaseMessage['kind'] | undefined)[] = (() => {
@@ -144,6 +148,10 @@ export function leaseToArray(message: LeaseMessage): readonly unknown[] {
       ];
     case 'lease-epoch-wanted':
       return head;
+    case 'lease-floors-wanted':
+      return [...head, message.round];
+    case 'lease-floors':
+      return [...head, message.round, message.maxCounters.map(hex)];
     default:
       return unreachable(message);
   }
@@ -226,6 +234,10 @@ export function leaseSize(message: LeaseMessage): number {
       );
     case 'lease-epoch-wanted':
       return head;
+    case 'lease-floors-wanted':
+      return head + sizeOfCount(message.round);
+    case 'lease-floors':
+      return head + sizeOfCount(message.round) + sizeOfList(message.maxCounters, () => counterSize);
     default:
       return unreachable(message);
   }
@@ -324,6 +336,8 @@ class Reader {
     }
     return { longestMs, maxCounters, sealedFor: sealedFor === null ? undefined : bundleHash(sealedFor), lingering };
   }
+
+  counters = (value: unknown): Read<number[]> => readList(value, this.#leases, readCounter);
 
   sealed(head: { cell: number; epoch: number }, successor: string, rest: readonly unknown[]): Read<Sealed> {
     const [boot, reborn, grants, signature] = rest;
@@ -435,6 +449,16 @@ function read(
     }
     case 'lease-epoch-wanted':
       return rest.length === 0 ? { kind, ...head } : undefined;
+    case 'lease-floors-wanted': {
+      const [round] = rest;
+      return rest.length === 1 && isCount(round) ? { kind, ...head, round } : undefined;
+    }
+    case 'lease-floors': {
+      const [round, counters] = rest;
+      const maxCounters = reader.counters(counters);
+      if (rest.length !== 2 || !isCount(round) || maxCounters === undefined) return undefined;
+      return { kind, ...head, round, maxCounters };
+    }
     default:
       return unreachable(kind);
   }

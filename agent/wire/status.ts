@@ -38,6 +38,11 @@ export interface AgentStatus {
     readonly voters: readonly string[];
     /** Of its own vote; undefined: it has none. */
     readonly vote: string | undefined;
+    /**
+     * What the voters know of former rights, which this agent's gateway needs before it lets anything pass; undefined
+     * where it can hold nothing.
+     */
+    readonly floors: { readonly read: number; readonly needed: number; readonly done: boolean } | undefined;
     /** The site file's leases are not the ones that are spoken, and no epoch leads from one to the other. */
     readonly conflict: boolean;
   }[];

@@ -102,6 +102,11 @@ export class EffectSide {
 
   land(effect: Effect): void {
     const { life, cell, lease, token, session } = effect;
+    if (this.#world.gateways.isShut(cell)) {
+      this.#world.judge.count('effect refused by a gateway that is shut');
+      if (!effect.isOfChild) this.#world.push(this.#world.now + 0.5, kind.effectDone, 0, 0, 0, effect);
+      return;
+    }
     const verdict = this.#world.gates[cell]!.judge(lease, token, session);
     if (verdict === 'raised' || verdict === 'accepted') this.#world.judge.accepted(effect);
     else {

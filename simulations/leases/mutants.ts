@@ -74,6 +74,7 @@ export const mutants: ReadonlyMap<string, Plant> = new Map<string, Plant>([
   ['guard time by a clock that jumps', { proposer: (p) => new JumpingGuard(p), bias: processes('wall', 'churn') }],
   ['unborn voter reads before its mute', { voter: (p) => new ReadsAtOnce(p), bias: blankAndLate }],
   ['seals of a lost memory count', { succession: (p) => new CountsAllSeals(p), bias: blankEpochs }],
+  ['gateway asks no voters', { gateAsksNobody: true }],
   ['sealed voter votes on', { voter: (p) => new VotesOn(p), bias: epochs({}) }],
 ]);
 
@@ -82,6 +83,7 @@ export const toldOnly: ReadonlySet<string> = new Set([
   'unborn voter reads before its mute',
   'seals of a lost memory count',
   'an older permit goes on after a rebirth',
+  'gateway asks no voters',
 ]);
 
 /** Found within a few hundred seeds, but by the way to harm, not by harm itself. */

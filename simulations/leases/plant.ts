@@ -16,6 +16,8 @@ export interface Plant {
   readonly proposer?: (parts: ConstructorParameters<typeof Proposer>[0]) => Proposer;
   readonly succession?: (parts: ConstructorParameters<typeof Succession>[0]) => Succession;
   readonly gate?: (leases: number) => EffectGate;
+  /** A gateway that begins takes what comes, and asks no voters first. */
+  readonly gateAsksNobody?: boolean;
   /** What a holder takes for its clock. */
   readonly holderClock?: (monotonic: number, uptime: number, wall: number) => number;
   readonly voterClock?: (monotonic: number, wall: number) => number;

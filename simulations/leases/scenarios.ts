@@ -177,6 +177,27 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     punishes: ['no fencing at the effect'],
   },
   {
+    name: 'gateway begins anew with a blank disk while an old write is on its way',
+    options: {},
+    script: (world) => {
+      takeover(world, 5000, 9000);
+      onHolder(world, 5000, (holder) => {
+        heldUp(world, holder, 5000);
+        world.freeze(holder, 4500);
+      });
+      // Only the successor's gateway saw the successor's token, and it is gone.
+      world.at(9994, () => world.gateways.replace(0, world.boxes[4]!));
+    },
+    reaches: [
+      'struck while held',
+      'taken over',
+      'gateway begins anew',
+      'gateway read its floors',
+      'late effect refused at the gate',
+    ],
+    punishes: ['gateway asks no voters'],
+  },
+  {
     name: 'VM suspended an hour with a stopped monotonic clock',
     options: { faultPhaseMs: 3_620_000, agents: 3, voters: 3 },
     script: (world) => {

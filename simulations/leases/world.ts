@@ -16,6 +16,7 @@ import { EffectSide } from './effects.ts';
 import { planEpochs } from './epoch-plan.ts';
 import { kind } from './events.ts';
 import { LeaseFaults } from './faults.ts';
+import { Gateways } from './gateways.ts';
 import { type Counters, LeaseJudge } from './invariants.ts';
 import { type LeaseWorldOptions, renewMs, retryMs, rho } from './options.ts';
 import type { Plant } from './plant.ts';
@@ -51,7 +52,8 @@ export class LeaseWorld {
   readonly boxes: LeaseBox[] = [];
   readonly perCell: number;
   readonly specs: readonly LeaseSpec[];
-  readonly gates: readonly EffectGate[];
+  readonly gates: EffectGate[];
+  readonly gateways = new Gateways(this);
   readonly judge: LeaseJudge;
   readonly faults: LeaseFaults;
   readonly chance: Random;
@@ -552,6 +554,8 @@ export class LeaseWorld {
     switch (message.kind) {
       case 'lease-epoch-wanted':
         return;
+      case 'lease-floors':
+        return this.gateways.told(cell, from, message);
       case 'lease-answer':
       case 'lease-need-full':
       case 'lease-freed': {
@@ -577,6 +581,7 @@ export class LeaseWorld {
         if (message.kind === 'lease-request') voter.request(voterNow, from, 1, message, out);
         else if (message.kind === 'voter-recall') voter.recall(voterNow, from, message, out);
         else if (message.kind === 'voter-recalled') voter.recalled(voterNow, from, message, out);
+        else if (message.kind === 'lease-floors-wanted') voter.floors(from, message, out);
         else voter.seal(voterNow, from, message, out);
         return this.onVoter(this.plant.sharesSessions ? life.nodes[0]! : node, out, node.cell);
       }

@@ -281,6 +281,8 @@ const samples: readonly DirectMessage[] = [
       lingering: [{ lease: 1, counter: 9, session, remainingMs: 700 }],
     },
   },
+  { kind: 'lease-floors-wanted', cell: 1, epoch: 2, round: 3 },
+  { kind: 'lease-floors', cell: 1, epoch: 2, round: 3, maxCounters: [0, 9] },
   checkpoint(1, 0),
   checkpoint(2, 5),
   {

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { type ExclusiveSite, makeExclusiveSite, overlaps } from './exclusive-site.ts';
@@ -53,6 +55,20 @@ describe('an exclusive duty on three agents', () => {
     const [seen] = (await site.agents[2]!.status()).duties;
     expect(seen).toMatchObject({ mine: false, holder: site.agents[second]!.name });
     expect(seen?.lease?.token).toBeUndefined();
+
+    // The former holder returns: its gateway begins from what the voters know, and never saw there itself.
+    const { token } = site.effects().at(-1)!;
+    await site.start(first);
+    await eventually(async () => (await site.agents[first]!.status()).cells[0]?.floors?.done === true, {
+      deadlineMs: 15_000,
+      what: 'a majority of the voters told what was granted',
+    });
+    const db = new DatabaseSync(join(site.folder, 'data', site.agents[first]!.name, 'gateway.db'), { readOnly: true });
+    const raised = db.prepare('SELECT token FROM raised WHERE lease = ?').get('duty:site/writer');
+    db.close();
+    expect(String(raised?.['token']) >= token).toBe(true);
+    // A witness can hold nothing, so nothing passes its gateway and nothing needs to be read.
+    expect((await site.agents[2]!.status()).cells[0]).not.toHaveProperty('floors');
   }, 90_000);
 
   it('under box supervisors: frozen for 5 s → ended on time and no overlap; killed → certified, taken over at once', async () => {

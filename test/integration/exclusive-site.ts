@@ -36,11 +36,12 @@ export interface ExclusiveSite {
   dispose(): Promise<void>;
 }
 
-/** Writes a line every 10 ms, with the token that it was given. It ends only by a signal. */
+/** Writes a line every 10 ms, with the newest token that it was given. It ends by a signal, or without its token file. */
 const program = `
-import { appendFileSync } from 'node:fs';
-const { MILLWRIGHT_TOKEN: token, MILLWRIGHT_SESSION: session, MILLWRIGHT_AGENT: agent } = process.env;
+import { appendFileSync, readFileSync } from 'node:fs';
+const { MILLWRIGHT_TOKEN_FILE: file, MILLWRIGHT_SESSION: session, MILLWRIGHT_AGENT: agent } = process.env;
 setInterval(() => {
+  const token = readFileSync(file, 'utf8').trim();
   const at = Number(process.hrtime.bigint()) / 1e6;
   appendFileSync(process.argv[2], JSON.stringify({ at, token, session, agent, pid: process.pid }) + '\\n');
 }, 10);

@@ -84,6 +84,13 @@ const message = fc.oneof(
       seals: seals.map(({ voter, sealed: each }) => ({ voter, sealed: { ...each, ...rest } })),
     })),
   fc.record({ kind: fc.constant('lease-epoch-wanted'), ...head }),
+  fc.record({ kind: fc.constant('lease-floors-wanted'), ...head, round: count }),
+  fc.record({
+    kind: fc.constant('lease-floors'),
+    ...head,
+    round: count,
+    maxCounters: fc.array(counter, { maxLength: 20 }),
+  }),
 ) as fc.Arbitrary<LeaseMessage>;
 
 const encoded = (m: LeaseMessage): Uint8Array => {

@@ -26,18 +26,13 @@ export interface Claim {
    * same sequence number, over restarts too: who compares numbers then carries it out once.
    */
   readonly key?: string | undefined;
-  /**
-   * A majority granted this right after this gate was opened. Such a token is above everything that any majority
-   * granted before, so it needs no memory that the gate may have lost.
-   */
-  readonly fresh?: boolean | undefined;
 }
 
 /**
  * Why an effect is refused; in every case nothing was done.
  * `older`: a larger token was here. `foreign`: this very token was here from another session; one of the two is a bug or
- * a forgery. `over`: the right ended before the effect began. `blind`: floors were lost, and none was read from the
- * voters since. `not-durable`: the disk did not take the floor. `malformed`: no token, session or name.
+ * a forgery. `over`: the right ended before the effect began. `blind`: what a majority of voters knows of this lease was
+ * not read since this gate was opened (or, without `asksVoters`, since floors were lost). `not-durable`: the disk did not take the floor. `malformed`: no token, session or name.
  */
 export type RefusalKind = 'older' | 'foreign' | 'over' | 'blind' | 'not-durable' | 'malformed';
 
@@ -66,6 +61,8 @@ export interface Gateway {
    * resource. A starting gateway reads it before it takes over; a forced epoch raises it. It never sinks.
    */
   raiseFloor(lease: string, token: string): Result<undefined, Refusal>;
+  /** The same for many, all or none, at the price of one. */
+  raiseFloors(floors: readonly Floor[]): Result<undefined, Refusal>;
   /** For status pages: counts since the start. */
   readonly counts: Readonly<Record<'accepted' | 'raised' | RefusalKind, number>>;
   /** Why floors may be missing; undefined: none is known to be. */
@@ -73,9 +70,20 @@ export interface Gateway {
   close(): void;
 }
 
+export interface Floor {
+  readonly lease: string;
+  /** 16 hex digits. */
+  readonly token: string;
+}
+
 export interface GatewayOptions {
   /** Folder of the box's floors. Processes that share a resource share the folder. */
   readonly dir: string;
+  /**
+   * Somebody reads the floors from the voters and tells them by `raiseFloor`: until that was done for a lease since this
+   * gate was opened, nothing under it gets through, whatever stands on the disk.
+   */
+  readonly asksVoters?: boolean | undefined;
   /** Writes refusals down beside the effects. */
   readonly effectLog?: Pick<EffectLog, 'append'> | undefined;
   readonly log?: Pick<Log, 'warn' | 'error'> | undefined;
@@ -94,10 +102,12 @@ export interface GatewayOptions {
  * kernel or on the wire, lands whenever it lands, unless the device itself compares (README.md).
  */
 export function openGateway(options: GatewayOptions): Gateway {
-  const { dir, effectLog, log, wall = Date.now } = options;
+  const { dir, effectLog, log, wall = Date.now, asksVoters = false } = options;
   const store = new GateStore(dir);
   // Floors that were asked for and could not be made durable: above what the disk says, and as binding.
   const unwritten = new Map<string, { readonly token: FencingToken; readonly session: SessionId }>();
+  // Leases whose floors were told in this life.
+  const told = new Set<string>();
   const counts = {
     accepted: 0,
     raised: 0,
@@ -133,9 +143,10 @@ export function openGateway(options: GatewayOptions): Gateway {
     const { resource, lease } = claim;
     const stored = store.find(resource, lease);
     const raised = store.raised(lease);
-    if (store.lost !== undefined && stored === undefined && raised === undefined && claim.fresh !== true) {
-      return { verdict: 'blind', floor: undefined, over: undefined };
-    }
+    const isBlind = asksVoters
+      ? !told.has(lease)
+      : store.lost !== undefined && stored === undefined && raised === undefined;
+    if (isBlind) return { verdict: 'blind', floor: undefined, over: undefined };
     // What voters know may be this very right, and they do not name its session: equal is good enough.
     if (raised && compareTokens(token, raised) < 0) return { verdict: 'older', floor: stored, over: raised };
     const gate = new EffectGate(1, [stored]);
@@ -194,7 +205,13 @@ export function openGateway(options: GatewayOptions): Gateway {
       case 'foreign':
         return refuse(claim, 'foreign', `${claim.token} was used here by another session`);
       case 'blind':
-        return refuse(claim, 'blind', 'floors were lost, and none was read from the voters of this lease since');
+        return refuse(
+          claim,
+          'blind',
+          asksVoters
+            ? 'what a majority of the voters of this lease knows was not read since this agent began: nothing passes until then'
+            : 'floors were lost, and none was read from the voters of this lease since',
+        );
       case 'full':
         return refuse(claim, 'not-durable', 'too many resources and leases are kept already');
     }
@@ -213,24 +230,46 @@ export function openGateway(options: GatewayOptions): Gateway {
     return ok(effect({ sequence: numbered ? admitted.value.sequence : 0 }));
   };
 
+  const raiseFloors = (floors: readonly Floor[]): Result<undefined, Refusal> => {
+    const claimed = ({ lease, token }: Floor): Claim => ({ resource: '*', lease, token, session: '' });
+    const parsed: { readonly floor: Floor; readonly token: FencingToken }[] = [];
+    for (const floor of floors) {
+      const token = parseToken(floor.token);
+      if (token === undefined || !isName(floor.lease)) {
+        return refuse(claimed(floor), 'malformed', 'no lease, or no fencing token');
+      }
+      parsed.push({ floor, token });
+    }
+    const isAbove = (lease: string, token: FencingToken): boolean => {
+      const known = store.raised(lease);
+      return known === undefined || compareTokens(token, known) > 0;
+    };
+    const first = floors[0];
+    if (first === undefined) return ok(undefined);
+    if (!store.durable) return refuse(claimed(first), 'not-durable', 'floors cannot be kept on this disk');
+    try {
+      const rising = parsed.filter(({ floor, token }) => isAbove(floor.lease, token));
+      if (rising.length > 0) {
+        store.exclusively(() => {
+          for (const { floor, token } of rising) {
+            if (isAbove(floor.lease, token) && !store.putRaised(floor.lease, token))
+              throw new Error('too many leases are kept');
+          }
+        });
+      }
+    } catch (error) {
+      return refuse(claimed(first), 'not-durable', `the floor was not made durable: ${reason(error)}`);
+    }
+    // As many as there are floors on the disk, which are bounded.
+    for (const { lease } of floors) told.add(lease);
+    return ok(undefined);
+  };
+
   return {
     perform: (claim, effect) => perform(claim, effect, false),
     performNumbered: (claim, effect) => perform(claim, effect, true),
-    raiseFloor(lease, text) {
-      const claim: Claim = { resource: '*', lease, token: text, session: '' };
-      const token = parseToken(text);
-      if (token === undefined || !isName(lease)) return refuse(claim, 'malformed', 'no lease, or no fencing token');
-      try {
-        const taken = store.exclusively(() => {
-          const known = store.raised(lease);
-          return known !== undefined && compareTokens(token, known) <= 0 ? true : store.putRaised(lease, token);
-        });
-        if (taken && store.durable) return ok(undefined);
-        return refuse(claim, 'not-durable', taken ? 'floors cannot be kept on this disk' : 'too many leases are kept');
-      } catch (error) {
-        return refuse(claim, 'not-durable', `the floor was not made durable: ${reason(error)}`);
-      }
-    },
+    raiseFloor: (lease, token) => raiseFloors([{ lease, token }]),
+    raiseFloors,
     counts,
     lost: store.lost,
     close: () => store.close(),

@@ -158,9 +158,26 @@ export interface EpochWanted {
   readonly epoch: number;
 }
 
-export type VoterBound = LeaseRequest | VoterRecall | VoterRecalled | Seal;
+/** Somebody where effects happen begins, and asks what the voters know. */
+export interface FloorsWanted {
+  readonly kind: 'lease-floors-wanted';
+  readonly cell: number;
+  readonly epoch: number;
+  readonly round: number;
+}
+
+/** The largest counter that this voter ever granted, by lease; 0: none. */
+export interface Floors {
+  readonly kind: 'lease-floors';
+  readonly cell: number;
+  readonly epoch: number;
+  readonly round: number;
+  readonly maxCounters: readonly number[];
+}
+
+export type VoterBound = LeaseRequest | VoterRecall | VoterRecalled | Seal | FloorsWanted;
 export type ProposerBound = LeaseAnswer | LeaseNeedFull | LeaseFreed;
-export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochCertificate | EpochWanted;
+export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochCertificate | EpochWanted | Floors;
 
 /** Hash of a portfolio, for the shorthand only: a collision costs the sender its own leases, nobody else's. */
 export function listHash(items: readonly BallotItem[]): number {

@@ -16,6 +16,7 @@ import {
 import type { HolderTime } from './elapsed-clock.ts';
 import { Succession, type SuccessionOutput } from './epoch.ts';
 import type { FencingToken } from './fencing-token.ts';
+import { FloorReader, type FloorReaderOutput } from './floor-reader.ts';
 import { Proposer, type ProposerOutput } from './proposer.ts';
 import type { SessionId } from './session.ts';
 import { Voter, type VoterOutput } from './voter.ts';
@@ -44,6 +45,12 @@ export type CellOutput =
       readonly targets: readonly AgentIndex[];
     }
   | ({ readonly kind: 'acquired' | 'extended' | 'renumbered' } & Right)
+  /** Where effects happen, nothing smaller is to be accepted from now on. Comes before what it makes possible. */
+  | {
+      readonly kind: 'floors';
+      readonly cell: string;
+      readonly floors: readonly { readonly lease: string; readonly token: FencingToken }[];
+    }
   /** Stop at once; nothing may begin. */
   | { readonly kind: 'lost'; readonly lease: string; readonly token: FencingToken }
   | { readonly kind: 'released'; readonly lease: string; readonly token: FencingToken }
@@ -125,6 +132,8 @@ export class CellLeases {
   #voter: Voter | undefined;
   #proposer: Proposer | undefined;
   #succession: Succession | undefined;
+  /** Of an agent that may hold something here: what its gateway has to know before it lets anything pass. */
+  #floors: FloorReader | undefined;
   #session: { readonly id: SessionId; readonly epoch: number } | undefined;
   /** Wanted leases by name, with the delay that ranks the candidates. */
   readonly #wishes = new Map<string, number>();
@@ -180,6 +189,11 @@ export class CellLeases {
     return this.#voter?.state;
   }
 
+  /** How far reading the floors is; undefined where nothing can be held. */
+  get floorsRead(): { readonly read: number; readonly needed: number; readonly done: boolean } | undefined {
+    return this.#floors && { ...this.#floors.progress, done: this.#floors.isRead };
+  }
+
   get voters(): readonly AgentIndex[] {
     return this.#view.spec.voters;
   }
@@ -214,6 +228,7 @@ export class CellLeases {
     });
     this.#startVoter(time, record, out);
     if (this.#askedFor !== spec.epoch) this.#startHand(out);
+    this.#startFloors(time, out);
     const said: SuccessionOutput[] = [];
     this.#succession.start(time.monotonic, said);
     const { epoch, hash } = this.#planned;
@@ -269,6 +284,23 @@ export class CellLeases {
     if (!specs.some(({ eligible }) => eligible[this.#self] === 1)) return;
     const targets = spec.voters.filter((agent) => agent >= 0 && agent !== this.#self);
     out.push({ kind: 'open-session', cell: this.id, epoch: spec.epoch, targets });
+  }
+
+  #startFloors(time: HolderTime, out: CellOutput[]): void {
+    this.#floors = undefined;
+    const { spec, specs, options } = this.#view;
+    if (!specs.some(({ eligible }) => eligible[this.#self] === 1)) return;
+    const { epoch, voters } = spec;
+    this.#floors = new FloorReader({
+      cell: this.stamp,
+      epoch,
+      voters,
+      leases: specs.length,
+      retryMs: options.retryMs,
+    });
+    const said: FloorReaderOutput[] = [];
+    this.#floors.start(time.monotonic, said);
+    this.#fromFloors(said, out);
   }
 
   /**
@@ -411,6 +443,7 @@ export class CellLeases {
     let at: number = this.#gossipAt;
     if (this.#voter) at = Math.min(at, this.#voter.deadline());
     if (this.#succession) at = Math.min(at, this.#succession.deadline());
+    if (this.#floors) at = Math.min(at, this.#floors.deadline());
     if (this.#proposer) at = Math.min(at, this.#proposer.deadline() - this.#skewMs);
     return instant(at);
   }
@@ -432,6 +465,11 @@ export class CellLeases {
       const said: SuccessionOutput[] = [];
       this.#succession.tick(monotonic, said);
       this.#fromSuccession(time, said, out);
+    }
+    if (this.#floors && this.#floors.deadline() <= monotonic) {
+      const said: FloorReaderOutput[] = [];
+      this.#floors.tick(monotonic, said);
+      this.#fromFloors(said, out);
     }
     if (this.#gossipAt <= monotonic) this.#gossip(monotonic, out);
     this.#drain(time, out);
@@ -506,6 +544,11 @@ export class CellLeases {
     switch (message.kind) {
       case 'lease-epoch-wanted':
         return;
+      case 'lease-floors': {
+        const said: FloorReaderOutput[] = [];
+        this.#floors?.told(from, message, said);
+        return this.#fromFloors(said, out);
+      }
       case 'lease-answer':
       case 'lease-need-full':
       case 'lease-freed': {
@@ -529,6 +572,7 @@ export class CellLeases {
         if (message.kind === 'lease-request') voter.request(monotonic, from, connection, message, said);
         else if (message.kind === 'voter-recall') voter.recall(monotonic, from, message, said);
         else if (message.kind === 'voter-recalled') voter.recalled(monotonic, from, message, said);
+        else if (message.kind === 'lease-floors-wanted') voter.floors(from, message, said);
         else voter.seal(monotonic, from, message, said);
         return this.#fromVoter(time, said, out);
       }
@@ -582,8 +626,27 @@ export class CellLeases {
         out.push({ kind: output.kind, lease, token: output.token });
       } else if (this.#session !== undefined) {
         const { kind, token, until } = output;
+        // A majority granted this one and knew no larger one, so nobody needs to be asked any more.
+        if (kind === 'acquired' && this.#floors?.isRead !== true)
+          out.push({ kind: 'floors', cell: this.id, floors: [{ lease, token }] });
         out.push({ kind, lease, token, session: this.#session.id, until });
       }
+    }
+  }
+
+  #fromFloors(said: readonly FloorReaderOutput[], out: CellOutput[]): void {
+    for (const output of said) {
+      if (output.kind === 'send') {
+        this.#send(output.to, output.message, out);
+        continue;
+      }
+      const { epoch } = this;
+      const floors = this.#view.leaseIds.map((lease, index) => ({
+        lease,
+        // The smallest token of all where none was granted: it keeps out former epochs, and nobody else.
+        token: { epoch, counter: Math.max(1, output.maxCounters[index] ?? 0) },
+      }));
+      out.push({ kind: 'floors', cell: this.id, floors });
     }
   }
 
@@ -618,9 +681,18 @@ export class CellLeases {
           const lost: ProposerOutput[] = [];
           this.#proposer?.retire(time, lost);
           this.#fromProposer(lost, out);
+          const former = this.#view.leaseIds;
           this.#view = viewOf(this.#record!.active, this.#agentIds);
+          // Also of leases that are no more, and where no token of the new epoch was seen yet.
+          const { epoch } = this;
+          const floors = [...new Set([...former, ...this.#view.leaseIds])].map((lease) => ({
+            lease,
+            token: { epoch, counter: 1 },
+          }));
+          if (floors.length > 0) out.push({ kind: 'floors', cell: this.id, floors });
           this.#startVoter(time, this.#record!, out);
           this.#startHand(out);
+          this.#startFloors(time, out);
           this.#gossipAt = this.#nextGossip(time.monotonic);
           out.push({ kind: 'observe', cell: this.id, what: 'activated' });
           break;

@@ -22,10 +22,12 @@ export interface GateFloor {
  */
 export class EffectGate {
   protected readonly floors: (GateFloor | undefined)[];
+  protected readonly raised: (FencingToken | undefined)[];
 
   /** `floors`: as they were persisted, by lease. */
   constructor(leases: number, floors: readonly (GateFloor | undefined)[] = []) {
     this.floors = Array.from({ length: leases }, (_, lease) => floors[lease]);
+    this.raised = new Array<FencingToken | undefined>(leases).fill(undefined);
   }
 
   floor(lease: number): GateFloor | undefined {
@@ -34,6 +36,8 @@ export class EffectGate {
 
   judge(lease: number, token: FencingToken, session: SessionId): GateVerdict {
     const floor = this.floors[lease];
+    const raised = this.raised[lease];
+    if (raised !== undefined && compareTokens(token, raised) < 0) return 'older';
     const order = floor === undefined ? 1 : compareTokens(token, floor.token);
     if (order < 0) return 'older';
     if (order === 0) return floor?.session === session ? 'accepted' : 'foreign';
@@ -41,7 +45,16 @@ export class EffectGate {
     return 'raised';
   }
 
-  /** A starting gateway takes the largest tokens that a quorum of voters knows; below that nothing is accepted. */
+  /**
+   * A starting gateway takes the largest tokens that a quorum of voters knows: nothing smaller is accepted. Voters do not
+   * name sessions, so the right that has this very token passes.
+   */
+  raiseTo(lease: number, token: FencingToken): void {
+    const raised = this.raised[lease];
+    if (raised === undefined || compareTokens(token, raised) > 0) this.raised[lease] = token;
+  }
+
+  /** A floor that was asked for and could not be written down is as binding as one that was. */
   raise(lease: number, token: FencingToken, session: SessionId): void {
     const floor = this.floors[lease];
     if (floor === undefined || compareTokens(token, floor.token) > 0) this.floors[lease] = { token, session };

@@ -4,6 +4,8 @@ import { after, type Instant, instant, never } from '../../base/time.ts';
 import {
   type BallotItem,
   type BundleHash,
+  type Floors,
+  type FloorsWanted,
   type LeaseAnswer,
   type LeaseFreed,
   type LeaseNeedFull,
@@ -36,7 +38,7 @@ export type VoterOutput =
   | {
       readonly kind: 'send';
       readonly to: AgentIndex;
-      readonly message: LeaseAnswer | LeaseNeedFull | LeaseFreed | VoterRecall | VoterRecalled | Sealed;
+      readonly message: LeaseAnswer | LeaseNeedFull | LeaseFreed | VoterRecall | VoterRecalled | Sealed | Floors;
     }
   /** `unborn`: its memory is lost and it reads its peers'. `failed`: its store refuses, it votes no more in this life. */
   | { readonly kind: 'observe'; readonly what: 'voting' | 'unborn' | 'born' | 'failed' | 'poisoned' | 'sealed' };
@@ -453,6 +455,19 @@ export class Voter {
     return this.sealedFor === undefined;
   }
 
+  /**
+   * What was granted so far, for a gateway that begins. No promise: a mute or sealed voter tells it too, but not one that
+   * may have forgotten.
+   */
+  floors(from: AgentIndex, message: FloorsWanted, out: VoterOutput[]): void {
+    const { cell, epoch } = this;
+    if (message.epoch !== epoch || message.cell !== cell) return;
+    if (!this.booted || this.failed || this.unborn || !(this.isRecalled() || this.voters.length === 1)) return;
+    const { round } = message;
+    const maxCounters = Array.from(this.maxCounters);
+    this.reply(from, { kind: 'lease-floors', cell, epoch, round, maxCounters }, this.#nextToken - 1, out);
+  }
+
   /** Another voter started: remember its life, and tell what is remembered. */
   recall(now: Instant, from: AgentIndex, message: VoterRecall, out: VoterOutput[]): void {
     const position = this.voters.indexOf(from);
@@ -790,7 +805,7 @@ export class Voter {
   }
 }
 
-type WaitingMessage = LeaseAnswer | Sealed | VoterRecalled;
+type WaitingMessage = LeaseAnswer | Sealed | VoterRecalled | Floors;
 
 const freshSession = (now: Instant, { agent, boot, id }: Session): KnownSession => ({
   agent,

@@ -202,11 +202,56 @@ describe('gateway', () => {
     const dir = temporaryFolder();
     mkdirSync(join(dir, 'gateway.db'));
     const gateway = open(dir);
-    expect(ask(gateway, claimOf(5, one, { fresh: true }))).toBe('not-durable');
+    expect(ask(gateway, claimOf(5, one))).toBe('not-durable');
     expect(gateway.raiseFloor('l', token(1)).ok).toBe(false);
   });
 
-  test('a damaged file → blind until the voters were asked, or the right is newer than the loss; also after a restart', () => {
+  test('asks voters: whatever the disk says → blind to each lease until it was told of it in this life; then from there', () => {
+    const dir = temporaryFolder();
+    const before = open(dir);
+    ask(before, claimOf(7));
+    before.close();
+    const gateway = open(dir, { asksVoters: true });
+    expect(ask(gateway, claimOf(7))).toBe('blind');
+    expect(gateway.perform(claimOf(8), () => 0)).toMatchObject({
+      error: { text: expect.stringContaining('not read since this agent began') },
+    });
+    expect(gateway.raiseFloors([{ lease: claimOf(1).lease, token: token(9) }]).ok).toBe(true);
+    expect(ask(gateway, claimOf(8))).toBe('older');
+    expect(ask(gateway, claimOf(9, other))).toBe('done');
+    expect(ask(gateway, claimOf(9, other, { lease: 'duty:line/new' }))).toBe('blind');
+    gateway.close();
+    const again = open(dir, { asksVoters: true });
+    expect(ask(again, claimOf(9, other))).toBe('blind');
+    // Voters that know less than the disk lower nothing.
+    expect(again.raiseFloor(claimOf(1).lease, token(2)).ok).toBe(true);
+    expect(ask(again, claimOf(8))).toBe('older');
+    expect(ask(again, claimOf(9, other))).toBe('done');
+  });
+
+  test('floors for many leases → one of them is no token: none is taken; the disk refuses: blind goes on', () => {
+    const dir = temporaryFolder();
+    const gateway = open(dir, { asksVoters: true });
+    const { lease } = claimOf(1);
+    expect(gateway.raiseFloors([]).ok).toBe(true);
+    const bad = [
+      { lease, token: token(3) },
+      { lease: 'duty:line/new', token: '3' },
+    ];
+    expect(gateway.raiseFloors(bad)).toMatchObject({ ok: false, error: { kind: 'malformed' } });
+    expect(ask(gateway, claimOf(5))).toBe('blind');
+    const db = new DatabaseSync(join(dir, 'gateway.db'));
+    db.exec('BEGIN IMMEDIATE');
+    expect(gateway.raiseFloors(bad.slice(0, 1))).toMatchObject({ ok: false, error: { kind: 'not-durable' } });
+    db.exec('ROLLBACK');
+    db.close();
+    expect(ask(gateway, claimOf(5))).toBe('blind');
+    expect(gateway.raiseFloors(bad.slice(0, 1)).ok).toBe(true);
+    expect(ask(gateway, claimOf(2))).toBe('older');
+    expect(ask(gateway, claimOf(5))).toBe('done');
+  });
+
+  test('a damaged file → blind until the voters were asked; also after a restart', () => {
     const dir = temporaryFolder();
     const before = open(dir);
     ask(before, claimOf(7));
@@ -219,8 +264,9 @@ describe('gateway', () => {
     first.close();
     const gateway = open(dir);
     expect(ask(gateway, claimOf(6, other))).toBe('blind');
-    expect(ask(gateway, claimOf(9, other, { lease: 'duty:line/new', fresh: true }))).toBe('done');
+    expect(gateway.raiseFloor('duty:line/new', token(9)).ok).toBe(true);
     expect(ask(gateway, claimOf(8, one, { lease: 'duty:line/new' }))).toBe('older');
+    expect(ask(gateway, claimOf(9, other, { lease: 'duty:line/new' }))).toBe('done');
     expect(gateway.raiseFloor(claimOf(1).lease, token(7)).ok).toBe(true);
     expect(ask(gateway, claimOf(6, other))).toBe('older');
     expect(ask(gateway, claimOf(7))).toBe('done');

@@ -6,6 +6,7 @@ import type { CellObservation, CellOutput } from '../../../agent/core/leases/cel
 import type { CellLease, CellPlan } from '../../../agent/core/leases/cell-plan.ts';
 import { type CellEntry, type CellRecord, foldCell } from '../../../agent/core/leases/cell-record.ts';
 import type { HolderTime } from '../../../agent/core/leases/elapsed-clock.ts';
+import { tokenHex } from '../../../agent/core/leases/fencing-token.ts';
 import { Leases } from '../../../agent/core/leases/leases.ts';
 import { leaseDefaults } from '../../../agent/core/leases/options.ts';
 import { sessionId } from '../../../agent/core/leases/session.ts';
@@ -45,6 +46,8 @@ export interface Mate {
   frozenUntil: number;
   readonly held: Map<string, { token: string; until: number }>;
   readonly observed: CellObservation[];
+  /** What its gateway was told: the largest token by lease, as text that orders like tokens. */
+  readonly floors: Map<string, string>;
 }
 
 /** Some agents with leases and nothing else, one clock, a wire of 1 ms, disks of 2 ms. */
@@ -55,6 +58,8 @@ export class LeaseCrew {
   readonly #queue: { at: number; order: number; act: () => void }[] = [];
   #order = 0;
   readonly blocked = new Set<string>();
+  /** Of messages between two agents: those that never arrive. */
+  drop: (message: LeaseMessage) => boolean = () => false;
   readonly history: string[] = [];
   messages = 0;
 
@@ -69,6 +74,7 @@ export class LeaseCrew {
       frozenUntil: 0,
       held: new Map(),
       observed: [],
+      floors: new Map(),
     }));
   }
 
@@ -93,6 +99,7 @@ export class LeaseCrew {
     mate.secret = `${index}.${mate.boots}`;
     mate.held.clear();
     mate.observed.length = 0;
+    mate.floors.clear();
     const { boots } = mate;
     mate.leases = new Leases({
       cells: this.plan,
@@ -173,7 +180,8 @@ export class LeaseCrew {
     switch (output.kind) {
       case 'send':
         this.messages++;
-        if (!this.blocked.has(`${mate.index}>${output.to}`)) this.#send(mate.index, output.to, output.message);
+        if (!this.blocked.has(`${mate.index}>${output.to}`) && !this.drop(output.message))
+          this.#send(mate.index, output.to, output.message);
         return;
       case 'persist': {
         const { token, cell, entries } = output;
@@ -199,6 +207,9 @@ export class LeaseCrew {
         mate.held.set(output.lease, { token: String(output.token.counter), until: output.until });
         if (output.kind !== 'extended')
           this.history.push(`${this.now} ${mate.index} ${output.kind} ${output.lease} ${output.token.counter}`);
+        return;
+      case 'floors':
+        for (const { lease, token } of output.floors) mate.floors.set(lease, tokenHex(token));
         return;
       case 'lost':
       case 'released':

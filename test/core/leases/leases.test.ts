@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { agentId } from '../../../agent/base/ids.ts';
 import type { CellPlan } from '../../../agent/core/leases/cell-plan.ts';
 import { storedEpoch } from '../../../agent/core/leases/cell-record.ts';
+import { tokenHex } from '../../../agent/core/leases/fencing-token.ts';
 import { leaseDefaults } from '../../../agent/core/leases/options.ts';
 import { cellPlan, dutyLease, LeaseCrew } from './lease-crew.ts';
 
@@ -24,6 +25,82 @@ function holderOf(crew: LeaseCrew, lease = pump): number {
   crew.runUntil(held(crew, lease));
   return crew.holders(lease)[0]!;
 }
+
+describe('floors for gateways', () => {
+  it('a new site → every candidate is told that nothing was granted yet, before anybody holds', () => {
+    const crew = startedCrew();
+    crew.run(500);
+    expect(crew.holders(pump)).toEqual([]);
+    for (const mate of crew.mates) expect([...mate.floors]).toEqual([[pump, '0001000000000001']]);
+  });
+
+  it('a box returns after its successor took over → its gateway begins from the token of the successor', () => {
+    const crew = startedCrew();
+    const dead = holderOf(crew);
+    crew.kill(dead);
+    crew.runUntil(held(crew));
+    const { token } = crew.mates[crew.holders(pump)[0]!]!.held.get(pump)!;
+    expect(Number(token)).toBeGreaterThan(1);
+    crew.start(dead);
+    crew.run(50);
+    expect(crew.mates[dead]!.floors.get(pump)).toBe(tokenHex({ epoch: 1, counter: Number(token) }));
+  });
+
+  it('fewer voters in reach than a majority → nothing is told, and how far it is; in reach again → told', () => {
+    const crew = new LeaseCrew(4, [cellPlan({ leases: [dutyLease('pump/poll', [0, 1, 2, 3])] })]).startAll();
+    for (const other of [1, 2]) crew.blocked.add(`${other}>3`);
+    crew.start(3);
+    crew.run(8_000);
+    const returned = crew.mates[3]!;
+    expect(returned.floors.size).toBe(0);
+    expect(returned.leases!.cells[0]!.floorsRead).toEqual({ read: 1, needed: 2, done: false });
+    crew.blocked.clear();
+    crew.run(2_500);
+    expect(returned.floors.has(pump)).toBe(true);
+    expect(returned.leases!.cells[0]!.floorsRead).toMatchObject({ done: true });
+  });
+
+  it('a voter that lost its memory → tells nothing before it has read the others', () => {
+    const crew = startedCrew();
+    holderOf(crew);
+    for (const index of [0, 1]) {
+      crew.kill(index);
+      crew.mates[index]!.disk.entries.length = 0;
+      crew.mates[index]!.disk.isWhole = false;
+    }
+    for (const index of [0, 1]) crew.start(index);
+    crew.run(20_000);
+    expect(crew.mates[0]!.leases!.cells[0]!.voterState).toBe('unborn');
+    expect(crew.mates[0]!.floors.size).toBe(0);
+    expect(crew.mates[0]!.leases!.cells[0]!.floorsRead).toEqual({ read: 1, needed: 2, done: false });
+  });
+
+  it('acquired before the voters were read → that right itself says what the floor is', () => {
+    const crew = startedCrew();
+    // Answers to the question are lost; the votes are not.
+    crew.drop = (message) => message.kind === 'lease-floors';
+    const holder = holderOf(crew);
+    const { token } = crew.mates[holder]!.held.get(pump)!;
+    expect(crew.mates[holder]!.floors.get(pump)).toBe(tokenHex({ epoch: 1, counter: Number(token) }));
+    expect(crew.mates[(holder + 1) % 3]!.floors.size).toBe(0);
+  });
+
+  it('the next epoch begins → floors of all leases rise to it at once, also of those that are no more', () => {
+    const crew = startedCrew();
+    holderOf(crew);
+    const next = cellPlan({ leases: [dutyLease('fan/poll', [0, 1, 2])], epoch: 2 });
+    const ids = crew.mates.map((_, index) => agentId(`box-${index}`));
+    crew.drop = (message) => message.kind === 'lease-floors';
+    for (const mate of crew.mates)
+      crew.do(mate, (leases, out) => leases.accept(crew.time(), 'line-1', storedEpoch(next, ids), out));
+    crew.run(1_000);
+    for (const mate of crew.mates) {
+      expect(mate.leases!.cells[0]!.epoch).toBe(2);
+      expect(mate.floors.get(pump)).toBe('0002000000000001');
+      expect(mate.floors.get('duty:fan/poll')).toBe('0002000000000001');
+    }
+  });
+});
 
 describe('leases of a cell', () => {
   it('a new site → voters are mute first, then one candidate holds, and goes on holding', () => {
