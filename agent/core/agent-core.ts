@@ -20,7 +20,7 @@ import { Remediation } from './remediation/remediation.ts';
 import type { RemediationOutput } from './remediation/remediation-output.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
 import type { EventReport, ReportBody } from './reporting/report.ts';
-import type { Identity, SitePlan } from './site-plan.ts';
+import { cellMembers, type Identity, type SitePlan } from './site-plan.ts';
 import { locationsOf } from './verdict/location.ts';
 import { verdictOptions } from './verdict/options.ts';
 import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
@@ -116,6 +116,7 @@ export class AgentCore {
       bootCounter: identity.bootCounter,
       incarnation: restored.incarnation,
       evidence: true,
+      companions: cellMembers(plan, identity.self),
       voucher,
     });
     this.duties = new AvailableDuties({

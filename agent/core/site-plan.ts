@@ -46,6 +46,23 @@ export interface AgentSpec {
   readonly capacity: number | undefined;
 }
 
+const cells = new WeakMap<readonly AgentSpec[], ReadonlyMap<string, readonly AgentIndex[]>>();
+
+/** All agents of the cell that this one belongs to, itself included, by rising number: one list for all who share a plan. */
+export function cellMembers({ agents }: Pick<SitePlan, 'agents'>, of: AgentIndex): readonly AgentIndex[] {
+  let known = cells.get(agents);
+  if (known === undefined) {
+    const lists = new Map<string, AgentIndex[]>();
+    for (const { index, cell } of agents) {
+      const list = lists.get(cell);
+      if (list === undefined) lists.set(cell, [index]);
+      else list.push(index);
+    }
+    cells.set(agents, (known = lists));
+  }
+  return known.get(agents[of]?.cell ?? '') ?? [];
+}
+
 export interface ThingSpec {
   readonly index: ThingIndex;
   readonly id: string;

@@ -12,7 +12,7 @@ import { code, MemberTable } from './member-table.ts';
 import type { MembershipOptions } from './options.ts';
 import { OriginBudget } from './origin-budget.ts';
 import { type ProbeSchedule, probeSchedule } from './probe-schedule.ts';
-import { nearOn, ringOf } from './ring.ts';
+import { nearBothOn, nearOn, placesNear, ringOf } from './ring.ts';
 import { Statements, type Voucher } from './statements.ts';
 import { Suspicion } from './suspicion.ts';
 
@@ -33,6 +33,8 @@ export class Membership {
   readonly #size: number;
   readonly #random: Random;
   readonly #comparisons: Random;
+  /** Of a large site: members to whom a connection stands beside those near us on the ring. */
+  readonly #companions: readonly AgentIndex[] | undefined;
   readonly #boot: BootId;
   readonly #health: LocalHealth;
   readonly #detector: FailureDetector<MembershipOutput[]>;
@@ -89,6 +91,11 @@ export class Membership {
     bootCounter: number;
     /** The largest incarnation that this store remembers. */
     incarnation: number;
+    /**
+     * The members of our cell. In a large site an agent is connected to these and to those near it on the ring, and keeps
+     * to them where it may choose: helpers, gossip, comparisons. A stranger costs a handshake of some kB.
+     */
+    companions?: readonly AgentIndex[] | undefined;
     /** Say how each probe round ended (`probe-ended`). Off, it costs nothing. */
     evidence?: boolean;
     /** Signs and checks statements. Without one everybody of the roster is believed. */
@@ -103,7 +110,9 @@ export class Membership {
     this.#boot = parts.boot;
     this.#health = new LocalHealth(options.localHealthMax);
     this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
-    this.#schedule = probeSchedule(size, self, random.fork('schedule'), options);
+    const companions = size > largeSite ? parts.companions : undefined;
+    this.#companions = companions === undefined || companions.length < 2 ? undefined : companions;
+    this.#schedule = probeSchedule(size, self, random.fork('schedule'), options, this.#companions);
     this.#queue = new Dissemination(size, options);
     this.#budget = new ByteBudget(options.bytesPerSecond);
     this.#table = new MemberTable(size);
@@ -380,15 +389,56 @@ export class Membership {
 
   #helpers(target: AgentIndex, not: readonly AgentIndex[], count: number): AgentIndex[] {
     const usable = (m: AgentIndex) => m !== target && m !== this.#self && this.#table.isAlive(m);
-    const fresh = this.#sample(count, (m) => usable(m) && !not.includes(m) && !this.#detector.verifying(m));
+    const isFresh = (m: AgentIndex) => usable(m) && !not.includes(m) && !this.#detector.verifying(m);
+    if (this.#companions !== undefined) {
+      const near = this.#between(target, count, this.#companions, isFresh);
+      const short = count - near.length;
+      if (short > 0)
+        near.push(...this.#between(target, short, this.#companions, (m) => usable(m) && !near.includes(m)));
+      if (near.length > 0) return near;
+    }
+    const fresh = this.#sample(count, isFresh);
     if (fresh.length >= count) return fresh;
     const again = this.#sample(count - fresh.length, (m) => usable(m) && !fresh.includes(m));
     return [...fresh, ...again];
   }
 
-  /** Up to `count` distinct members that qualify. Exact in small sites, by trial in large ones. */
+  /** In a large site: members who are connected to us as well as to the target. */
+  #between(
+    target: AgentIndex,
+    count: number,
+    companions: readonly AgentIndex[],
+    qualifies: (member: AgentIndex) => boolean,
+  ): AgentIndex[] {
+    const chosen: AgentIndex[] = [];
+    const isCompanion = companions.includes(target);
+    for (let tries = 0; tries < count * 8 && chosen.length < count; tries++) {
+      const m = isCompanion
+        ? companions[this.#random.below(companions.length)]
+        : nearBothOn(ringOf(this.#size), this.#self, target, this.#random);
+      if (m !== undefined && !chosen.includes(m) && qualifies(m)) chosen.push(m);
+    }
+    return chosen;
+  }
+
+  /**
+   * Up to `count` distinct members that qualify. Exact in small sites, by trial in large ones, and there among those to
+   * whom we are connected: cells and ring together are a graph in which news spread nearly as fast as among all.
+   */
   #sample(count: number, qualifies: (member: AgentIndex) => boolean, random = this.#random): AgentIndex[] {
     const chosen: AgentIndex[] = [];
+    const companions = this.#companions;
+    if (companions !== undefined) {
+      // As likely each as if they all stood in one list.
+      const places = companions.length + 2 * placesNear;
+      for (let tries = 0; tries < count * 8 && chosen.length < count; tries++) {
+        const at = random.below(places);
+        const m = at < companions.length ? companions[at]! : nearOn(ringOf(this.#size), this.#self, random);
+        if (m !== this.#self && !chosen.includes(m) && qualifies(m)) chosen.push(m);
+      }
+      // Our cell and our neighbours are gone: then strangers have to do.
+      if (chosen.length > 0) return chosen;
+    }
     if (this.#size <= 64) {
       for (let m = 0; m < this.#size; m++) if (m !== this.#self && qualifies(m)) chosen.push(m);
       for (let i = 0; i < Math.min(count, chosen.length); i++) {
@@ -684,18 +734,25 @@ export class Membership {
   }
 
   /**
-   * Asks a random member whether it holds what we hold. In a large site seven times of eight one near us on the ring, to
-   * whom there is a connection anyway: strangers would cost more in handshakes than the comparison saves.
+   * Asks a random member whether it holds what we hold. In a large site one of our cell, and one time of four one near
+   * us on the ring, who is of another cell: strangers would cost more in handshakes than the comparison saves.
    */
   #compare(now: Instant, out: MembershipOutput[]): void {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
     if (!this.#hasLeisure(now)) return;
-    const isNear = this.#size > largeSite && this.#comparisons.below(8) !== 0;
-    const nearby = isNear ? nearOn(ringOf(this.#size), this.#self, this.#comparisons) : undefined;
+    const nearby = this.#size > largeSite ? this.#nearby() : undefined;
     const peer =
       nearby !== undefined && this.#isProbed(nearby) ? nearby : this.#sample(1, this.#isProbed, this.#comparisons)[0];
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
+  }
+
+  #nearby(): AgentIndex | undefined {
+    const random = this.#comparisons;
+    const draw = random.below(8);
+    if (this.#companions !== undefined && draw >= 2) return this.#companions[random.below(this.#companions.length)];
+    // Where no cell is known, one time of eight anybody: else the ring alone would pass things on, place by place.
+    return this.#companions === undefined && draw === 0 ? undefined : nearOn(ringOf(this.#size), this.#self, random);
   }
 
   /** What we have of the buckets that differ: the numbers alone, by which the peer sees what each of us lacks. */

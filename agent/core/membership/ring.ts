@@ -45,6 +45,21 @@ export function successors(
 /** A random member at most ten places away, on either side. */
 export function nearOn(ring: Ring, self: AgentIndex, random: Random): AgentIndex {
   const size = ring.order.length;
-  const step = 1 + random.below(10);
+  const step = 1 + random.below(placesNear);
   return ring.order[(ring.position[self]! + (random.chance(0.5) ? step : size - step)) % size]!;
 }
+
+/** A random member that is near both on the ring, or undefined where nobody is: between them, or a little beyond one. */
+export function nearBothOn(ring: Ring, one: AgentIndex, other: AgentIndex, random: Random): AgentIndex | undefined {
+  const size = ring.order.length;
+  const ahead = (ring.position[other]! - ring.position[one]! + size) % size;
+  const [first, apart] = ahead <= size - ahead ? [one, ahead] : [other, size - ahead];
+  if (apart > 2 * placesNear) return undefined;
+  // Places reckoned from whoever comes first: from `placesNear` before the second to `placesNear` after the first.
+  const from = apart - placesNear;
+  const place = from + random.below(2 * placesNear - apart + 1);
+  const member = ring.order[(ring.position[first]! + place + size) % size]!;
+  return member === one || member === other ? undefined : member;
+}
+
+export const placesNear = 10;

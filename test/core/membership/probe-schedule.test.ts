@@ -4,7 +4,7 @@ import { Random } from '../../../agent/base/random.ts';
 import { LocalHealth } from '../../../agent/core/membership/local-health.ts';
 import { Permutation } from '../../../agent/core/membership/permutation.ts';
 import { ObserverRing, ShuffledRounds } from '../../../agent/core/membership/probe-schedule.ts';
-import { ringOf, successors } from '../../../agent/core/membership/ring.ts';
+import { nearBothOn, placesNear, ringOf, successors } from '../../../agent/core/membership/ring.ts';
 
 test('permutation: any size and seed → every element once', () => {
   fc.assert(
@@ -42,6 +42,39 @@ test('shuffled rounds: any size and seed → every round holds each other member
       }
     }),
   );
+});
+
+test('shuffled rounds among some → each of them once per round, nobody else, not oneself', () => {
+  const schedule = new ShuffledRounds(50, 9, new Random(2), [3, 9, 40, 41]);
+  for (let round = 0; round < 3; round++) {
+    const seen = [0, 1, 2].map(() => schedule.next(() => true)!);
+    expect(seen.toSorted((a, b) => a - b)).toEqual([3, 40, 41]);
+  }
+});
+
+test('ring: near both of two members, at any distance → exactly those within ten places of each, or nobody', () => {
+  const size = 101;
+  const ring = ringOf(size);
+  const apart = (a: number, b: number): number => {
+    const d = Math.abs(ring.position[a]! - ring.position[b]!);
+    return Math.min(d, size - d);
+  };
+  const random = new Random(4);
+  for (const distance of [1, 7, 10, 11, 20, 21, 50]) {
+    const one = ring.order[95]!;
+    const other = ring.order[(95 + distance) % size]!;
+    const wanted = [...ring.order].filter(
+      (m) => m !== one && m !== other && apart(m, one) <= placesNear && apart(m, other) <= placesNear,
+    );
+    for (const [a, b] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const found = new Set(Array.from({ length: 1_500 }, () => nearBothOn(ring, a, b, random)));
+      found.delete(undefined);
+      expect([...found].toSorted((x, y) => x! - y!)).toEqual(wanted.toSorted((x, y) => x - y));
+    }
+  }
 });
 
 test('shuffled rounds: rounds of twenty → not the same order twice', () => {

@@ -52,6 +52,22 @@ describe('a site in which not all connect to all', () => {
     }
   });
 
+  test('the calm, and a crash that is known to all → nobody calls a stranger for it', () => {
+    const world = site();
+    world.run(300);
+    const connections = () => world.boxes.map(({ index }) => peersOf(world, index).length);
+    const before = connections();
+    world.run(8_000);
+    expect(connections()).toEqual(before);
+    world.crash(77, false);
+    world.run(world.now + 5_000);
+    const views = world.boxes.flatMap(({ core, up }) => (core && up ? [core.membership.state(77)] : []));
+    expect(views).toEqual(Array.from({ length: agents - 1 }, () => 'dead'));
+    // Some verify through helpers of their own, a few of whom are connected to us and not to it.
+    const [sum, now] = [before, connections()].map((all) => all.reduce((a, b) => a + b, 0)) as [number, number];
+    expect(now - sum).toBeLessThan(sum / 20);
+  });
+
   test('something to say to somebody far → said after a handshake, and the connection stands', () => {
     const world = site();
     world.run(30);
