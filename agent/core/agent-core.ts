@@ -26,6 +26,12 @@ import { verdictOptions } from './verdict/options.ts';
 import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
 import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
 
+/**
+ * What the step under way has said so far. Steps are synchronous and one at a time, so it need not stand in the core: a
+ * new list in a long-lived object costs the collector a note for each of a thousand agents, at every step.
+ */
+let effects: Effect[] = [];
+
 /** Inputs that reach some parts only, by methods that mark whose deadline may have changed. */
 const marksItself: ReadonlySet<Input['kind']> = new Set([
   'ticked',
@@ -75,9 +81,11 @@ export class AgentCore {
   /** Exclusive duties and their leases. */
   readonly exclusive: Exclusive;
 
-  /** Of the step that is taken. */
-  #time: HolderTime = { elapsed: instant(0), monotonic: instant(0) };
-  #effects: Effect[] = [];
+  /** The time of the step that is taken, on both clocks. Numbers in place: an object would be a new one for each step. */
+  #now: Instant = instant(0);
+  #elapsed: Instant = instant(0);
+  #othersAt: Instant = never;
+  #restAt: Instant = never;
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
   readonly #greeting: Random;
@@ -87,8 +95,8 @@ export class AgentCore {
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
   #localAt: Instant = never;
   #localStale = true;
-  #othersAt: Instant = never;
   #othersStale = true;
+  #verdictStale = true;
   /** Less than this is no lateness to anybody. */
   readonly #lateNoticedMs: number;
   /** The plan has leases that concern this agent. */
@@ -205,7 +213,18 @@ export class AgentCore {
 
   /** When the core next wants `ticked`. */
   deadline(): Instant {
-    return instant(Math.min(this.membership.deadline(), this.verdict.deadline(), this.#othersDeadline()));
+    const who = this.membership.deadline();
+    const rest = this.#restDeadline();
+    return who < rest ? who : rest;
+  }
+
+  /** Of all but membership, which alone moves its deadline all the time. */
+  #restDeadline(): Instant {
+    if (this.#othersStale || this.#verdictStale) {
+      this.#restAt = instant(Math.min(this.verdict.deadline(), this.#othersDeadline()));
+      this.#verdictStale = false;
+    }
+    return this.#restAt;
   }
 
   /** Of all but who lives, and what is the matter: most inputs reach none of these parts, and then nobody asks them. */
@@ -295,12 +314,18 @@ export class AgentCore {
 
   /** `elapsed`: the holder's clock, read together with `now`; without it the monotonic one has to do. */
   step(now: Instant, input: Input, elapsed: Instant = now): readonly Effect[] {
-    if (this.#effects.length > 0) this.#effects = [];
-    this.#time = { elapsed, monotonic: now };
-    if (!marksItself.has(input.kind)) this.#othersStale = true;
+    effects = [];
+    this.#now = now;
+    if (this.#hasExclusive) this.#elapsed = elapsed;
+    if (!marksItself.has(input.kind)) this.#othersStale = this.#verdictStale = true;
     this.#route(now, input);
     if (this.#digestDirty) this.#scheduleDigest(now);
-    return this.#effects;
+    return effects;
+  }
+
+  /** Who has nothing to do with leases needs no clock for them. */
+  get #time(): HolderTime {
+    return { elapsed: this.#hasExclusive ? this.#elapsed : this.#now, monotonic: this.#now };
   }
 
   #route(now: Instant, input: Input): void {
@@ -376,6 +401,7 @@ export class AgentCore {
         this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
         return this.#digestReceived(now, input.digest);
       case 'peer-connected':
+        this.#verdictStale = true;
         this.verdict.connected(now, input.peer);
         // Digests stay within the cell; who is of another one would not get it.
         if (this.#digestSequence > 0 && this.#isOfOurCell(input.peer)) {
@@ -472,6 +498,7 @@ export class AgentCore {
       case 'stop-ordered':
         return this.#remediation(now, (out) => this.remediation.stopOrdered(now, input.run, input.by, out));
       case 'coordinator-changed':
+        this.#verdictStale = true;
         this.verdict.coordinatorChanged(now, input.state);
         if (input.state !== this.#coordinator) {
           this.#coordinator = input.state;
@@ -499,13 +526,17 @@ export class AgentCore {
   }
 
   #tick(now: Instant, lateMs: number): void {
-    if (lateMs > this.#lateNoticedMs) this.verdict.late(now, lateMs);
+    if (lateMs > this.#lateNoticedMs) {
+      this.#verdictStale = true;
+      this.verdict.late(now, lateMs);
+    }
     // Membership first: who is dead decides what the others do in this very step.
     if (this.membership.deadline() <= now) {
       const out: MembershipOutput[] = [];
       this.membership.tick(now, lateMs, out);
       if (out.length > 0) this.#fromMembership(now, out);
     }
+    if (this.#restDeadline() > now) return;
     if (this.#othersDeadline() <= now) this.#tickOthers(now);
     if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.verdict.tick(now, out));
     if (this.#verdictReportAt <= now) this.#reportVerdict(now);
@@ -545,7 +576,7 @@ export class AgentCore {
   }
 
   #exclusiveDuties(now: Instant, run: (duties: ExclusiveDuties, out: ExclusiveOutput[]) => void): void {
-    if (this.exclusive.duties.isIdle) return;
+    if (!this.#hasExclusive || this.exclusive.duties.isIdle) return;
     this.#exclusive(now, (time, out) => this.exclusive.onDuties(time, out, run));
   }
 
@@ -602,10 +633,11 @@ export class AgentCore {
   #verdict(now: Instant, run: (out: VerdictOutput[]) => void): void {
     const out: VerdictOutput[] = [];
     run(out);
+    this.#verdictStale = true;
     for (const output of out) {
       switch (output.kind) {
         case 'verdict-changed':
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'verdict-changed', statements: output.statements },
           });
@@ -617,7 +649,7 @@ export class AgentCore {
           this.#membership(now, (sends) => this.membership.look(now, output.target, sends));
           break;
         case 'uplink-check-wanted':
-          this.#effects.push({ kind: 'check-uplink' });
+          effects.push({ kind: 'check-uplink' });
           break;
         default:
           unreachable(output);
@@ -635,37 +667,38 @@ export class AgentCore {
 
   #fromMembership(now: Instant, outputs: readonly MembershipOutput[]): void {
     // A ping or its answer, and nothing else: handed on as it is.
-    if (outputs.length === 1 && this.#effects.length === 0 && outputs[0]!.kind === 'send') {
-      this.#effects = outputs as Effect[];
+    if (outputs.length === 1 && effects.length === 0 && outputs[0]!.kind === 'send') {
+      effects = outputs as Effect[];
       return;
     }
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          this.#effects.push(output);
+          effects.push(output);
           break;
         case 'incarnation-raised':
-          this.#effects.push({
+          effects.push({
             kind: 'save-incarnation',
             bootCounter: output.bootCounter,
             incarnation: output.incarnation,
           });
           break;
         case 'message-rejected':
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'message-rejected', from: output.from, why: output.why },
           });
           break;
         case 'member-changed': {
           const { member, from, to, incarnation, why } = output;
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'member-changed', member, from, to, incarnation, why },
           });
           if (to !== 'suspect' && !(from === 'suspect' && to === 'alive')) {
             this.#event(`member-${to}`, this.#name(member), to === 'dead' ? 'warning' : 'info', why, { from });
           }
+          this.#verdictStale = true;
           this.verdict.memberChanged(now, member, to);
           this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
           this.#exclusiveDuties(now, (duties, out) => duties.memberChanged(now, member, to, out));
@@ -683,6 +716,7 @@ export class AgentCore {
           break;
         }
         case 'probe-ended':
+          this.#verdictStale = true;
           this.verdict.probeEnded(now, output);
           break;
         default:
@@ -713,13 +747,13 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          this.#effects.push(output);
+          effects.push(output);
           break;
         case 'save-checkpoint':
-          this.#effects.push({ kind: 'save-checkpoint', checkpoint: output.checkpoint });
+          effects.push({ kind: 'save-checkpoint', checkpoint: output.checkpoint });
           break;
         case 'start-duty':
-          this.#effects.push({
+          effects.push({
             kind: 'start-duty',
             duty: output.duty,
             term: output.term,
@@ -727,11 +761,11 @@ export class AgentCore {
           });
           break;
         case 'stop-duty':
-          this.#effects.push({ kind: 'stop-duty', duty: output.duty, reason: output.reason });
+          effects.push({ kind: 'stop-duty', duty: output.duty, reason: output.reason });
           break;
         case 'duty-taken':
           moved = true;
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'duty-taken', duty: output.duty, term: output.term, why: output.why },
           });
@@ -739,7 +773,7 @@ export class AgentCore {
           break;
         case 'duty-released':
           moved = true;
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'duty-released', duty: output.duty, why: output.why },
           });
@@ -777,7 +811,7 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'send-lease':
-          this.#effects.push({ kind: 'send', to: output.to, message: output.message });
+          effects.push({ kind: 'send', to: output.to, message: output.message });
           break;
         case 'persist-leases':
         case 'raise-floors':
@@ -785,14 +819,14 @@ export class AgentCore {
         case 'start-duty':
         case 'extend-duty':
         case 'stop-duty':
-          this.#effects.push(output);
+          effects.push(output);
           break;
         case 'permit-changed':
           this.#remediation(now, (out) => this.remediation.permitsChanged(now, out));
           break;
         case 'cell-observed': {
           const { cell, what } = output;
-          this.#effects.push({ kind: 'observe', observation: { kind: 'cell-observed', cell, what } });
+          effects.push({ kind: 'observe', observation: { kind: 'cell-observed', cell, what } });
           const told = cellText[what];
           if (told) this.#event(`leases-${what}`, cell, told[0], told[1], {});
           break;
@@ -817,12 +851,12 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'run-check':
-          this.#effects.push({ kind: 'run-check', check: output.check });
+          effects.push({ kind: 'run-check', check: output.check });
           break;
         case 'check-changed': {
           const spec = this.plan.checks[output.check];
           if (spec === undefined) break;
-          this.#effects.push({
+          effects.push({
             kind: 'observe',
             observation: { kind: 'check-changed', check: output.check, from: output.from, to: output.to },
           });
@@ -870,7 +904,7 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'persist':
-          this.#effects.push({
+          effects.push({
             kind: 'persist',
             token: output.token,
             entries: output.drafts.map((draft) => ({
@@ -882,12 +916,12 @@ export class AgentCore {
           });
           break;
         case 'issue-action':
-          this.#effects.push({ ...output, fence: this.#rightOf(output.run) });
+          effects.push({ ...output, fence: this.#rightOf(output.run) });
           break;
         case 'read-baseline':
         case 'probe-action':
         case 'cancel-action':
-          this.#effects.push(output);
+          effects.push(output);
           break;
         case 'run-report':
         case 'incident':
@@ -910,11 +944,11 @@ export class AgentCore {
     for (const output of outputs) {
       switch (output.kind) {
         case 'alarm-changed':
-          this.#effects.push({ kind: 'set-local-alarm', alarm: output.local });
+          effects.push({ kind: 'set-local-alarm', alarm: output.local });
           this.#report('alarm', output.transition);
           break;
         case 'run-hook':
-          this.#effects.push(output);
+          effects.push(output);
           break;
         default:
           unreachable(output);
@@ -961,7 +995,7 @@ export class AgentCore {
   // -- reports and digests ---------------------------------------------------------------------------------------
 
   #report(reportClass: 'alarm' | 'event' | 'telemetry', body: ReportBody): void {
-    this.#effects.push({ kind: 'report', report: { class: reportClass, body } });
+    effects.push({ kind: 'report', report: { class: reportClass, body } });
   }
 
   #event(
@@ -1025,7 +1059,7 @@ export class AgentCore {
       .filter((duty) => this.mine(duty.index))
       .map((duty) => ({ duty: duty.index, term: this.term(duty.index) }));
     this.membership.setDigestVersion(this.#digestSequence);
-    this.#effects.push({
+    effects.push({
       kind: 'publish',
       digest: {
         agent: this.identity.self,

@@ -75,8 +75,10 @@ export class SimulatedChannels {
   /** Pairs (smaller first) with a connection attempt under way. */
   readonly #dialling = new Set<number>();
   readonly #bulkFreeAt = new Map<number, number>();
-  /** Per place and seat of the cell: the newest digest, by life and sequence. */
-  readonly #digests: (Float64Array | undefined)[] = [];
+  /** Per place and seat of the cell: the newest digest, by life and sequence. One array, for what happens this often. */
+  readonly #digests: Float64Array;
+  /** Numbers of `#digests` per place. */
+  readonly #digestRow: number;
   /** Which plan a place runs; those of different plans speak of membership only. */
   readonly #plans: Int32Array;
   #isSkewed = false;
@@ -113,6 +115,8 @@ export class SimulatedChannels {
       this.#seats[agent] = members.length;
       members.push(agent);
     }
+    this.#digestRow = 2 * Math.max(0, ...this.#cellMembers.map((members) => members.length));
+    this.#digests = new Float64Array(this.#places * this.#digestRow);
     this.#ring = this.#agents > smallSite ? ringOf(this.#agents) : undefined;
     this.#connected = new BitMatrix(this.#places);
     this.#agentOf = Int32Array.from({ length: this.#places }, (_, place) => place);
@@ -166,7 +170,7 @@ export class SimulatedChannels {
         : this.#random.between(9_000, 15_000);
       this.#closeSide(peer, place, delay);
     }
-    this.#digests[place] = undefined;
+    this.#digests.fill(0, place * this.#digestRow, (place + 1) * this.#digestRow);
   }
 
   /** Tries to connect a pair until it works or one of them is gone for good, less and less often, jittered. */
@@ -451,10 +455,8 @@ export class SimulatedChannels {
   /** The newest of each origin alone is handed on, by life and sequence, as the real channel does. */
   #digestArrived(to: number, digest: HealthDigest): void {
     if (!this.#world.isUp(to)) return;
-    const members = this.#cellMembers[this.#cells[digest.agent]!]!;
-    let known = this.#digests[to];
-    if (!known) this.#digests[to] = known = new Float64Array(2 * members.length);
-    const seat = 2 * this.#seats[digest.agent]!;
+    const known = this.#digests;
+    const seat = to * this.#digestRow + 2 * this.#seats[digest.agent]!;
     const { bootCounter, sequence } = digest;
     if (bootCounter < known[seat]! || (bootCounter === known[seat] && sequence <= known[seat + 1]!)) return;
     known[seat] = bootCounter;

@@ -80,6 +80,9 @@ export class Membership {
   #standingSince: Instant = Number.NEGATIVE_INFINITY as Instant;
   /** The earliest deadline of a suspicion; below zero when it must be reckoned anew. */
   #suspicionDue = never as number;
+  /** The earliest of all deadlines, and whether it must be reckoned anew: most messages leave it as it is. */
+  #due: Instant = never;
+  #isStale = true;
 
   constructor(parts: {
     options: MembershipOptions;
@@ -189,6 +192,7 @@ export class Membership {
     const { probeIntervalMs, deadProbeIntervalMs, syncIntervalMs } = this.#options;
     this.#bumpsAt = now;
     if (this.#size < 2) return;
+    this.#isStale = true;
     this.#nextProbe = after(now, this.#random.float() * probeIntervalMs);
     this.#nextDeadProbe = after(now, this.#random.float() * deadProbeIntervalMs);
     if (syncIntervalMs > 0) this.#nextSync = after(now, this.#comparisons.float() * syncIntervalMs);
@@ -205,6 +209,7 @@ export class Membership {
     const watched = [...new Set(members)].filter((member) => this.#isOther(member)).slice(0, maxWatched);
     if (watched.length === this.#watched.length && watched.every((member, at) => member === this.#watched[at])) return;
     this.#watched = watched;
+    this.#isStale = true;
     this.#watchCursor = 0;
     if (this.#watched.length === 0) this.#nextWatch = never;
     // Before the start it waits for it; after, the next step finds it due.
@@ -223,6 +228,7 @@ export class Membership {
    */
   disconnected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
     if (!this.#isOther(peer) || this.#left || !this.#isProbed(peer)) return;
+    this.#isStale = true;
     if (this.#schedule.observes(peer, this.#isProbed)) this.#detector.begin(now, peer, out);
   }
 
@@ -232,6 +238,7 @@ export class Membership {
    */
   look(now: Instant, member: AgentIndex, out: MembershipOutput[]): void {
     if (!this.#isOther(member) || this.#left || !this.#isProbed(member)) return;
+    this.#isStale = true;
     if (this.#budget.available(now) > 0) this.#detector.begin(now, member, out);
   }
 
@@ -246,6 +253,7 @@ export class Membership {
       }
     }
     const { kind } = message;
+    if (kind !== 'ping' || updates.length > 0 || !this.#isFine(from)) this.#isStale = true;
     if (kind === 'hello' && !this.#greeted(now, from, message, out)) return;
     if (kind === 'ack') {
       // Before anything else that the message proves: it ends the probe as what it is, an answer.
@@ -293,6 +301,14 @@ export class Membership {
   }
 
   deadline(): Instant {
+    if (this.#isStale) {
+      this.#due = this.#reckonDeadline();
+      this.#isStale = false;
+    }
+    return this.#due;
+  }
+
+  #reckonDeadline(): Instant {
     if (this.#left) return never;
     let at: number = this.#nextProbe;
     const found = this.#detector.deadline();
@@ -313,6 +329,7 @@ export class Membership {
    */
   tick(now: Instant, lateMs: number, out: MembershipOutput[]): void {
     if (this.#left || this.#size < 2) return;
+    this.#isStale = true;
     const { probeIntervalMs, gossipIntervalMs, deadProbeIntervalMs, watchIntervalMs } = this.#options;
     if (lateMs > probeIntervalMs / 2) {
       this.#health.raise();
@@ -359,6 +376,7 @@ export class Membership {
   /** Says goodbye to everybody who listens; afterwards this object is silent. */
   leave(now: Instant, out: MembershipOutput[]): void {
     if (this.#left) return;
+    this.#isStale = true;
     const farewell = this.#statements.own(this.#self, 'left');
     for (let member = 0; member < this.#size; member++) {
       if (this.#isProbed(member)) this.#send(now, member, { kind: 'gossip', updates: [farewell] }, out);
@@ -376,6 +394,11 @@ export class Membership {
 
   #isOther(member: AgentIndex): boolean {
     return Number.isInteger(member) && member >= 0 && member < this.#size && member !== this.#self;
+  }
+
+  /** Alive in our eyes, and not being probed: that it speaks changes nothing. */
+  #isFine(member: AgentIndex): boolean {
+    return this.#table.isAlive(member) && !this.#detector.probing(member);
   }
 
   /** Dead, left and never-heard members take turns, for ever: that is how a healed partition is found. */
@@ -905,6 +928,7 @@ export class Membership {
   /** Updates that ride along on a message which is sent anyway. */
   #riding(now: Instant): readonly MemberUpdate[] {
     if (this.#queue.length === 0 || this.#budget.available(now) <= 0) return none;
+    this.#isStale = true;
     return this.#queue.take(this.#options.maxUpdatesPerMessage - 2);
   }
 
