@@ -76,14 +76,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
         lease: leaseStatus(around, duty),
       };
     }),
-    cells: core.exclusive.leases.cells.map((cell) => ({
-      cell: cell.id,
-      epoch: cell.epoch,
-      voters: cell.voters.map((agent) => plan.agents[agent]?.id ?? 'no agent of this site any more'),
-      vote: cell.voterState,
-      floors: cell.floorsRead,
-      conflict: cell.isConflicting,
-    })),
+    cells: cellStates(around),
     drain: drainState(around),
     processes: plan.duties.flatMap((duty) => {
       const state = duty.work.kind === 'process' ? around.processOf(duty.index) : undefined;
@@ -145,6 +138,19 @@ export function agentStatus(around: Surroundings): AgentStatus {
     memory: { rssBytes: memory.rss },
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
   };
+}
+
+/** Epoch, voters, and how this agent's own vote stands at this moment. */
+export function cellStates({ core, holderTime }: Pick<Surroundings, 'core' | 'holderTime'>): AgentStatus['cells'] {
+  const { monotonic } = holderTime();
+  return core.exclusive.leases.cells.map((cell) => ({
+    cell: cell.id,
+    epoch: cell.epoch,
+    voters: cell.voters.map((agent) => core.plan.agents[agent]?.id ?? 'no agent of this site any more'),
+    vote: cell.voterStateAt(monotonic),
+    floors: cell.floorsRead,
+    conflict: cell.isConflicting,
+  }));
 }
 
 /** Statements by name, with their evidence in words. */

@@ -204,6 +204,7 @@ export class AgentCore {
       size: plan.agents.length,
       facts: {
         state: (member) => this.membership.state(member),
+        bootOf: (member) => this.membership.bootCounterOf(member),
         aliveCount: () => this.membership.aliveCount,
         locationOf: (member) => locations[member] ?? '',
         hearsDigestsOf: (member) => this.#isOfOurCell(member),
@@ -831,6 +832,9 @@ export class AgentCore {
           if (told) this.#event(`leases-${what}`, cell, told[0], told[1], {});
           break;
         }
+        case 'agent-died':
+          this.verdict.proven(now, output.agent, output.boot);
+          break;
         default:
           common.push(output);
       }

@@ -46,7 +46,9 @@ export type ExclusiveEffect =
     }
   /** A permit came or went: whoever waits for one should look again. */
   | { readonly kind: 'permit-changed' }
-  | { readonly kind: 'cell-observed'; readonly cell: string; readonly what: CellObservation };
+  | { readonly kind: 'cell-observed'; readonly cell: string; readonly what: CellObservation }
+  /** A death certificate was verified: this life of that agent is over. */
+  | { readonly kind: 'agent-died'; readonly agent: AgentIndex; readonly boot: number };
 
 /**
  * Exclusive duties and the leases under which they run, put together: what one part says reaches the other within the
@@ -204,6 +206,9 @@ export class Exclusive {
         }
         case 'observe':
           out.push({ kind: 'cell-observed', cell: output.cell, what: output.what });
+          break;
+        case 'died':
+          out.push({ kind: 'agent-died', agent: output.agent, boot: output.boot });
           break;
         case 'acquired':
           if (this.permits.has(output.lease)) {

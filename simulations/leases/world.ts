@@ -636,7 +636,7 @@ export class LeaseWorld {
         const { epoch } = node.succession.active;
         const write: Write = { node, part: 'voter', voter, epoch, token: output.token, entries: output.entries };
         this.push(this.#diskTime(life.box), kind.persisted, life.box.index, 0, 0, write);
-      } else this.judge.observed(output.what);
+      } else if (output.kind === 'observe') this.judge.observed(output.what);
     }
     if (voter) this.#arm(node, 1, voter.deadline(), this.voterNow(life.box));
   }

@@ -22,6 +22,7 @@ export class MutantCore extends SpiedCore {
       size: plan.agents.length,
       facts: {
         state: (member) => this.membership.state(member),
+        bootOf: (member) => this.membership.bootCounterOf(member),
         aliveCount: () => this.membership.aliveCount,
         locationOf: (member) => locations[member] ?? '',
         hearsDigestsOf: (member) => plan.agents[member]?.cell === plan.agents[identity.self]?.cell,

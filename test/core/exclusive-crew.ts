@@ -247,7 +247,7 @@ export class ExclusiveCrew {
       case 'persist-leases':
         later(2, () => {
           for (const entry of effect.entries) {
-            box.leases.push({ cell: effect.cell, entry: JSON.parse(JSON.stringify(entry)) });
+            box.leases.push({ cell: effect.cell, entry: structuredClone(entry) });
           }
           return { kind: 'leases-persisted', token: effect.token };
         });

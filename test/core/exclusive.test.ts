@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { entryId } from '../../agent/base/ids.ts';
 import { instant } from '../../agent/base/time.ts';
 import { leaseDefaults } from '../../agent/core/leases/options.ts';
+import { sessionId } from '../../agent/core/leases/session.ts';
 import type { WorkflowSpec } from '../../agent/core/remediation/workflow.ts';
+import { cellStates, verdictView } from '../../agent/status.ts';
 import { ExclusiveCrew, exclusivePlan, lingerMs } from './exclusive-crew.ts';
 import { step, workflow } from './remediation/repair-world.ts';
 
@@ -52,6 +54,47 @@ describe('an exclusive duty', () => {
     const [first, second] = crew.taken;
     expect(second).toMatchObject({ box: next, checkpoint: 42 });
     expect(second!.term).toBeGreaterThan(first!.term);
+  });
+
+  it('its holder is killed, its supervisor shows it → the voters say that it is dead, proven, until its next life', () => {
+    const crew = started();
+    const [dead] = crew.holders();
+    const others = [0, 1, 2].filter((box) => box !== dead);
+    const verdicts = () => others.map((box) => verdictView(crew.boxes[box]!.core!).map((s) => [s.text, s.proven]));
+    crew.kill(dead!);
+    for (const box of others) crew.deliver(box, { kind: 'session-died', session: sessionId(`${dead}.1.1`) });
+    crew.run(100);
+    const proven = [`box-${dead} is dead, proven by its certificate`, true];
+    expect(verdicts()).toEqual([[proven], [proven]]);
+    crew.run(5_000);
+    expect(verdicts()).toEqual([[proven], [proven]]);
+    crew.start(dead!);
+    crew.run(3_000);
+    expect(verdicts()).toEqual([[], []]);
+    // A certificate that comes late is of the former life.
+    for (const box of others) crew.deliver(box, { kind: 'session-died', session: sessionId(`${dead}.1.1`) });
+    crew.run(1_000);
+    expect(verdicts()).toEqual([[], []]);
+  });
+
+  it('its voter starts anew → its status says mute until T·(1+2ρ) is over, then voting', () => {
+    const crew = started();
+    const [holder] = crew.holders();
+    const voter = (holder! + 1) % 3;
+    crew.kill(voter);
+    crew.run(100);
+    crew.start(voter);
+    const startedAt = crew.now;
+    const vote = () => {
+      const now = instant(crew.now);
+      return cellStates({ core: crew.boxes[voter]!.core!, holderTime: () => ({ elapsed: now, monotonic: now }) })[0];
+    };
+    const seen = new Set<string | undefined>();
+    crew.run(leaseMs * (1 + 2 * leaseDefaults.drift) - 10, () => seen.add(vote()?.vote));
+    expect(seen).toContain('mute');
+    expect(seen).not.toContain('voting');
+    crew.run(startedAt + leaseMs * (1 + 2 * leaseDefaults.drift) + 10 - crew.now);
+    expect(vote()).toMatchObject({ cell: 'line', vote: 'voting', voters: ['box-0', 'box-1', 'box-2'] });
   });
 
   it('its holder stands still for 5 s → when it wakes, the duty is ended at once, before anything else', () => {

@@ -54,7 +54,8 @@ export type CellOutput =
   /** Stop at once; nothing may begin. */
   | { readonly kind: 'lost'; readonly lease: string; readonly token: FencingToken }
   | { readonly kind: 'released'; readonly lease: string; readonly token: FencingToken }
-  | { readonly kind: 'observe'; readonly cell: string; readonly what: CellObservation };
+  | { readonly kind: 'observe'; readonly cell: string; readonly what: CellObservation }
+  | Extract<VoterOutput, { readonly kind: 'died' }>;
 
 export type CellObservation =
   | 'voting'
@@ -185,6 +186,7 @@ export class CellLeases {
     return this.#conflict;
   }
 
+  /** Of its memory, see `Voter.state`; undefined: no vote here. */
   get voterState(): Voter['state'] | undefined {
     return this.#voter?.state;
   }
@@ -192,6 +194,10 @@ export class CellLeases {
   /** How far reading the floors is; undefined where nothing can be held. */
   get floorsRead(): { readonly read: number; readonly needed: number; readonly done: boolean } | undefined {
     return this.#floors && { ...this.#floors.progress, done: this.#floors.isRead };
+  }
+
+  voterStateAt(monotonic: Instant): ReturnType<Voter['stateAt']> | undefined {
+    return this.#voter?.stateAt(monotonic);
   }
 
   get voters(): readonly AgentIndex[] {
@@ -610,6 +616,9 @@ export class CellLeases {
         }
         case 'observe':
           out.push({ kind: 'observe', cell: this.id, what: output.what });
+          break;
+        case 'died':
+          out.push(output);
           break;
       }
     }

@@ -41,7 +41,9 @@ export type VoterOutput =
       readonly message: LeaseAnswer | LeaseNeedFull | LeaseFreed | VoterRecall | VoterRecalled | Sealed | Floors;
     }
   /** `unborn`: its memory is lost and it reads its peers'. `failed`: its store refuses, it votes no more in this life. */
-  | { readonly kind: 'observe'; readonly what: 'voting' | 'unborn' | 'born' | 'failed' | 'poisoned' | 'sealed' };
+  | { readonly kind: 'observe'; readonly what: 'voting' | 'unborn' | 'born' | 'failed' | 'poisoned' | 'sealed' }
+  /** Proven by the secret of its session: this life of that agent is over. Said once. */
+  | { readonly kind: 'died'; readonly agent: AgentIndex; readonly boot: number };
 
 /** Requests that arrive while the store is busy wait for their answers; more than this are dropped, and retried. */
 const maxWaiting = 1024;
@@ -194,11 +196,17 @@ export class Voter {
     return this.#malformed;
   }
 
-  get state(): 'starting' | 'unborn' | 'mute' | 'voting' | 'sealed' | 'failed' {
+  /** Of its memory: `voting` is one whose life a majority knows. Whether the clock lets it vote, `stateAt` says. */
+  get state(): 'starting' | 'unborn' | 'voting' | 'sealed' | 'failed' {
     if (this.failed) return 'failed';
     if (this.sealedFor !== undefined) return 'sealed';
     if (this.unborn) return 'unborn';
     return this.booted && this.isRecalled() ? 'voting' : 'starting';
+  }
+
+  /** For people: `mute` is one that would vote, but waits until whatever it promised in its last life has run out. */
+  stateAt(now: Instant): Voter['state'] | 'mute' {
+    return this.state === 'voting' && now < this.muteUntil ? 'mute' : this.state;
   }
 
   maxCounter(lease: number): number {
@@ -418,7 +426,11 @@ export class Voter {
       this.dead.add(id);
       return;
     }
-    this.deadUpTo.set(known.agent, Math.max(this.deadUpTo.get(known.agent) ?? 0, known.boot));
+    const deadUpTo = this.deadUpTo.get(known.agent) ?? 0;
+    if (known.boot > deadUpTo) {
+      this.deadUpTo.set(known.agent, known.boot);
+      out.push({ kind: 'died', agent: known.agent, boot: known.boot });
+    }
     const freed: number[] = [];
     for (let lease = 0; lease < this.leases.length; lease++) {
       if (this.holders[lease] !== known || this.lingerOf(lease) > 0) continue;

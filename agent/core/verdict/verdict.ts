@@ -26,6 +26,8 @@ export type VerdictOutput =
 export interface VerdictFacts {
   /** As membership holds it. */
   state(member: AgentIndex): 'unknown' | 'alive' | 'suspect' | 'dead' | 'left';
+  /** Which life of it was heard of last; 0: none. */
+  bootOf(member: AgentIndex): number;
   /** Members held alive or suspect, oneself included. */
   aliveCount(): number;
   /** Its digests reach us: what it says of its line to the coordinator is known here. */
@@ -173,13 +175,18 @@ export class Verdict {
       this.#peerUplinks.delete(member);
     }
     if (to === 'suspect' || to === 'dead') return this.#told(now, member);
-    if (this.#doubts.delete(member)) this.#wake(now, 0);
+    if (this.#relieve(member, to === 'left')) this.#wake(now, 0);
   }
 
-  /** The member's supervisor released its death certificate: the one way to know. */
-  proven(now: Instant, member: AgentIndex): void {
-    if (!this.#isOther(member)) return;
-    this.#doubt(now, member).proven = true;
+  /**
+   * The supervisor of this life of the member released its death certificate: the one way to know. What the dead one had
+   * sent before may still arrive and changes nothing; word of a later life does.
+   */
+  proven(now: Instant, member: AgentIndex, boot: number): void {
+    if (!this.#isOther(member) || !Number.isSafeInteger(boot) || this.#facts.bootOf(member) > boot) return;
+    // Who left in order ends afterwards.
+    if (this.#facts.state(member) === 'left') return;
+    this.#doubt(now, member).provenBoot = boot;
     this.#wake(now, 0);
   }
 
@@ -274,7 +281,7 @@ export class Verdict {
         roundAt: longAgo,
         nacks: [],
         toldAt: never,
-        proven: false,
+        provenBoot: undefined,
         strikes: 0,
         strikeAt: now,
         firstStrikeAt: now,
@@ -308,9 +315,16 @@ export class Verdict {
     }
     if (isInside) this.#insideContactAt = now;
     else this.#outsideContactAt = now;
-    const wasDoubted = this.#doubts.size > 0 && this.#doubts.delete(member);
+    const wasDoubted = this.#doubts.size > 0 && this.#relieve(member);
     const wasAwaited = this.#awaited.size > 0 && this.#awaited.delete(member);
     if (wasDoubted || wasAwaited || this.#isolated !== 'no') this.#wake(now, 0);
+  }
+
+  /** It spoke. Whose death is proven stays doubted until a later life of it is heard of. True: there was a doubt. */
+  #relieve(member: AgentIndex, inAnyCase = false): boolean {
+    const provenBoot = this.#doubts.get(member)?.provenBoot;
+    if (provenBoot !== undefined && !inAnyCase && this.#facts.bootOf(member) <= provenBoot) return true;
+    return this.#doubts.delete(member);
   }
 
   #lastContact(member: AgentIndex): Instant {
@@ -425,8 +439,8 @@ export class Verdict {
       this.#wake(this.#recheckAt, 0);
     } else {
       this.#isolatedSince = after_ === 'cut' ? this.#silentSince : this.#outsideSince;
-      for (const [member] of this.#doubts) {
-        if (after_ === 'cut' || !this.#isInside(member)) this.#doubts.delete(member);
+      for (const [member, { provenBoot }] of this.#doubts) {
+        if (provenBoot === undefined && (after_ === 'cut' || !this.#isInside(member))) this.#doubts.delete(member);
       }
     }
   }
@@ -498,10 +512,16 @@ export class Verdict {
     const lost: [AgentIndex, Doubt][] = [];
     const statements: Statement[] = [];
     for (const [member, doubt] of this.#doubts) {
+      if (doubt.provenBoot !== undefined && doubt.provenBoot < this.#facts.bootOf(member)) {
+        this.#doubts.delete(member);
+        continue;
+      }
       if (this.#isolated === 'segment' && !this.#isInside(member)) continue;
       doubt.lost = this.#isLost(now, member, doubt);
       doubt.linked = !doubt.lost && this.#isLinkDown(doubt);
-      if (doubt.lost) lost.push([member, doubt]);
+      // Its supervisor could speak: of what its switch does, its silence says nothing.
+      if (doubt.provenBoot !== undefined) statements.push(goneStatement(member, doubt));
+      else if (doubt.lost) lost.push([member, doubt]);
       else if (doubt.linked) {
         const { strikes, reachedBy } = doubt;
         const evidence: Evidence[] = [{ kind: 'reached-by-others', member, rounds: strikes, helpers: [...reachedBy] }];
@@ -521,21 +541,15 @@ export class Verdict {
       }
       for (const [member, doubt] of group) {
         const mayBeMore = location !== '' && !doubt.inSegment && this.#mayBeMore(now, member, location, doubt);
-        if (mayBeMore && !doubt.proven) continue;
-        statements.push({
-          class: 'gone',
-          member,
-          proven: doubt.proven,
-          since: doubt.since,
-          evidence: evidenceOf(member, doubt),
-        });
+        if (!mayBeMore) statements.push(goneStatement(member, doubt));
       }
     }
     return statements;
   }
 
   #isLost(now: Instant, member: AgentIndex, doubt: Doubt): boolean {
-    if (doubt.proven || doubt.lost) return doubt.rounds > 0 || doubt.toldAt !== never || doubt.proven;
+    if (doubt.provenBoot !== undefined) return true;
+    if (doubt.lost) return doubt.rounds > 0 || doubt.toldAt !== never;
     const { rounds, refuteMs, probeIntervalMs } = this.#options;
     if (doubt.toldAt !== never) {
       if (now >= after(doubt.toldAt, refuteMs)) return true;
@@ -626,7 +640,7 @@ export class Verdict {
 
   /** Keeps the evidence fresh: nobody else looks at a member that we alone doubt. */
   #ask(now: Instant, member: AgentIndex, doubt: Doubt, out: VerdictOutput[]): void {
-    if (doubt.proven) return;
+    if (doubt.provenBoot !== undefined) return;
     // Membership itself keeps at whom it holds dead. Whom others accuse we look at ourselves, some of us, if no refutation
     // came: it may have passed us by.
     if (doubt.toldAt !== never && doubt.strikes === 0) {
@@ -724,7 +738,8 @@ interface Doubt {
   readonly nacks: AgentIndex[];
   /** Others said in public that it does not answer. */
   toldAt: Instant;
-  proven: boolean;
+  /** The life whose death certificate was verified. */
+  provenBoot: number | undefined;
   /** Rounds in which only helpers reached it, since its last direct answer. */
   strikes: number;
   strikeAt: Instant;
@@ -751,9 +766,14 @@ function remember(list: AgentIndex[], member: AgentIndex): void {
   if (list.length < maxNamed && !list.includes(member)) list.push(member);
 }
 
+function goneStatement(member: AgentIndex, doubt: Doubt): Statement {
+  const { since, provenBoot } = doubt;
+  return { class: 'gone', member, proven: provenBoot !== undefined, since, evidence: evidenceOf(member, doubt) };
+}
+
 function evidenceOf(member: AgentIndex, doubt: Doubt): Evidence[] {
   const evidence: Evidence[] = [];
-  if (doubt.proven) evidence.push({ kind: 'certificate', member });
+  if (doubt.provenBoot !== undefined) evidence.push({ kind: 'certificate', member });
   if (doubt.rounds > 0) evidence.push({ kind: 'unanswered', member, rounds: doubt.rounds, nacks: [...doubt.nacks] });
   if (doubt.toldAt !== never) evidence.push({ kind: 'told', member });
   return evidence;

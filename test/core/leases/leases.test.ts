@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { agentId } from '../../../agent/base/ids.ts';
+import { instant } from '../../../agent/base/time.ts';
 import type { CellPlan } from '../../../agent/core/leases/cell-plan.ts';
 import { storedEpoch } from '../../../agent/core/leases/cell-record.ts';
 import { tokenHex } from '../../../agent/core/leases/fencing-token.ts';
@@ -151,8 +152,12 @@ describe('leases of a cell', () => {
     const voter = (holder + 1) % 3;
     crew.kill(voter);
     crew.start(voter);
-    expect(crew.mates[voter]!.leases!.cells[0]!.voterState).toBe('starting');
+    expect(crew.mates[voter]!.leases!.cells[0]!.voterStateAt(instant(crew.now))).toBe('starting');
+    const state = () => crew.mates[voter]!.leases!.cells[0]!.voterStateAt(instant(crew.now));
+    crew.run(500);
+    expect(state()).toBe('mute');
     crew.run(5_000, () => expect(crew.holders(pump)).toEqual([holder]));
+    expect(state()).toBe('voting');
     expect(crew.mates[voter]!.observed).toContain('voting');
     expect(crew.mates[voter]!.observed).not.toContain('unborn');
   });
@@ -166,7 +171,7 @@ describe('leases of a cell', () => {
     crew.start(2);
     crew.run(10_000);
     expect(crew.mates[2]!.observed).toEqual(expect.arrayContaining(['unborn', 'born']));
-    expect(crew.mates[2]!.leases!.cells[0]!.voterState).toBe('voting');
+    expect(crew.mates[2]!.leases!.cells[0]!.voterStateAt(instant(crew.now))).toBe('voting');
   });
 
   it('a store that was damaged and begun anew → founds nothing: the voter knows that it lost its memory', () => {

@@ -42,6 +42,7 @@ class Bench {
   voter!: Voter;
   sent: { to: number; message: { kind: string } }[] = [];
   observed: string[] = [];
+  readonly died: { agent: number; boot: number }[] = [];
   held: { token: number; entries: readonly VoterEntry[] }[] = [];
   isHolding = false;
   #nonce = 1;
@@ -75,6 +76,7 @@ class Bench {
     for (const output of out) {
       if (output.kind === 'send') this.sent.push(output);
       else if (output.kind === 'observe') this.observed.push(output.what);
+      else if (output.kind === 'died') this.died.push({ agent: output.agent, boot: output.boot });
       else if (this.isHolding) this.held.push(output);
       else this.#write(now, output);
     }
@@ -296,7 +298,9 @@ describe('voter: durable before the answer', () => {
     const bench = ready();
     bench.ask(later, a, [[0, 3]]);
     bench.start(later + 100);
+    expect(bench.voter.stateAt(instant(later + 100 + mute - 1))).toBe('mute');
     expect(bench.ask(later + 100 + mute - 1, b, [[0, 4]])).toBeUndefined();
+    expect(bench.voter.stateAt(instant(later + 100 + mute))).toBe('voting');
     expect(bench.ask(later + 100 + mute, b, [[0, 3]])?.refused).toMatchObject([{ maxCounter: 3, freeInMs: 0 }]);
     expect(got(bench.ask(later + 101 + mute, b, [[0, 4]]))).toEqual([[0, 4]]);
   });
@@ -340,6 +344,20 @@ describe('voter: death certificates', () => {
         [2, 2],
       ])?.refused,
     ).toMatchObject([{ lease: 2 }]);
+  });
+
+  it('the secret of a session, repeated as supervisors do → whose life ended is said once', () => {
+    const bench = ready();
+    bench.ask(later, a, [[0, 1]]);
+    bench.do(later + 1, (voter, now, out) => voter.died(now, 'a guess', out));
+    expect(bench.died).toEqual([]);
+    for (const ms of [2, 22, 62]) bench.do(later + ms, (voter, now, out) => voter.died(now, 'secret-1-1', out));
+    expect(bench.died).toEqual([{ agent: 1, boot: 1 }]);
+    bench.ask(later + 100, session(1, 2), [[0, 2]]);
+    bench.do(later + 102, (voter, now, out) => voter.died(now, 'secret-1-1', out));
+    expect(bench.died).toHaveLength(1);
+    bench.do(later + 103, (voter, now, out) => voter.died(now, 'secret-1-2', out));
+    expect(bench.died.at(-1)).toEqual({ agent: 1, boot: 2 });
   });
 
   it('another secret, or a replay after a successor → nothing', () => {

@@ -14,6 +14,8 @@ export class Desk {
   readonly size: number;
   readonly verdict: Verdict;
   readonly states: State[];
+  /** Which life of each member is known. */
+  readonly boots: number[];
   readonly said: { at: number; keys: string }[] = [];
   readonly wanted: AgentIndex[] = [];
   uplinkChecks = 0;
@@ -29,12 +31,14 @@ export class Desk {
   ) {
     this.size = size;
     this.states = Array.from({ length: size }, () => 'alive' as State);
+    this.boots = this.states.map(() => 1);
     this.verdict = new Verdict({
       options: { ...verdictOptions({ probeIntervalMs: 200, verifyRounds: 2 }), ...options },
       self: 0,
       size,
       facts: {
         state: (member) => this.states[member]!,
+        bootOf: (member) => this.boots[member]!,
         aliveCount: () => this.states.filter((state) => state === 'alive' || state === 'suspect').length,
         locationOf: location,
         hearsDigestsOf: () => true,

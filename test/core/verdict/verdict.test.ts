@@ -68,9 +68,53 @@ describe('verdict: GONE', () => {
 
   it('a death certificate → gone, proven, at once', () => {
     const desk = new Desk(20, switches);
-    desk.verdict.proven(desk.now, 7);
+    desk.verdict.proven(desk.now, 7, 1);
     desk.run(20);
     expect(desk.verdict.statements[0]).toMatchObject({ class: 'gone', member: 7, proven: true });
+    expect(desk.verdict.statements[0]!.evidence).toContainEqual({ kind: 'certificate', member: 7 });
+  });
+
+  it('a death certificate, then what the dead one had still sent → it stays dead; its next life speaks → taken back', () => {
+    const desk = new Desk(20, switches);
+    desk.verdict.proven(desk.now, 7, 1);
+    desk.ended(7, 'direct');
+    desk.member(7, 'alive');
+    desk.run(100);
+    expect(desk.keys).toBe('gone:7');
+    desk.boots[7] = 2;
+    desk.ended(7, 'direct');
+    desk.run(20);
+    expect(desk.keys).toBe('');
+  });
+
+  it('a death certificate of a former life, or of one who left in order → nobody is missing', () => {
+    const desk = new Desk(20, switches);
+    desk.boots[7] = 2;
+    desk.verdict.proven(desk.now, 7, 1);
+    desk.member(8, 'left');
+    desk.verdict.proven(desk.now, 8, 1);
+    desk.run(1_000);
+    expect(desk.said).toEqual([]);
+  });
+
+  it('two of one switch with certificates → two boxes: their supervisors could speak, so it is not the switch', () => {
+    const desk = new Desk(20, switches);
+    desk.verdict.proven(desk.now, 7, 1);
+    desk.verdict.proven(desk.now, 8, 1);
+    desk.run(1_000);
+    expect(desk.said.map(({ keys }) => keys)).toEqual(['gone:7 gone:8']);
+  });
+
+  it('we were cut off meanwhile → what is proven still stands after it', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = () => 'silent';
+    desk.run(3_000, [1, 2, 3, 11, 12, 13]);
+    expect(desk.keys).toBe('i-am-cut');
+    desk.verdict.proven(desk.now, 7, 1);
+    desk.answers = (member) => (member === 7 ? 'silent' : 'direct');
+    desk.run(1_000, [1, 2, 3, 11, 12, 13]);
+    expect(desk.keys).toBe('gone:7');
+    expect(desk.verdict.statements[0]).toMatchObject({ proven: true });
   });
 
   it('it left in order → nobody is missing', () => {
@@ -354,17 +398,20 @@ describe('verdict: whatever comes', () => {
       fc.record({ kind: fc.constant('member' as const), member: index, to: fc.constantFrom('unknown' as const, 'alive' as const, 'suspect' as const, 'dead' as const, 'left' as const) }), // biome-ignore format: one record
       fc.record({ kind: fc.constant('late' as const), ms: fc.integer({ min: 0, max: 5_000 }) }),
       fc.record({ kind: fc.constant('uplink' as const), peer: index, state: fc.constantFrom('connected' as const, 'lost' as const, 'not-heard' as const) }), // biome-ignore format: one record
-      fc.record({ kind: fc.constant('proven' as const), member: index }),
+      fc.record({ kind: fc.constant('proven' as const), member: index, boot: fc.integer({ min: -1, max: 4 }) }),
+      fc.record({ kind: fc.constant('reborn' as const), member: fc.nat(8) }),
     );
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), event), { maxLength: 120 }), (events) => {
         const size = 9;
+        const boots = new Array<number>(size).fill(1);
         const verdict = new Verdict({
           options: verdictOptions({ probeIntervalMs: 200, verifyRounds: 2 }),
           self: 0,
           size,
           facts: {
             state: () => 'alive',
+            bootOf: (m) => boots[m]!,
             aliveCount: () => size,
             locationOf: (m) => `l${m % 3}`,
             hearsDigestsOf: () => true,
@@ -385,7 +432,8 @@ describe('verdict: whatever comes', () => {
           if (what.kind === 'ended') verdict.probeEnded(now, what);
           else if (what.kind === 'member') verdict.memberChanged(now, what.member, what.to);
           else if (what.kind === 'late') verdict.late(now, what.ms);
-          else if (what.kind === 'proven') verdict.proven(now, what.member);
+          else if (what.kind === 'proven') verdict.proven(now, what.member, what.boot);
+          else if (what.kind === 'reborn') boots[what.member]!++;
           else if (what.peer === 0) verdict.coordinatorChanged(now, what.state);
           else verdict.peerCoordinator(now, what.peer, what.state, out);
         }
