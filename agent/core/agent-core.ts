@@ -391,6 +391,9 @@ export class AgentCore {
             const out: MembershipOutput[] = [];
             this.membership.message(now, from, message, out);
             if (out.length > 0) this.#fromMembership(now, out);
+            if (message.kind === 'ping-request') {
+              this.#verdict(now, (wishes) => this.verdict.helpAsked(now, from, message.target, wishes));
+            }
             return;
           }
         }

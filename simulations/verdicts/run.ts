@@ -9,7 +9,7 @@ import { calmNetwork } from '../world/network.ts';
 import { World } from '../world/world.ts';
 import { Broker } from './broker.ts';
 import { drawFault, type Fault, type FaultKind, faultKinds } from './faults.ts';
-import { emptyTally, type Judgement, type ScoredClass, score, type Tally } from './score.ts';
+import { type Episode, emptyTally, type Judgement, type ScoredClass, score, type Tally } from './score.ts';
 import { hall } from './site.ts';
 import { sampleMs, Truth } from './truth.ts';
 
@@ -35,6 +35,8 @@ export interface TrialOptions {
   readonly membership?: Partial<MembershipOptions>;
   /** A core with a planted fault, or without a safeguard. */
   readonly core?: (options: AgentCoreOptions, spy: Spy) => AgentCore;
+  /** Told of each episode, for whoever looks into one. */
+  readonly judged?: (judgements: readonly Judgement[], about: Episode) => void;
   readonly progress?: (done: number, wanted: number) => void;
   readonly cpu?: () => number;
   /** True: end with what there is. */
@@ -109,6 +111,7 @@ class Trial {
   readonly #random: Random;
   readonly #tally: Tally;
   readonly #number: number;
+  readonly #judged: TrialOptions['judged'];
   /** Per agent, what it states now, and since the episode's onset. */
   readonly #stated: (readonly string[])[];
   #history: { at: number; keys: readonly string[] }[][] = [];
@@ -121,6 +124,7 @@ class Trial {
     this.#random = random;
     this.#tally = tally;
     this.#number = number;
+    this.#judged = options.judged;
     const losses = options.losses ?? [0, 0, 0.01, 0.05];
     const plan = hall(options.agents, random.fork('site'), options.membership);
     this.#stated = plan.agents.map(() => []);
@@ -189,7 +193,9 @@ class Trial {
     }
     const judgements = this.#judge(end, faults);
     const text = `${kind}: ${faults.map((fault) => fault.text).join('; ') || 'nothing'}`;
-    score(this.#tally, judgements, { world: this.#number, episode, fault: text });
+    const about = { world: this.#number, episode, fault: text, onset: this.#onset };
+    score(this.#tally, judgements, about);
+    this.#judged?.(judgements, about);
     this.#history = [];
     for (const fault of faults) fault.heal();
     return this.#settle();

@@ -44,14 +44,28 @@ interface ClassScore {
   readonly sinceOnsetMs: number[];
 }
 
-export interface Miss {
+/** Which one it was: with the seed, enough to play it again. */
+export interface Episode {
   readonly world: number;
   readonly episode: number;
   readonly fault: string;
+  /** Virtual time at which it began, milliseconds. */
+  readonly onset: number;
+}
+
+export interface Miss extends Episode {
   readonly observer: number;
   readonly expected: string;
   readonly said: string;
   readonly wrong: string;
+}
+
+/** A right verdict that took long, so that a tail can be looked into. */
+export interface Slow extends Episode {
+  readonly class: ScoredClass;
+  readonly observer: number;
+  readonly expected: string;
+  readonly verdictMs: number;
 }
 
 /** Tallies; a plain value, so that several processes can add theirs up. */
@@ -73,6 +87,8 @@ export interface Tally {
   neverRecovered: number;
   readonly misses: Miss[];
   missesDropped: number;
+  /** Slowest first, of each class some. */
+  slowest: Slow[];
   agentSeconds: number;
   events: number;
   cpuSeconds: number;
@@ -102,6 +118,7 @@ export function emptyTally(): Tally {
     neverRecovered: 0,
     misses: [],
     missesDropped: 0,
+    slowest: [],
     agentSeconds: 0,
     events: 0,
     cpuSeconds: 0,
@@ -109,12 +126,23 @@ export function emptyTally(): Tally {
 }
 
 const maxMisses = 200;
+const slowestOfEach = 12;
+
+const slowestOf = (all: readonly Slow[]): Slow[] => {
+  const left = new Map<ScoredClass, number>();
+  return [...all]
+    .sort((a, b) => b.verdictMs - a.verdictMs)
+    .filter((each) => {
+      left.set(each.class, (left.get(each.class) ?? slowestOfEach) - 1);
+      return left.get(each.class)! >= 0;
+    });
+};
 
 /** Counts one episode. */
 export function score(
   tally: Tally,
   judgements: readonly Judgement[],
-  about: { readonly world: number; readonly episode: number; readonly fault: string },
+  about: Episode,
 ): void {
   tally.episodes++;
   const perClass = new Map<ScoredClass, Judgement[]>();
@@ -144,9 +172,14 @@ export function score(
     if (right === group.length) entry.episodesAllRight++;
     // One observer per episode, in turn: else the many who see a crash drown the two who see a failed path.
     const one = group[entry.episodes % group.length]!;
-    if (one.verdictMs !== undefined) entry.verdictMs.push(one.verdictMs);
+    if (one.verdictMs !== undefined) {
+      entry.verdictMs.push(one.verdictMs);
+      const { observer, verdictMs } = one;
+      tally.slowest.push({ ...about, class: name, observer, expected: one.expected.join(' '), verdictMs });
+    }
     if (one.sinceOnsetMs !== undefined) entry.sinceOnsetMs.push(one.sinceOnsetMs);
   }
+  if (tally.slowest.length > 4 * slowestOfEach * classes.length) tally.slowest = slowestOf(tally.slowest);
   if (judgements.length > 0) tally.rightShare += judgements.filter(isRight).length / judgements.length;
 }
 
@@ -188,6 +221,7 @@ export function addUp(tallies: readonly Tally[]): Tally {
     }
     for (const key of scalars) sum[key] += tally[key];
     for (const ms of tally.recoveryMs) sum.recoveryMs.push(ms);
+    sum.slowest = slowestOf([...sum.slowest, ...tally.slowest]);
     for (const miss of tally.misses) {
       if (sum.misses.length < maxMisses) sum.misses.push(miss);
       else sum.missesDropped++;

@@ -1,4 +1,4 @@
-import { classes, type Miss, type Tally } from './score.ts';
+import { classes, type Miss, type Slow, type Tally } from './score.ts';
 
 export interface ClassSummary {
   readonly episodes: number;
@@ -38,6 +38,7 @@ export interface VerdictReport {
   readonly recovery: { readonly p50Ms: number | null; readonly p99Ms: number | null; readonly never: number };
   readonly misses: readonly Miss[];
   readonly missesDropped: number;
+  readonly slowest: readonly Slow[];
   readonly agentSeconds: number;
   readonly events: number;
   readonly cpuSeconds: number;
@@ -46,6 +47,7 @@ export interface VerdictReport {
 /** At least this share right in each class, and overall. */
 const inEach = 0.99;
 const inAll = 0.995;
+/** In each class, and overall. */
 const p99AtMostMs = 2_000;
 
 export function summarize(
@@ -81,6 +83,7 @@ export function summarize(
     isGood:
       summaries.every(([, { accuracy, accuracyByEpisode }]) => Math.min(accuracy, accuracyByEpisode) >= inEach) &&
       Math.min(overall.accuracy, overall.accuracyByEpisode) >= inAll &&
+      summaries.every(([, { verdict }]) => (verdict.p99Ms ?? 0) <= p99AtMostMs) &&
       (overall.p99Ms ?? 0) <= p99AtMostMs,
     overall,
     classes: Object.fromEntries(summaries),
@@ -97,6 +100,7 @@ export function summarize(
     },
     misses: tally.misses,
     missesDropped: tally.missesDropped,
+    slowest: tally.slowest,
     agentSeconds: Math.round(tally.agentSeconds),
     events: tally.events,
     cpuSeconds: Math.round(tally.cpuSeconds * 10) / 10,

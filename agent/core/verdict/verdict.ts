@@ -85,6 +85,7 @@ export class Verdict {
   #blindUntil: Instant = longAgo;
   #watchUntil: Instant = longAgo;
 
+  #askerLookAt: Instant = longAgo;
   #uplink: CoordinatorSight = 'lost';
   #uplinkLostAt: Instant = longAgo;
   #uplinkMissedAt: Instant = never;
@@ -188,6 +189,18 @@ export class Verdict {
     if (this.#facts.state(member) === 'left') return;
     this.#doubt(now, member).provenBoot = boot;
     this.#wake(now, 0);
+  }
+
+  /**
+   * A peer asks us to reach another for it. Mostly the other is away; but who cannot hear asks so for everybody, and goes
+   * on speaking, which keeps the detector from accusing it. So we look whether the asker itself answers. Where the
+   * network loses much anyway such a question says nothing, and costs nothing.
+   */
+  helpAsked(now: Instant, by: AgentIndex, about: AgentIndex, out: VerdictOutput[]): void {
+    if (now < this.#askerLookAt || this.#directFailure > lossyFrom || !this.#isOther(by)) return;
+    if (this.#doubts.has(about) || this.#doubts.has(by) || this.#isQuiet()) return;
+    this.#askerLookAt = after(now, askerLookMs);
+    out.push({ kind: 'probe-wanted', target: by });
   }
 
   /** A timer of ours came this much late. */
@@ -342,7 +355,7 @@ export class Verdict {
     doubt.rounds++;
     doubt.roundAt = now;
     for (const nack of nacks) remember(doubt.nacks, nack);
-    doubt.askAt = after(now, 2.5 * this.#options.probeIntervalMs);
+    doubt.askAt = after(now, 1.25 * this.#options.probeIntervalMs);
     this.#wake(now, 0);
   }
 
@@ -755,6 +768,10 @@ interface Doubt {
 
 const longAgo = instant(Number.NEGATIVE_INFINITY);
 const coalesceMs = 10;
+/** Share of failing first rounds from which a network counts as lossy. */
+const lossyFrom = 0.06;
+/** At most one asker is looked at in this time. */
+const askerLookMs = 1_000;
 const maxContacts = 64;
 const maxSilent = 32;
 const maxNamed = 8;

@@ -55,7 +55,7 @@ describe('the score', () => {
     sinceOnsetMs: 900,
     ...change,
   });
-  const about = { world: 1, episode: 0, fault: '' };
+  const about = { world: 1, episode: 0, fault: '', onset: 0 };
 
   it.each([
     ['the very set', {}, true],
