@@ -719,6 +719,9 @@ export class AgentCore {
           }
           break;
         }
+        case 'relay-failed':
+          this.verdict.relayFailed(now, output.target);
+          break;
         case 'probe-ended':
           this.#verdictStale = true;
           this.verdict.probeEnded(now, output);

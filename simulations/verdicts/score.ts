@@ -139,11 +139,7 @@ const slowestOf = (all: readonly Slow[]): Slow[] => {
 };
 
 /** Counts one episode. */
-export function score(
-  tally: Tally,
-  judgements: readonly Judgement[],
-  about: Episode,
-): void {
+export function score(tally: Tally, judgements: readonly Judgement[], about: Episode): void {
   tally.episodes++;
   const perClass = new Map<ScoredClass, Judgement[]>();
   for (const judgement of judgements) {

@@ -43,6 +43,7 @@ function told(by: number, output: MembershipOutput, lost: boolean, only: Only): 
       const lives = output.boots.map(({ low, high }) => (low === high ? `${low}` : `${low} … ${high}`)).join(' and ');
       return `${by} proves ${output.member} cloned: boots ${lives}`;
     }
+    case 'relay-failed':
     case 'probe-ended':
       return undefined;
   }

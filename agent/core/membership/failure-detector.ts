@@ -262,6 +262,7 @@ export class FailureDetector<Out> {
       relay.stage++;
       relay.nextAt = after(relay.startedAt, probeIntervalMs);
       this.#host.nack(now, relay.requester, relay.requesterSeq, out);
+      if (this.#evidence) this.#host.relayFailed(now, relay.target, out);
     } else {
       this.#endRelay(relay);
       return;
@@ -323,6 +324,8 @@ export interface DetectorHost<Out> {
   helpers(target: AgentIndex, not: readonly AgentIndex[], count: number): readonly AgentIndex[];
   /** Verified: the target answered in none of the rounds. Not public: nobody else answered us either. */
   unanswered(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: Out): void;
+  /** We pinged for another, and got no answer ourselves. Only with `evidence`. */
+  relayFailed(now: Instant, target: AgentIndex, out: Out): void;
   /** One round is over, or was cut short by an answer. Only with `evidence`. */
   probeEnded(
     now: Instant,

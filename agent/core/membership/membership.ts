@@ -838,6 +838,7 @@ export class Membership {
       nack: (now, to, seq, out) => this.#send(now, to, { kind: 'nack', seq, updates: none }, out),
       helpers: (target, not, count) => this.#helpers(target, not, count),
       unanswered: (now, target, rounds, isPublic, out) => this.accuse(now, target, rounds, isPublic, out),
+      relayFailed: (_now, target, out) => out.push({ kind: 'relay-failed', target }),
       probeEnded: (_now, target, round, direct, helpers, out) =>
         out.push({ kind: 'probe-ended', target, round, direct, helpers }),
     };
@@ -972,6 +973,11 @@ export type MembershipOutput =
    * One round of probing a member is over: round 0 is the ordinary probe, from 1 on private verification. `direct`: it
    * answered our own ping. Only with the option `evidence`.
    */
+  | {
+      /** We pinged it for another, and it did not answer us in time. */
+      readonly kind: 'relay-failed';
+      readonly target: AgentIndex;
+    }
   | {
       readonly kind: 'probe-ended';
       readonly target: AgentIndex;

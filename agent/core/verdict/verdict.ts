@@ -85,6 +85,8 @@ export class Verdict {
   #blindUntil: Instant = longAgo;
   #watchUntil: Instant = longAgo;
 
+  /** Who did not answer when we pinged it for another, and when; at most `maxRelayFailures`. */
+  readonly #relayFailures = new Map<AgentIndex, Instant>();
   #askerLookAt: Instant = longAgo;
   #uplink: CoordinatorSight = 'lost';
   #uplinkLostAt: Instant = longAgo;
@@ -203,6 +205,18 @@ export class Verdict {
     out.push({ kind: 'probe-wanted', target: by });
   }
 
+  /**
+   * We pinged a member for another, and it did not answer us: that is the first that we see of a failed path to it. If
+   * nobody told anything of it in the meantime and it did not answer us since, we look for ourselves.
+   */
+  relayFailed(now: Instant, target: AgentIndex): void {
+    if (this.#directFailure > lossyFrom || !this.#isOther(target) || !this.#isLooker(target)) return;
+    if (this.#doubts.has(target) || this.#relayFailures.has(target)) return;
+    if (this.#relayFailures.size >= maxRelayFailures) return;
+    this.#relayFailures.set(target, now);
+    this.#wake(now, relayPatience * this.#options.probeIntervalMs);
+  }
+
   /** A timer of ours came this much late. */
   late(now: Instant, lateMs: number): void {
     const { probeIntervalMs, slowHoldMs } = this.#options;
@@ -265,6 +279,7 @@ export class Verdict {
       this.#publish([...this.#statements.filter((s) => s.class !== 'i-am-slow' && s.class !== 'i-am-cut'), ...this.#slow(now)], out); // biome-ignore format: one thought
       return;
     }
+    if (this.#relayFailures.size > 0) this.#lookAfterRelays(now, out);
     const slow = this.#slow(now);
     this.#judgeIsolation(now, slow.length > 0, out);
     if (now >= this.#recheckAt && this.#isolated === 'no') this.#recheck(now);
@@ -613,6 +628,19 @@ export class Verdict {
     this.#wake(now, this.#options.neighboursMs);
   }
 
+  #lookAfterRelays(now: Instant, out: VerdictOutput[]): void {
+    for (const [target, failedAt] of this.#relayFailures) {
+      const at = after(failedAt, relayPatience * this.#options.probeIntervalMs);
+      if (now < at) {
+        this.#wake(at, 0);
+        continue;
+      }
+      this.#relayFailures.delete(target);
+      const isKnown = this.#doubts.has(target) || this.#isQuiet() || this.#lastContact(target) > failedAt;
+      if (!isKnown) out.push({ kind: 'probe-wanted', target });
+    }
+  }
+
   #isLooker(member: AgentIndex): boolean {
     return (this.#self + member) % Math.ceil(this.#facts.aliveCount() / lookersAtMost) === 0;
   }
@@ -772,6 +800,9 @@ const coalesceMs = 10;
 const lossyFrom = 0.06;
 /** At most one asker is looked at in this time. */
 const askerLookMs = 1_000;
+/** Probe intervals that others get to tell of a member that did not answer when we pinged it for one of them. */
+const relayPatience = 3;
+const maxRelayFailures = 16;
 const maxContacts = 64;
 const maxSilent = 32;
 const maxNamed = 8;

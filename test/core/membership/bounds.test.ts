@@ -54,6 +54,7 @@ test('bounds: more probes than there is room for → bounded, the rest is not be
     nack: nothing,
     helpers: () => [],
     unanswered: nothing,
+    relayFailed: nothing,
     probeEnded: nothing,
   });
   for (let target = 1; target < size; target++) detector.begin(instant(10), target, undefined);
@@ -71,6 +72,7 @@ test('failure detector: more probes than numbers → they start over, at 1, with
     nack: nothing,
     helpers: () => [],
     unanswered: nothing,
+    relayFailed: nothing,
     probeEnded: nothing,
   });
   let answered = 0;

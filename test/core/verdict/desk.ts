@@ -66,6 +66,12 @@ export class Desk {
     this.verdict.memberChanged(this.now, member, to);
   }
 
+  helpAsked(by: AgentIndex, about: AgentIndex): void {
+    const out: VerdictOutput[] = [];
+    this.verdict.helpAsked(this.now, by, about, out);
+    this.#carryOut(out);
+  }
+
   coordinator(state: CoordinatorSight): void {
     this.verdict.coordinatorChanged(this.now, state);
   }

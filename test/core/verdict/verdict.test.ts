@@ -126,6 +126,61 @@ describe('verdict: GONE', () => {
   });
 });
 
+describe('verdict: hints from the questions of others', () => {
+  it('a peer asks us to reach one whom we hear well → the asker is looked at, and called gone if it is the deaf one', () => {
+    const desk = new Desk(20);
+    desk.answers = (member) => (member === 7 ? 'nack' : 'direct');
+    desk.helpAsked(7, 3);
+    expect(desk.wanted).toEqual([7]);
+    desk.run(1_200);
+    expect(desk.keys).toBe('gone:7');
+  });
+
+  it('it goes on speaking, which ends its verification early → asked anew as soon as a round could have ended', () => {
+    const desk = new Desk(20);
+    desk.ended(7, 'nack');
+    desk.run(230);
+    expect(desk.wanted).toEqual([]);
+    desk.run(40);
+    expect(desk.wanted).toEqual([7]);
+  });
+
+  it.each<[string, (desk: Desk) => void]>([
+    ['of whom it asks is doubted already', (desk) => desk.ended(3, 'nack')],
+    ['it is doubted itself', (desk) => desk.ended(7, 'reached')],
+    ['the network loses much anyway', (desk) => [1, 2, 4, 5].forEach((peer) => void desk.ended(peer, 'reached'))],
+    ['another asker was looked at within the second', (desk) => desk.helpAsked(9, 4)],
+    ['nobody elsewhere answers us', (desk) => [11, 12, 13].forEach((peer) => void desk.ended(peer, 'silent'))],
+  ])('a peer asks, but %s → nobody is looked at', (_, before) => {
+    const desk = new Desk(20);
+    before(desk);
+    desk.wanted.length = 0;
+    desk.helpAsked(7, 3);
+    expect(desk.wanted).toEqual([]);
+  });
+
+  it('one did not answer when we pinged it for another → looked at, if nobody told of it and it did not speak', () => {
+    const desk = new Desk(20);
+    desk.answers = (member) => (member === 7 ? 'reached' : 'direct');
+    for (const member of [7, 8, 9]) desk.verdict.relayFailed(desk.now, member);
+    desk.run(300);
+    desk.ended(8, 'direct');
+    desk.member(9, 'suspect');
+    expect(desk.wanted).toEqual([]);
+    desk.run(320);
+    expect(desk.wanted.filter((member) => member !== 9)).toEqual([7]);
+    desk.run(2_000);
+    expect(desk.keys).toContain('link:7');
+  });
+
+  it('hundreds did not answer for others → of sixteen that is remembered', () => {
+    const desk = new Desk(64);
+    for (let member = 1; member < 64; member++) desk.verdict.relayFailed(desk.now, member);
+    desk.run(1_000);
+    expect(desk.wanted).toHaveLength(16);
+  });
+});
+
 describe('verdict: SEGMENT', () => {
   it('two behind one switch lost together → the switch, not two boxes, and never a box first', () => {
     const desk = new Desk(20, switches);
@@ -399,6 +454,8 @@ describe('verdict: whatever comes', () => {
       fc.record({ kind: fc.constant('late' as const), ms: fc.integer({ min: 0, max: 5_000 }) }),
       fc.record({ kind: fc.constant('uplink' as const), peer: index, state: fc.constantFrom('connected' as const, 'lost' as const, 'not-heard' as const) }), // biome-ignore format: one record
       fc.record({ kind: fc.constant('proven' as const), member: index, boot: fc.integer({ min: -1, max: 4 }) }),
+      fc.record({ kind: fc.constant('asked' as const), by: index, about: index }),
+      fc.record({ kind: fc.constant('relay' as const), target: index }),
       fc.record({ kind: fc.constant('reborn' as const), member: fc.nat(8) }),
     );
     fc.assert(
@@ -433,6 +490,8 @@ describe('verdict: whatever comes', () => {
           else if (what.kind === 'member') verdict.memberChanged(now, what.member, what.to);
           else if (what.kind === 'late') verdict.late(now, what.ms);
           else if (what.kind === 'proven') verdict.proven(now, what.member, what.boot);
+          else if (what.kind === 'asked') verdict.helpAsked(now, what.by, what.about, out);
+          else if (what.kind === 'relay') verdict.relayFailed(now, what.target);
           else if (what.kind === 'reborn') boots[what.member]!++;
           else if (what.peer === 0) verdict.coordinatorChanged(now, what.state);
           else verdict.peerCoordinator(now, what.peer, what.state, out);
