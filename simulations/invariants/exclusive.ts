@@ -22,6 +22,8 @@ interface Watched {
   healthySince: number;
   told: boolean;
   wasOutside: number;
+  /** The largest token at the effect was shown by a second process with a box's key. */
+  floorOfClone: boolean;
 }
 
 interface CellState {
@@ -33,6 +35,7 @@ interface CellState {
   readonly forgetful: Set<number>;
   /** Until then one of its votes may be cast twice, by two boxes with one key. */
   clonedUntil: number;
+  wasCloned: boolean;
 }
 
 /**
@@ -78,6 +81,7 @@ export class ExclusiveKeepsItsWord {
         drift: options.drift,
         forgetful: new Set(),
         clonedUntil: Number.NEGATIVE_INFINITY,
+        wasCloned: false,
       };
       return leases.flatMap(({ of, eligible }): Watched[] =>
         of.kind !== 'duty'
@@ -94,6 +98,7 @@ export class ExclusiveKeepsItsWord {
                 healthySince: Number.NaN,
                 told: false,
                 wasOutside: Number.NEGATIVE_INFINITY,
+                floorOfClone: false,
               },
             ],
       );
@@ -123,6 +128,7 @@ export class ExclusiveKeepsItsWord {
         this.#cloned.add(fault.agent);
         for (const { cell } of this.#duties) {
           if (!cell.voters.includes(fault.agent)) continue;
+          cell.wasCloned = true;
           cell.clonedUntil = Math.max(cell.clonedUntil, touches(fault).untilMs + this.#aftermathMs());
         }
         return;
@@ -173,12 +179,15 @@ export class ExclusiveKeepsItsWord {
     const verdict = this.#gate.judge(duty, token, fence.session as SessionId);
     const isLate = world.now - checkedAt > this.#effectMs + 1 || !runners.has(box.place);
     if (verdict === 'raised' || verdict === 'accepted') {
+      watched.floorOfClone = box.place !== box.index;
       return isLate ? [] : this.#outside(world, watched, box.index);
     }
     if (isLate) {
       this.#count('late effect refused');
       return [];
     }
+    // What a voter's clone was granted by that clone, no box ever knows of: the effect's own floor stands above them all.
+    if (watched.floorOfClone && cell.wasCloned) return [];
     if (!this.#remembers(cell) || !this.#isSound(world, cell)) return [];
     const floor = this.#gate.floor(duty)!;
     const text = `${name}: box ${box.index} acts with ${fence.token}, after ${floor.token.epoch}.${floor.token.counter}${verdict === 'foreign' ? ' of another session' : ''}`;

@@ -4,7 +4,7 @@ import { type FaultEvent, touches } from '../faults/fault.ts';
 import { type ScenarioOptions, settleMs } from '../scenarios/scenario.ts';
 import type { NetworkOptions } from '../world/network.ts';
 import { type Box, usualEffectMs, type World } from '../world/world.ts';
-import { convergedWithinMs, knownToAllWithinMs, runnerWithinMs } from './bounds.ts';
+import { convergedWithinMs, knownToAllWithinMs, oneRunnerWithinMs, runnerWithinMs } from './bounds.ts';
 import { ExclusiveKeepsItsWord } from './exclusive.ts';
 import {
   DutyHasRunner,
@@ -12,12 +12,12 @@ import {
   IncarnationsNeverGoBack,
   JournalTellsAll,
   numbersAgree,
-  oneRunnerEach,
   queuesBounded,
   RemediationKeepsItsWord,
   type Violation,
   viewsConverge,
 } from './invariants.ts';
+import { OneRunner } from './one-runner.ts';
 
 /** A verdict of one box over another, and what was true of that other at this moment. */
 export interface Death {
@@ -101,6 +101,7 @@ export class Measurements {
   readonly #knownWithin: number;
   readonly #convergedWithin: number;
   readonly #runner: DutyHasRunner;
+  readonly #oneRunner: OneRunner;
   readonly #neverBack = new IncarnationsNeverGoBack();
   readonly #journals = new JournalTellsAll();
   readonly #saved = new Map<number, number>();
@@ -113,6 +114,12 @@ export class Measurements {
   /** Wires that come and go on their own: who is whole at this moment was perhaps not a moment ago. */
   #flappingUntil = 0;
   readonly #slowUntil: Float64Array;
+  /** What reaches the one of two with the same key does not reach the other. */
+  readonly #clonedUntil: Float64Array;
+  /** When nobody else was last up in reach of it, while a crash was news. */
+  readonly #aloneAt: Float64Array;
+  /** When its store was last lost or set back. */
+  readonly #forgotAt: Float64Array;
   /** Lives whose journal the checker has read: what a torn write left is there, and nobody was told. */
   readonly #read = new Map<number, number>();
   /** Duties that lost their runner by a crash, with the moment. */
@@ -129,6 +136,9 @@ export class Measurements {
     this.#convergedWithin = convergedWithinMs(membership, agents);
     this.#disturbedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#slowUntil = new Float64Array(agents);
+    this.#clonedUntil = new Float64Array(agents);
+    this.#aloneAt = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
+    this.#forgotAt = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#runners = new Uint16Array(plan.duties.length);
     this.#runner = new DutyHasRunner({
       agents,
@@ -138,6 +148,7 @@ export class Measurements {
         runnerWithinMs(dutyOptions, options.dutyStartMs, eligible) * (options.dutyFailure > 0 ? 4 : 1),
       storm: dutyOptions,
     });
+    this.#oneRunner = new OneRunner(oneRunnerWithinMs(dutyOptions));
     this.exclusive = new ExclusiveKeepsItsWord({
       plan,
       effectMs: options.effectMs ?? usualEffectMs,
@@ -182,6 +193,7 @@ export class Measurements {
         this.#slowUntil[fault.agent] = world.now + fault.ms;
         return;
       case 'clone':
+        this.#clonedUntil[fault.agent] = Math.max(this.#clonedUntil[fault.agent]!, untilMs);
         this.count('clone at work');
         return;
       case 'wall':
@@ -225,7 +237,9 @@ export class Measurements {
       const state = other.core?.membership.state(agent);
       if (state === 'alive' || state === 'suspect') missing.add(other.index);
     }
-    if (missing.size > 0) this.#open.push({ agent, at: world.now, missing, first: true });
+    // While its clone lives, its key answers.
+    if (missing.size > 0 && this.#clonedUntil[agent]! <= world.now)
+      this.#open.push({ agent, at: world.now, missing, first: true });
     if (up * 2 < world.boxes.length) this.count('most of the site down at once');
     for (const duty of box.running) {
       if (world.plan.duties[duty]!.exclusive) continue;
@@ -280,7 +294,8 @@ export class Measurements {
   }
 
   /** The store of a box was lost or set back on purpose: what it saved before binds nobody any more. */
-  storeLost(_world: World, agent: number): void {
+  storeLost(world: World, agent: number): void {
+    this.#forgotAt[agent] = world.now;
     this.#saved.delete(agent);
     this.repairs.storeLost(agent);
     this.count('store lost or damaged');
@@ -329,10 +344,15 @@ export class Measurements {
 
   sample(world: World): void {
     this.#violated(this.#journals.check(world, (agent) => this.#slowUntil[agent]! + slowAfterMs > world.now));
+    if (this.#open.length > 0)
+      for (const { index, up } of world.boxes) if (up && isAlone(world, index)) this.#aloneAt[index] = world.now;
     for (const crash of this.#open) {
       if (world.now - crash.at <= this.#knownWithin || crash.missing.size === 0) continue;
       // Who is frozen or cut off cannot know; views are demanded from them after healing.
       const late = [...crash.missing].filter((agent) => world.boxes[agent]!.up && !this.#wasDisturbed(world, agent));
+      // Whom nobody answers any more doubts itself first, and probes a while longer.
+      const wasAlone = (agent: number): boolean => world.now - this.#aloneAt[agent]! < this.#knownWithin;
+      if (late.some(wasAlone) && world.now - crash.at <= 2 * this.#knownWithin) continue;
       crash.missing.clear();
       if (late.length > 0 && world.now >= this.#roughUntil) {
         const text = `box ${crash.agent} died ${Math.round(world.now - crash.at)} ms ago, unknown to ${late.length}: ${late.slice(0, 8).join(', ')}`;
@@ -343,7 +363,11 @@ export class Measurements {
     if (world.now <= settleMs) return;
     const isRoughNow = world.now < this.#roughUntil;
     this.#violated(this.#runner.check(world, isRoughNow));
-    if (!this.exclusive.isIdle) this.#violated(this.exclusive.sample(world, isRoughNow));
+    this.#violated(this.#oneRunner.check(world, isRoughNow, (one, other) => this.#isHardToHear(world, one, other)));
+    if (!this.exclusive.isIdle) {
+      const isDark = world.boxes.some(({ index }) => world.now < world.network.darkUntil(index));
+      this.#violated(this.exclusive.sample(world, isRoughNow || isDark));
+    }
   }
 
   /** Liveness: everything has been left alone since the last fault ended. */
@@ -358,7 +382,6 @@ export class Measurements {
     if (world.network.options.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
     this.#violated(viewsConverge(world));
     this.#violated(numbersAgree(world));
-    this.#violated(oneRunnerEach(world));
   }
 
   violate(atMs: number, invariant: string, text: string): void {
@@ -378,24 +401,47 @@ export class Measurements {
     return this.#slowUntil[agent]! > world.now;
   }
 
+  /** Slow, one of two with the same key, or a life that does not know what it said in the one before. */
+  #isHardToHear(world: World, agent: number, by: number): boolean {
+    if (this.#isSlow(world, agent) || this.#clonedUntil[agent]! > world.now) return true;
+    if (world.now < world.network.darkUntil(agent)) return true;
+    const { startedAt } = world.boxes[agent]!;
+    if (startedAt - this.#forgotAt[agent]! > 60_000) return false;
+    return world.now < Math.max(startedAt, world.boxes[by]!.disturbedAt) + forgottenAfterMs;
+  }
+
   /** Frozen, cut off, or so lately that what happens to it may still follow from that. */
   #wasDisturbed(world: World, agent: number): boolean {
     const box = world.boxes[agent]!;
     if (box.pausedUntil > 0 || world.now - box.disturbedAt < this.#knownWithin) return true;
     if (world.now < this.#disturbedUntil[agent]! || world.now < this.#flappingUntil) return true;
+    if (world.now < world.network.darkUntil(agent) + this.#knownWithin) return true;
     if (world.network.blockedCount === 0) return false;
     return world.boxes.some((other) => !world.network.isWhole(agent, other.index));
   }
 }
 
-/** Beyond what membership promises anything for: a quarter lost, everything late, or links dark for a suspicion's time. */
-const isRough = ({ loss, latencyMs, burst, tail, uplink, corruption, stalls }: NetworkOptions): boolean =>
-  loss + (corruption ?? 0) > lossPromised ||
-  latencyMs > 40 ||
-  (burst !== undefined && burst.badMs > 200) ||
-  (tail !== undefined && tail.share > 0.05) ||
-  stalls > 0.05 ||
-  uplink !== undefined;
+/**
+ * Beyond what membership promises anything for: a quarter lost (bursts at either end taken together, retransmissions
+ * alone), or everything late. One link that is dark for a verdict's time excuses its own box, and nobody else.
+ */
+const isRough = (options: NetworkOptions): boolean => {
+  const { loss, latencyMs, burst, tail, uplink, corruption, stalls, retransmissionLoss } = options;
+  return (
+    loss + (corruption ?? 0) > lossPromised ||
+    latencyMs > 40 ||
+    (burst !== undefined && (2 * burst.loss * burst.badMs) / (burst.goodMs + burst.badMs) > lossPromised) ||
+    (retransmissionLoss ?? 0) > lossPromised ||
+    (tail !== undefined && tail.share > 0.05) ||
+    stalls > 0.05 ||
+    uplink !== undefined
+  );
+};
+
+/** The claims of a blank disk count from the start again once its former ones can no longer be on their way: ten seconds. */
+const forgottenAfterMs = 11_000;
+const isAlone = (world: World, agent: number): boolean =>
+  world.boxes.every(({ index, up }) => index === agent || !up || !world.network.isWhole(agent, index));
 
 /** A slow box works off what waited in its sockets for so long after it has become fast again. */
 const slowAfterMs = 1_000;

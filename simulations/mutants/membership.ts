@@ -364,6 +364,21 @@ export const membershipMutants: ReadonlyMap<string, MembershipMutant> = new Map<
     { plant: { kind: HearsNobody }, trial: told('word', alone(false, false)) },
   ],
   ['the dead are not probed', { plant: { options: { deadProbeIntervalMs: 1e9 } }, trial: told('dead', shortCut) }],
+  [
+    'a burst is a death',
+    {
+      // Verified never, and suspected for one round: a link that is dark for half a second is a box that is gone.
+      plant: { options: { verifyRounds: 0, suspicionMult: 1 } },
+      trial: told('burst', () => ({
+        agents: 6,
+        durationS: 65,
+        faults: [
+          { kind: 'network', atMs: settleMs, change: { burst: { goodMs: 4_000, badMs: 300, loss: 1 } } },
+          { kind: 'network', atMs: settleMs + 30_000, change: { burst: undefined } },
+        ],
+      })),
+    },
+  ],
   ['accuses while it hears nobody', { plant: { kind: AccusesAnyway }, trial: told('deaf', alone(true, true)) }],
   ['no indirect probes', { plant: { options: { helpers: 0 } }, trial: told('helpers', pairApart) }],
   ['numbers rise without a brake', { plant: { kind: RisesAtOnce }, trial: told('brake', slandered) }],

@@ -54,6 +54,9 @@ export class Network {
   /** Gilbert–Elliott, per box: when its state next changes, and whether it is bad. */
   readonly #burstUntil: Float64Array;
   readonly #burstBad: Uint8Array;
+  /** Since when a box's link is bad, but for glimpses; and until when such a stretch of `darkMs` or longer lasts. */
+  readonly #darkFrom: Float64Array;
+  readonly #darkUntil: Float64Array;
   readonly #uplinkFreeAt: Float64Array;
   blockedCount = 0;
 
@@ -65,6 +68,8 @@ export class Network {
     this.lagMs = new Float64Array(size);
     this.#burstUntil = new Float64Array(size);
     this.#burstBad = new Uint8Array(size);
+    this.#darkFrom = new Float64Array(size).fill(Number.NaN);
+    this.#darkUntil = new Float64Array(size).fill(Number.NEGATIVE_INFINITY);
     this.#uplinkFreeAt = new Float64Array(size);
   }
 
@@ -83,6 +88,14 @@ export class Network {
   /** Both directions work. */
   isWhole(a: number, b: number): boolean {
     return this.blockedCount === 0 || (!this.#blocked.has(a, b) && !this.#blocked.has(b, a));
+  }
+
+  /**
+   * When the link of a box was last dark for as long as a death may take to be declared; later than now while it is, and
+   * before all times if it never was. It is looked at when messages go over it, which is many times a second.
+   */
+  darkUntil(box: number): number {
+    return this.#darkUntil[box] ?? Number.NEGATIVE_INFINITY;
   }
 
   /** A fresh connection starts a fresh order. */
@@ -155,8 +168,16 @@ export class Network {
     if (this.#burstUntil[box] === 0) this.#burstUntil[box] = now + this.#random.exponential(burst.goodMs);
     while (this.#burstUntil[box]! <= now) {
       this.#burstBad[box] = 1 - this.#burstBad[box]!;
-      const mean = this.#burstBad[box] === 1 ? burst.badMs : burst.goodMs;
-      this.#burstUntil[box] = this.#burstUntil[box]! + Math.max(0.01, this.#random.exponential(mean));
+      const isBad = this.#burstBad[box] === 1;
+      const from = this.#burstUntil[box]!;
+      const lastsMs = Math.max(0.01, this.#random.exponential(isBad ? burst.badMs : burst.goodMs));
+      this.#burstUntil[box] = from + lastsMs;
+      if (!isBad) {
+        if (lastsMs >= glimpseMs) this.#darkFrom[box] = Number.NaN;
+        continue;
+      }
+      if (Number.isNaN(this.#darkFrom[box]!)) this.#darkFrom[box] = from;
+      if (this.#burstUntil[box]! - this.#darkFrom[box]! >= darkMs) this.#darkUntil[box] = this.#burstUntil[box]!;
     }
     return this.#burstBad[box] === 1;
   }
@@ -215,3 +236,7 @@ class StreamOrder {
 }
 
 const probes = 8;
+/** The quickest preset needs longer from the first probe that fails to a verdict. */
+const darkMs = 800;
+/** A link that is good for less than a round of probes lets no refutation through for certain. */
+const glimpseMs = 250;

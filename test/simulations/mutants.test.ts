@@ -44,6 +44,7 @@ describe('mutants of the membership', () => {
     ['late timers judged', [answered]],
     ['a word of the suspect counts for nothing', [converge]],
     ['the dead are not probed', [converge]],
+    ['a burst is a death', ['no false death']],
     ['accuses while it hears nobody', ['who hears nobody accuses nobody']],
     ['no indirect probes', ['whom others reach nobody suspects']],
     ['numbers rise without a brake', ['numbers rise slowly']],

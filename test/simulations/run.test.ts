@@ -121,8 +121,14 @@ test.each([
     planted({ effect: (effect) => (effect.kind === 'start-duty' && effect.duty === 2 ? undefined : effect) }),
   ],
   [
-    'one runner after healing',
-    planted({ effect: (effect) => (effect.kind === 'send' && effect.message.kind === 'claim' ? undefined : effect) }),
+    'one runner in each component',
+    // For a while in the middle nobody hears a claim; at the end one is left, and a look at the end alone is blind.
+    planted({
+      input: (input, _self, age) =>
+        input.kind === 'message-received' && input.message.kind === 'claim' && age > 15_000 && age < 30_000
+          ? undefined
+          : input,
+    }),
   ],
 ] as const)('simulate: planted fault → "%s" is found violated', (invariant, core) => {
   const { violations } = runScenario({
