@@ -382,7 +382,8 @@ export class AgentCore {
           case 'lease-epoch':
           case 'lease-epoch-wanted':
           case 'lease-floors-wanted':
-          case 'lease-floors': {
+          case 'lease-floors':
+          case 'lease-forced': {
             const { connection = 1 } = input;
             return this.#exclusive(now, (time, out) => this.exclusive.message(time, from, connection, message, out));
           }
@@ -478,6 +479,11 @@ export class AgentCore {
         return this.#exclusive(now, (time, out) => {
           for (const { cell, epoch } of cells) this.exclusive.epochAccepted(time, cell, epoch, out);
         });
+      }
+      case 'epoch-forced': {
+        const { message } = input;
+        const { self } = this.identity;
+        return this.#exclusive(now, (time, out) => this.exclusive.message(time, self, 1, message, out));
       }
       case 'session-died':
         return this.#exclusive(now, (time, out) => this.exclusive.sessionDied(time, input.session, out));
@@ -1089,6 +1095,11 @@ export class AgentCore {
 /** What of a cell's leases a person should hear of, and how much it matters. */
 const cellText: Partial<Record<CellObservation, readonly [EventReport['severity'], string]>> = {
   unborn: ['warning', 'this voter lost its memory: it reads the others before it votes again'],
+  stranded: [
+    'error',
+    'this voter lost its memory, and too few others of its cell remember anything: nothing exclusive runs. Bring the others back; are they gone for good, or is their memory, a person must force the next epoch: millwright site force-epoch --help',
+  ],
+  forced: ['warning', 'the next epoch has begun by force, because a majority of the former voters was gone'],
   born: ['notice', 'this voter has read the memory of a majority, and votes again'],
   failed: ['error', "this voter's store refuses: it votes no more until the agent is started anew"],
   poisoned: ['error', 'two processes speak for one session: it may only expire'],

@@ -7,7 +7,7 @@ import type { CheckObservation } from './health/check.ts';
 import type { HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
 import type { Sample } from './health/signal.ts';
-import type { LeaseMessage } from './leases/ballot.ts';
+import type { ForcedEpoch, LeaseMessage } from './leases/ballot.ts';
 import type { StoredEpoch } from './leases/cell-record.ts';
 import type { SessionId } from './leases/session.ts';
 import type { MembershipMessage } from './membership/member.ts';
@@ -81,6 +81,8 @@ export type Input =
       readonly kind: 'epochs-accepted';
       readonly cells: readonly { readonly cell: string; readonly epoch: StoredEpoch }[];
     }
+  /** A person brought a statement under the recovery key, and it was verified. */
+  | { readonly kind: 'epoch-forced'; readonly message: ForcedEpoch }
   /** Answer to `open-session`: SHA-256 of the secret, 64 hex digits. */
   | { readonly kind: 'session-opened'; readonly cell: string; readonly epoch: number; readonly id: SessionId }
   /** A death certificate came, hashed: whose session that is, only voters know. */

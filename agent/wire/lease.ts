@@ -32,6 +32,7 @@ import { type Bounds, encodeArray, isCount, isIndex, refuse, sizeOfCount, type W
  * 10 wanted    …
  * 11 floors?   …, round
  * 12 floors    …, round, [counter…]
+ * 13 forced    …, document
  * session   [agent, boot, id 32 bytes]       life    [boot, nonce]
  * item      [lease, counter]                 refusal [lease, counter, max counter, freeInMs]
  * lingering [lease, counter, session, remainingMs]
@@ -50,6 +51,7 @@ const mostVoters = 16;
 const mostMs = 2 ** 40;
 const idBytes = 32;
 const signatureBytes = 64;
+const documentBytes = 4096;
 
 const sub = {
   'lease-request': 1,
@@ -64,6 +66,7 @@ const sub = {
   'lease-epoch-wanted': 10,
   'lease-floors-wanted': 11,
   'lease-floors': 12,
+  'lease-forced': 13,
 } as const satisfies Record<LeaseMessage['kind'], number>;
 
 const kinds: readonly (LeaseMessage['kind'] | undefined)[] = (() => {
@@ -152,6 +155,8 @@ export function leaseToArray(message: LeaseMessage): readonly unknown[] {
       return [...head, message.round];
     case 'lease-floors':
       return [...head, message.round, message.maxCounters.map(hex)];
+    case 'lease-forced':
+      return [...head, Buffer.from(message.document, 'utf8')];
     default:
       return unreachable(message);
   }
@@ -238,6 +243,10 @@ export function leaseSize(message: LeaseMessage): number {
       return head + sizeOfCount(message.round);
     case 'lease-floors':
       return head + sizeOfCount(message.round) + sizeOfList(message.maxCounters, () => counterSize);
+    case 'lease-forced': {
+      const length = Buffer.byteLength(message.document);
+      return head + sizeOfCount(length) + length;
+    }
     default:
       return unreachable(message);
   }
@@ -458,6 +467,13 @@ function read(
       const maxCounters = reader.counters(counters);
       if (rest.length !== 2 || !isCount(round) || maxCounters === undefined) return undefined;
       return { kind, ...head, round, maxCounters };
+    }
+    case 'lease-forced': {
+      const [bytes] = rest;
+      if (rest.length !== 1 || !(bytes instanceof Uint8Array) || bytes.length > documentBytes) return undefined;
+      // What it says is read where its signature can be verified.
+      const document = Buffer.from(bytes).toString('utf8');
+      return { kind, ...head, successor: bundleHash(''), poweredOff: [], document };
     }
     default:
       return unreachable(kind);

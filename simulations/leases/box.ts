@@ -1,4 +1,4 @@
-import type { EpochCertificate } from '../../agent/core/leases/ballot.ts';
+import type { EpochEnd } from '../../agent/core/leases/ballot.ts';
 import type { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
 import type { EpochSpec, Succession } from '../../agent/core/leases/epoch.ts';
 import type { FencingToken } from '../../agent/core/leases/fencing-token.ts';
@@ -57,7 +57,7 @@ export interface CellDisk {
   voter: VoterDisk;
   active: EpochSpec;
   accepted: EpochSpec | undefined;
-  certificates: EpochCertificate[];
+  certificates: EpochEnd[];
 }
 
 export interface LeaseBox {

@@ -33,6 +33,15 @@ export class Gateways {
     this.#carryOut(cell, out);
   }
 
+  /** The gateway stands on the last box: an epoch that was forced raises its floors, before any token of it was seen. */
+  forced(box: LeaseBox, cell: number, epoch: number): void {
+    const { plant, options, gates, specs, judge } = this.#world;
+    if (box.index !== options.agents - 1) return;
+    judge.gatewayKnows(cell, epoch);
+    if (plant.gateWaitsForTokens) return;
+    for (let lease = 0; lease < specs.length; lease++) gates[cell]!.raiseTo(lease, { epoch, counter: 1 });
+  }
+
   /** What voters say comes by the box of the gateway. */
   told(cell: number, from: number, message: Parameters<FloorReader['told']>[1]): void {
     const out: FloorReaderOutput[] = [];

@@ -25,6 +25,7 @@ export const leaseInvariants = [
   'epochs never go back',
   'one successor per epoch',
   'a valid holder is not refused at the gate',
+  'a gateway that knows of a forced epoch lets nothing older pass',
 ] as const;
 export type LeaseInvariant = (typeof leaseInvariants)[number];
 
@@ -41,6 +42,7 @@ export const harms: ReadonlySet<LeaseInvariant> = new Set([
   'a permit stays taken while its step may run',
   'one successor per epoch',
   'a valid holder is not refused at the gate',
+  'a gateway that knows of a forced epoch lets nothing older pass',
 ]);
 
 interface Used {
@@ -68,6 +70,8 @@ export class LeaseJudge {
   readonly #shadows: VoterShadow[][];
   readonly #epochs: number[][];
   readonly #successors = new Map<string, string>();
+  /** By cell: the forced epoch that its gateway knows of. */
+  readonly #forced: number[] = [];
   #quorumSince: number | undefined;
 
   constructor(world: LeaseWorld) {
@@ -212,12 +216,22 @@ export class LeaseJudge {
 
   // Effects.
 
+  gatewayKnows(cell: number, epoch: number): void {
+    this.#forced[cell] = Math.max(epoch, this.#forced[cell] ?? 0);
+  }
+
   accepted(effect: Effect): void {
     const { cell, lease, token, session, isLate, life } = effect;
     const world = this.#world;
     const last = this.#accepted[cell]![lease];
     const order = last === undefined ? 1 : compareTokens(token, last.token);
     const name = `${cell}/${lease}`;
+    if (token.epoch < (this.#forced[cell] ?? 0)) {
+      this.#violated(
+        'a gateway that knows of a forced epoch lets nothing older pass',
+        `${name}: the gate took ${said(token)}, and epoch ${this.#forced[cell]} was forced`,
+      );
+    }
     if (order < 0) {
       this.#violated('tokens only rise', `${name}: the gate took ${said(token)} after ${said(last!.token)}`);
     } else if (order === 0 && last!.session !== session) {

@@ -74,6 +74,9 @@ export const mutants: ReadonlyMap<string, Plant> = new Map<string, Plant>([
   ['guard time by a clock that jumps', { proposer: (p) => new JumpingGuard(p), bias: processes('wall', 'churn') }],
   ['unborn voter reads before its mute', { voter: (p) => new ReadsAtOnce(p), bias: blankAndLate }],
   ['seals of a lost memory count', { succession: (p) => new CountsAllSeals(p), bias: blankEpochs }],
+  ['forced whoever is attested', { succession: (p) => new BelievesAnyStatement(p) }],
+  ['forced, and gateways wait for a token', { gateWaitsForTokens: true }],
+  ['a forced epoch forgets permits', { forgetsPermits: true }],
   ['gateway asks no voters', { gateAsksNobody: true }],
   ['sealed voter votes on', { voter: (p) => new VotesOn(p), bias: epochs({}) }],
 ]);
@@ -84,6 +87,9 @@ export const toldOnly: ReadonlySet<string> = new Set([
   'seals of a lost memory count',
   'an older permit goes on after a rebirth',
   'gateway asks no voters',
+  'forced whoever is attested',
+  'forced, and gateways wait for a token',
+  'a forced epoch forgets permits',
 ]);
 
 /** Found within a few hundred seeds, but by the way to harm, not by harm itself. */
@@ -362,6 +368,12 @@ class NeverMute extends Voter {
 class EpochWithoutMute extends Voter {
   protected override muteAtStartMs(): number {
     return this.epoch > 1 && this.life.boot > 0 ? 0 : super.muteAtStartMs();
+  }
+}
+
+class BelievesAnyStatement extends Succession {
+  protected override isAttested(): boolean {
+    return true;
   }
 }
 

@@ -16,6 +16,10 @@ export interface Plant {
   readonly proposer?: (parts: ConstructorParameters<typeof Proposer>[0]) => Proposer;
   readonly succession?: (parts: ConstructorParameters<typeof Succession>[0]) => Succession;
   readonly gate?: (leases: number) => EffectGate;
+  /** A forced epoch begins as if nobody had held a permit. */
+  readonly forgetsPermits?: boolean;
+  /** Gateways learn of a new epoch by its tokens only. */
+  readonly gateWaitsForTokens?: boolean;
   /** A gateway that begins takes what comes, and asks no voters first. */
   readonly gateAsksNobody?: boolean;
   /** What a holder takes for its clock. */

@@ -260,7 +260,12 @@ export const leaseScenarios: readonly LeaseScenario[] = [
           world.powerOff(box, 300);
         }
       }),
-    reaches: ['struck while held', 'voter starts with a blank disk', 'needs a person: memory of a majority lost'],
+    reaches: [
+      'struck while held',
+      'voter starts with a blank disk',
+      'voter stranded',
+      'needs a person: memory of a majority lost',
+    ],
     punishes: ['one blank disk'],
   },
   {
@@ -363,6 +368,101 @@ export const leaseScenarios: readonly LeaseScenario[] = [
     },
     reaches: ['acquired', 'struck while held'],
     punishes: ['ack matched to the latest send', 'validity from receipt'],
+  },
+  {
+    name: 'two of three voters are gone for good, and the epoch is forced',
+    options: { agents: 5, voters: 3, faultPhaseMs: 14_000 },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'forced', [2, 3, 4]);
+      world.chain.push([next]);
+      world.at(4500, () => {
+        if (holderOf(world)) world.judge.count('struck while held');
+        for (const box of [0, 1]) world.powerOff(world.boxes[box]!, 60_000);
+      });
+      world.at(8000, () => {
+        if (!holderOf(world)) world.judge.count('nobody holds');
+        for (const box of [2, 3, 4]) world.offer(world.boxes[box]!, next);
+      });
+      // Whoever has no bundle yet fetches it, and the statement spreads by itself.
+      world.at(8100, () => world.force(world.boxes[3]!, next, [0, 1]));
+      world.at(13_500, () => {
+        if (holderOf(world)) world.judge.count('held in the forced epoch');
+      });
+    },
+    // Healing brings the old voters back with what they knew: they follow.
+    reaches: ['struck while held', 'nobody holds', 'epoch forced', 'held in the forced epoch', 'held after healing'],
+    punishes: [],
+  },
+  {
+    name: 'forced while the holder still counts on voters that are off by now',
+    options: { agents: 5, voters: 3, witness: true, permits: 1, lingerMs: 9000 },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'forced', [2, 3, 4]);
+      world.chain.push([next]);
+      takeover(world, 5000, 11_500);
+      onHolder(world, 5000, () => {
+        const [a, b] = [2, 4];
+        for (const box of [0, 1, 3]) cutOff(world, world.boxes[box]!, [a, b]);
+        for (const box of [a, b]) world.offer(world.boxes[box]!, next);
+        world.at(5200, () => {
+          for (const box of [0, 1]) world.powerOff(world.boxes[box]!, 60_000);
+          world.force(world.boxes[a]!, next, [0, 1]);
+        });
+      });
+    },
+    reaches: ['struck while held', 'epoch forced', 'taken over', 'step under a permit', 'held after healing'],
+    punishes: ['activate without wait', 'a forced epoch forgets permits'],
+  },
+  {
+    name: 'forced with too few attested, while the others still are a majority',
+    options: { agents: 5, voters: 3, witness: true },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'forced', [2, 3, 4]);
+      world.chain.push([next]);
+      onHolder(world, 5000, () => {
+        for (const box of [0, 1, 3]) cutOff(world, world.boxes[box]!, [2, 4]);
+        for (const box of [2, 4]) world.offer(world.boxes[box]!, next);
+        world.at(5200, () => world.force(world.boxes[2]!, next, [0]));
+      });
+    },
+    reaches: ['struck while held', 'forced epoch refused', 'held after healing'],
+    punishes: ['forced whoever is attested'],
+  },
+  {
+    name: 'forced by a wrong word: the voters that were attested to be off go on granting',
+    // Two may hold then; judged is what gateways still promise.
+    options: { agents: 5, voters: 3, witness: true, isDriftBeyond: true },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'forced', [2, 3, 4]);
+      world.chain.push([next]);
+      onHolder(world, 5000, () => {
+        for (const box of [0, 1, 3]) cutOff(world, world.boxes[box]!, [2, 4]);
+        for (const box of [2, 4]) world.offer(world.boxes[box]!, next);
+        world.at(5200, () => world.force(world.boxes[4]!, next, [0, 1]));
+      });
+    },
+    reaches: ['struck while held', 'epoch forced', 'effect refused at the gate', 'held after healing'],
+    punishes: ['forced, and gateways wait for a token'],
+  },
+  {
+    name: 'site power cut, three of five disks blank, and the epoch is forced',
+    options: { faultPhaseMs: 24_000 },
+    script: (world) => {
+      const next = epochAfter(world.chain[0]![0]!, 'forced', [0, 1, 2, 3, 4]);
+      onHolder(world, 5000, () => {
+        for (const box of world.boxes) {
+          if (box.index < 3) box.disks[0]!.voter.damage = 'blank';
+          world.powerOff(box, 300);
+        }
+      });
+      world.at(20_000, () => {
+        world.chain.push([next]);
+        for (const box of world.boxes) world.offer(box, next);
+        world.force(world.boxes[1]!, next, [0, 1, 2]);
+      });
+    },
+    reaches: ['struck while held', 'voter stranded', 'epoch forced', 'held after healing'],
+    punishes: [],
   },
   {
     name: 'five voters to three during a partition, the old bundle on the minority',

@@ -1,6 +1,6 @@
 import { Random } from '../../agent/base/random.ts';
 import { type Instant, instant } from '../../agent/base/time.ts';
-import { bundleHash, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
+import { bundleHash, type ForcedEpoch, type LeaseMessage } from '../../agent/core/leases/ballot.ts';
 import { EffectGate } from '../../agent/core/leases/effect-gate.ts';
 import { ElapsedClock, type HolderTime } from '../../agent/core/leases/elapsed-clock.ts';
 import { type EpochSpec, Succession, type SuccessionOutput } from '../../agent/core/leases/epoch.ts';
@@ -539,7 +539,7 @@ export class LeaseWorld {
     const node = life.nodes[cell]!;
     const { epoch } = node.succession.active;
     const now = this.elapsed(life);
-    if (message.epoch < epoch && message.kind !== 'lease-epoch') {
+    if (message.epoch < epoch && message.kind !== 'lease-epoch' && message.kind !== 'lease-forced') {
       const out: SuccessionOutput[] = [];
       node.succession.behind(now, from, message.epoch, out);
       this.#onSuccession(node, out);
@@ -567,6 +567,7 @@ export class LeaseWorld {
         return this.onProposer(node, out);
       }
       case 'lease-sealed':
+      case 'lease-forced':
       case 'lease-epoch': {
         const out: SuccessionOutput[] = [];
         if (message.kind === 'lease-sealed') node.succession.sealed(now, from, message, out);
@@ -694,6 +695,8 @@ export class LeaseWorld {
             leaseMs: entry.spec.leaseMs,
             formerLeaseMs: disk.active.leaseMs,
             boot: formerBoot,
+            drift: rho,
+            formerLingerMs: this.plant.forgetsPermits ? [] : this.specs.map(({ lingerMs }) => lingerMs),
           },
           entry.certificate,
         ),
@@ -731,6 +734,10 @@ export class LeaseWorld {
           node.proposer.retire(this.holderTime(life), proposed);
           this.onProposer(node, proposed);
           this.judge.count('epoch changed');
+          if (output.certificate.kind === 'lease-forced') {
+            this.judge.count('epoch forced');
+            this.gateways.forced(life.box, cell, output.spec.epoch);
+          }
           this.#startEpoch(node, output.spec);
           this.#offerNext(node);
           break;
@@ -789,6 +796,25 @@ export class LeaseWorld {
   }
 
   // Epochs.
+
+  /** A person brings the statement that these voters are off for good to this box, which has the bundle. */
+  force(box: LeaseBox, spec: EpochSpec, poweredOff: readonly number[]): void {
+    const node = box.life?.nodes[0];
+    if (node === undefined) return;
+    const { voters, epoch } = node.succession.active;
+    const out: SuccessionOutput[] = [];
+    const message: ForcedEpoch = {
+      kind: 'lease-forced',
+      cell: 0,
+      epoch: spec.epoch - 1,
+      successor: spec.hash,
+      poweredOff: poweredOff.map((agent) => voters.indexOf(agent)),
+      document: '',
+    };
+    if (spec.epoch === epoch + 1) node.succession.certificate(this.elapsed(box.life!), message, out);
+    if (out.length === 0) this.judge.count('forced epoch refused');
+    this.#onSuccession(node, out);
+  }
 
   /** The bundle reaches this box now. */
   offer(box: LeaseBox, spec: EpochSpec): void {

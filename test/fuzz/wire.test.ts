@@ -80,6 +80,7 @@ const honest: readonly DirectMessage[] = [
   },
   { kind: 'lease-seal', ...at, successor: hash },
   { kind: 'lease-epoch-wanted', ...at },
+  { kind: 'lease-forced', ...at, successor: bundleHash(''), poweredOff: [], document: '{"payload":"e30"}' },
   { kind: 'lease-floors-wanted', ...at, round: 2 },
   { kind: 'lease-floors', ...at, round: 2, maxCounters: [4, 0] },
 ];

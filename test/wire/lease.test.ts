@@ -84,6 +84,14 @@ const message = fc.oneof(
       seals: seals.map(({ voter, sealed: each }) => ({ voter, sealed: { ...each, ...rest } })),
     })),
   fc.record({ kind: fc.constant('lease-epoch-wanted'), ...head }),
+  fc.record({
+    kind: fc.constant('lease-forced'),
+    ...head,
+    // What it says is filled in by whoever verifies it.
+    successor: fc.constant(bundleHash('')),
+    poweredOff: fc.constant([]),
+    document: fc.string({ maxLength: 1_000 }),
+  }),
   fc.record({ kind: fc.constant('lease-floors-wanted'), ...head, round: count }),
   fc.record({
     kind: fc.constant('lease-floors'),

@@ -151,6 +151,26 @@ export interface EpochCertificate {
   readonly seals: readonly { readonly voter: number; readonly sealed: Sealed }[];
 }
 
+/**
+ * A person's word, under the recovery key, that a majority of the epoch's voters is gone for good: it stands in for the
+ * seals that they cannot give any more. What travels is the signed `document` alone; the edge verifies it against the
+ * bundle in force and fills in what it says, in both directions in which it can be read.
+ */
+export interface ForcedEpoch {
+  readonly kind: 'lease-forced';
+  readonly cell: number;
+  /** The epoch that ended. */
+  readonly epoch: number;
+  /** Empty as long as nobody has verified the document: no bundle is called so. */
+  readonly successor: BundleHash;
+  /** Positions of the voters that were attested to be off, or without their memory. */
+  readonly poweredOff: readonly number[];
+  readonly document: string;
+}
+
+/** What ends an epoch. */
+export type EpochEnd = EpochCertificate | ForcedEpoch;
+
 /** A peer spoke a later epoch: how did this one end? */
 export interface EpochWanted {
   readonly kind: 'lease-epoch-wanted';
@@ -177,7 +197,7 @@ export interface Floors {
 
 export type VoterBound = LeaseRequest | VoterRecall | VoterRecalled | Seal | FloorsWanted;
 export type ProposerBound = LeaseAnswer | LeaseNeedFull | LeaseFreed;
-export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochCertificate | EpochWanted | Floors;
+export type LeaseMessage = VoterBound | ProposerBound | Sealed | EpochEnd | EpochWanted | Floors;
 
 /** Hash of a portfolio, for the shorthand only: a collision costs the sender its own leases, nobody else's. */
 export function listHash(items: readonly BallotItem[]): number {

@@ -64,8 +64,12 @@ export type CellObservation =
   | 'failed'
   | 'poisoned'
   | 'sealed'
+  /** Too few other voters remember anything: without a person this one never votes again. */
+  | 'stranded'
   /** The epoch of the site file has begun here. */
   | 'activated'
+  /** The same, by a statement under the recovery key. */
+  | 'forced'
   /** The site file changes this cell's leases without a new epoch: the ones that are spoken stay. */
   | 'conflict'
   /** The site file is older than what was spoken here, or more than one epoch ahead: no epoch is skipped. */
@@ -198,6 +202,16 @@ export class CellLeases {
 
   voterStateAt(monotonic: Instant): ReturnType<Voter['stateAt']> | undefined {
     return this.#voter?.stateAt(monotonic);
+  }
+
+  /** Of the epoch that is spoken, by name: the site file may know another one. */
+  get voterNames(): readonly string[] {
+    return (this.#record?.active ?? this.#planned).voters;
+  }
+
+  /** Of an unborn voter. */
+  get rebirth(): Voter['rebirth'] {
+    return this.#voter?.rebirth;
   }
 
   get voters(): readonly AgentIndex[] {
@@ -544,7 +558,8 @@ export class CellLeases {
     if (message.epoch !== epoch) {
       const said: SuccessionOutput[] = [];
       if (message.epoch > epoch) this.#succession?.ahead(monotonic, from, message.epoch, said);
-      else if (message.kind !== 'lease-epoch') this.#succession?.behind(monotonic, from, message.epoch, said);
+      else if (message.kind !== 'lease-epoch' && message.kind !== 'lease-forced')
+        this.#succession?.behind(monotonic, from, message.epoch, said);
       return this.#fromSuccession(time, said, out);
     }
     switch (message.kind) {
@@ -565,6 +580,7 @@ export class CellLeases {
         return this.#fromProposer(said, out);
       }
       case 'lease-sealed':
+      case 'lease-forced':
       case 'lease-epoch': {
         const said: SuccessionOutput[] = [];
         if (message.kind === 'lease-sealed') this.#succession?.sealed(monotonic, from, message, said);
@@ -703,7 +719,8 @@ export class CellLeases {
           this.#startHand(out);
           this.#startFloors(time, out);
           this.#gossipAt = this.#nextGossip(time.monotonic);
-          out.push({ kind: 'observe', cell: this.id, what: 'activated' });
+          const isForced = output.certificate.kind === 'lease-forced';
+          out.push({ kind: 'observe', cell: this.id, what: isForced ? 'forced' : 'activated' });
           break;
         }
       }

@@ -1,6 +1,6 @@
 import { hash53 } from '../../base/hash.ts';
 import type { AgentId, AgentIndex } from '../../base/ids.ts';
-import { type BundleHash, bundleHash, type EpochCertificate } from './ballot.ts';
+import { type BundleHash, bundleHash, type EpochEnd } from './ballot.ts';
 import type { CellPlan } from './cell-plan.ts';
 import type { EpochSpec } from './epoch.ts';
 import type { LeaseOptions, LeaseSpec } from './options.ts';
@@ -26,13 +26,13 @@ export type CellEntry =
   | { readonly kind: 'founded'; readonly active: StoredEpoch; readonly record: VoterRecord | undefined }
   | { readonly kind: 'voter'; readonly entry: VoterEntry }
   | { readonly kind: 'accepted'; readonly epoch: StoredEpoch }
-  | { readonly kind: 'activated'; readonly epoch: StoredEpoch; readonly certificate: EpochCertificate };
+  | { readonly kind: 'activated'; readonly epoch: StoredEpoch; readonly certificate: EpochEnd };
 
 /** The fold of the entries. */
 export interface CellRecord {
   active: StoredEpoch;
   accepted: StoredEpoch | undefined;
-  certificates: EpochCertificate[];
+  certificates: EpochEnd[];
   voter: VoterRecord | undefined;
 }
 
@@ -63,6 +63,8 @@ export function foldCell(record: CellRecord | undefined, entry: CellEntry): Cell
           leaseMs: epoch.options.leaseMs,
           formerLeaseMs: former.options.leaseMs,
           boot: record.voter?.boot ?? 0,
+          drift: former.options.drift,
+          formerLingerMs: epoch.leases.map(({ id }) => former.leases.find((lease) => lease.id === id)?.lingerMs ?? 0),
         },
         byName(certificate, former, epoch),
       );
@@ -102,7 +104,8 @@ function blankRecord(active: StoredEpoch): VoterRecord {
 }
 
 /** Seals number permits as the old epoch did; the successor may have others, in another order. */
-function byName(certificate: EpochCertificate, former: StoredEpoch, next: StoredEpoch): EpochCertificate {
+function byName(certificate: EpochEnd, former: StoredEpoch, next: StoredEpoch): EpochEnd {
+  if (certificate.kind === 'lease-forced') return certificate;
   const now = new Map(next.leases.map(({ id }, lease) => [id, lease]));
   return {
     ...certificate,

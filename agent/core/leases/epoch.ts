@@ -1,6 +1,6 @@
 import type { AgentIndex } from '../../base/ids.ts';
 import { after, type Instant, instant, never } from '../../base/time.ts';
-import type { BundleHash, EpochCertificate, EpochWanted, Seal, Sealed } from './ballot.ts';
+import type { BundleHash, EpochCertificate, EpochEnd, EpochWanted, ForcedEpoch, Seal, Sealed } from './ballot.ts';
 import { maxEpoch } from './fencing-token.ts';
 import { quorumOf } from './options.ts';
 
@@ -19,20 +19,20 @@ export interface EpochSpec {
 export type SuccessionOutput =
   /** Durable; then `persisted` with this token. */
   | { readonly kind: 'persist'; readonly token: number; readonly entry: SuccessionEntry }
-  | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: Seal | EpochCertificate | EpochWanted }
+  | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: Seal | EpochEnd | EpochWanted }
   /** Start voters and proposers of `spec`; stop those of the epoch before. */
   | {
       readonly kind: 'activated';
       readonly spec: EpochSpec;
       readonly former: EpochSpec;
-      readonly certificate: EpochCertificate;
+      readonly certificate: EpochEnd;
     }
   /** The epoch went on with a bundle that is not here yet. */
   | { readonly kind: 'bundle-wanted'; readonly hash: BundleHash };
 
 export type SuccessionEntry =
   | { readonly kind: 'accepted'; readonly spec: EpochSpec }
-  | { readonly kind: 'activated'; readonly spec: EpochSpec; readonly certificate: EpochCertificate };
+  | { readonly kind: 'activated'; readonly spec: EpochSpec; readonly certificate: EpochEnd };
 
 export type Acceptance = 'accepted' | 'known' | 'not-the-next' | 'other-parent' | 'rival';
 
@@ -49,6 +49,11 @@ export const maxCertificates = 64;
  * they promised lasts T at most, and the new voters are mute for that long. Not guaranteed: that the epoch changes. With
  * a majority of the old voters lost, or rival successors sealed half and half, a person must force it.
  *
+ * Forced, by a statement under the site's recovery key, nothing of this rests on seals but on what the person attested:
+ * that so many old voters are off, or without memory, that the rest is no majority. Then the same holds. Where it is not
+ * true, old voters grant on among themselves until they hear of it, and two may hold; what remains is that epochs never
+ * go back, and that gateways which know of the new epoch refuse the tokens of the old one.
+ *
  * A seal counts only from a life that came after its voter's last loss of memory, as far as the other sealers know: a
  * voter that sealed, lost its store and was reborn before anybody else sealed does not know that it has.
  *
@@ -60,9 +65,9 @@ export class Succession {
   #active: EpochSpec;
   #accepted: EpochSpec | undefined;
   /** How `active` came to be, epoch by epoch, the newest ones; none in the founding epoch. */
-  #certificates: readonly EpochCertificate[];
+  #certificates: readonly EpochEnd[];
   /** One that names a bundle which is not here yet. */
-  #early: EpochCertificate | undefined;
+  #early: EpochEnd | undefined;
   #seals: (Sealed | undefined)[];
   #sealAt: Instant = never;
   #everyMs: number;
@@ -75,7 +80,7 @@ export class Succession {
     retryMs: number;
     active: EpochSpec;
     accepted: EpochSpec | undefined;
-    certificates: readonly EpochCertificate[];
+    certificates: readonly EpochEnd[];
   }) {
     this.cell = parts.cell;
     this.#retryMs = parts.retryMs;
@@ -126,8 +131,8 @@ export class Succession {
     this.certificate(now, { kind: 'lease-epoch', cell: this.cell, epoch: this.#active.epoch, successor, seals }, out);
   }
 
-  /** q seals, collected here or elsewhere. */
-  certificate(_now: Instant, message: EpochCertificate, out: SuccessionOutput[]): void {
+  /** q seals, collected here or elsewhere, or a statement that there will never be so many. */
+  certificate(_now: Instant, message: EpochEnd, out: SuccessionOutput[]): void {
     if (message.cell !== this.cell || message.epoch !== this.#active.epoch || this.#isActivating()) return;
     if (!this.isSound(message)) return;
     if (this.#accepted?.hash === message.successor) return this.#activate(message, out);
@@ -194,7 +199,20 @@ export class Succession {
     return quorumOf(this.#active.voters.length);
   }
 
-  protected isSound(message: EpochCertificate): boolean {
+  protected isSound(message: EpochEnd): boolean {
+    if (message.kind === 'lease-forced') return this.isAttested(message);
+    return this.isSealed(message);
+  }
+
+  /** The voters that were not attested to be off are no majority: nothing can be granted in the old epoch any more. */
+  protected isAttested({ poweredOff }: ForcedEpoch): boolean {
+    const { voters } = this.#active;
+    const off = new Set(poweredOff);
+    for (const position of off) if (position < 0 || position >= voters.length) return false;
+    return voters.length - off.size < this.quorum();
+  }
+
+  protected isSealed(message: EpochCertificate): boolean {
     const { voters } = this.#active;
     const revoked = this.#accepted?.hash === message.successor ? this.#accepted.revoked : [];
     const positions = new Set(message.seals.map(({ voter }) => voter));
@@ -239,7 +257,7 @@ export class Succession {
     this.tick(now, out);
   }
 
-  #activate(certificate: EpochCertificate, out: SuccessionOutput[]): void {
+  #activate(certificate: EpochEnd, out: SuccessionOutput[]): void {
     const spec = this.#accepted;
     if (spec === undefined) return;
     this.#sealAt = never;

@@ -1,5 +1,6 @@
-import type { BundleHash, EpochCertificate, LingeringGrant, VoterMemory } from './ballot.ts';
-import { type Session, type VoterLife, withLife } from './session.ts';
+import type { BundleHash, EpochEnd, LingeringGrant, VoterMemory } from './ballot.ts';
+import { muteMs } from './options.ts';
+import { type Session, sessionId, type VoterLife, withLife } from './session.ts';
 
 /** What a voter must not forget (rule 5). One line of its journal each. */
 export type VoterEntry =
@@ -61,19 +62,40 @@ export function foundingRecord(parts: { epoch: number; voters: number; leases: n
 /**
  * The record with which a voter of the successor begins. Counters start at 0, because every token of the new epoch is
  * larger. Permits of the old epoch go on lapsing: whoever held one was granted it by a quorum, so at least one of the q
- * seals names it.
+ * seals names it. In a forced epoch nobody can say who held which, so all count as held (`formerLingerMs`, by index of the
+ * new epoch's leases; 0: none was).
  */
 export function activatedRecord(
-  parts: { epoch: number; voters: number; leases: number; leaseMs: number; boot: number; formerLeaseMs: number },
-  certificate: EpochCertificate,
+  parts: {
+    epoch: number;
+    voters: number;
+    leases: number;
+    leaseMs: number;
+    boot: number;
+    formerLeaseMs: number;
+    drift: number;
+    formerLingerMs: readonly number[];
+  },
+  certificate: EpochEnd,
 ): VoterRecord {
   const record = foundingRecord(parts);
   record.boot = parts.boot;
   record.forgottenBelow = parts.boot + 1;
   record.longestMs = Math.max(parts.leaseMs, parts.formerLeaseMs);
-  for (const { sealed } of certificate.seals) mergeLingering(record.lingering, sealed.lingering);
+  if (certificate.kind === 'lease-epoch') {
+    for (const { sealed } of certificate.seals) mergeLingering(record.lingering, sealed.lingering);
+    return record;
+  }
+  for (const [lease, lingerMs] of parts.formerLingerMs.entries()) {
+    if (lingerMs === 0) continue;
+    const remainingMs = muteMs(parts.formerLeaseMs + lingerMs, parts.drift);
+    record.lingering[lease] = { lease, counter: 0, session: nobody, remainingMs };
+  }
   return record;
 }
+
+/** With counter 0 a grant belongs to no session, so it does not matter whose name stands there. */
+const nobody: Session = { agent: 0, boot: 0, id: sessionId('0'.repeat(64)) };
 
 /**
  * Unites what several voters know of lapsing permits. Where two sessions are named for one permit, one of them was a

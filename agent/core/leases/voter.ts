@@ -40,8 +40,14 @@ export type VoterOutput =
       readonly to: AgentIndex;
       readonly message: LeaseAnswer | LeaseNeedFull | LeaseFreed | VoterRecall | VoterRecalled | Sealed | Floors;
     }
-  /** `unborn`: its memory is lost and it reads its peers'. `failed`: its store refuses, it votes no more in this life. */
-  | { readonly kind: 'observe'; readonly what: 'voting' | 'unborn' | 'born' | 'failed' | 'poisoned' | 'sealed' }
+  /**
+   * `unborn`: its memory is lost and it reads its peers'. `stranded`: after ten seconds too few of them have told any.
+   * `failed`: its store refuses, it votes no more in this life.
+   */
+  | {
+      readonly kind: 'observe';
+      readonly what: 'voting' | 'unborn' | 'stranded' | 'born' | 'failed' | 'poisoned' | 'sealed';
+    }
   /** Proven by the secret of its session: this life of that agent is over. Said once. */
   | { readonly kind: 'died'; readonly agent: AgentIndex; readonly boot: number };
 
@@ -54,6 +60,8 @@ const maxDeadSessions = 64;
 /** No lease is that long: a peer that says so is mistaken. */
 const maxLeaseMs = 600_000;
 const recallSlowestMs = 1000;
+/** An unborn voter that found no majority with a memory for so long after its mute says that a person is needed. */
+const strandedAfterMs = 10_000;
 /** A boot counter further ahead than this is no memory but a slip or an attack. */
 const maxBootStep = 2 ** 20;
 
@@ -138,6 +146,8 @@ export class Voter {
   #waiting: { readonly token: number; readonly to: AgentIndex; readonly message: WaitingMessage }[] = [];
   readonly #atDurable = new Map<number, (now: Instant, out: VoterOutput[]) => void>();
   readonly #listed: Uint8Array;
+  #remember = 0;
+  #isStranded = false;
   #malformed = 0;
 
   constructor(parts: {
@@ -194,6 +204,15 @@ export class Voter {
   /** Requests that no honest agent of this release sends. */
   get malformed(): number {
     return this.#malformed;
+  }
+
+  /**
+   * Unborn: how many others told their memory in the last round, how many are needed, and whether that has failed for so
+   * long that a person should look.
+   */
+  get rebirth(): { readonly remember: number; readonly needed: number; readonly isStranded: boolean } | undefined {
+    if (!this.unborn) return undefined;
+    return { remember: this.#remember, needed: this.quorum, isStranded: this.#isStranded };
   }
 
   /** Of its memory: `voting` is one whose life a majority knows. Whether the clock lets it vote, `stateAt` says. */
@@ -574,6 +593,7 @@ export class Voter {
     this.#atDurable.set(token, (then, thenOut) => {
       if (this.life !== life) return;
       this.unborn = false;
+      this.#isStranded = false;
       this.sealedFor = sealedFor;
       this.maxCounters.set(maxCounters);
       this.holders.fill(undefined);
@@ -600,10 +620,12 @@ export class Voter {
     if (this.unborn) out.push({ kind: 'observe', what: 'unborn' });
     const { life } = this;
     const token = this.persist([{ kind: 'booted', ...life, unborn: this.unborn }], out);
-    this.#atDurable.set(token, (then) => {
+    this.#atDurable.set(token, (then, thenOut) => {
       if (this.life !== life) return;
       this.booted = true;
       this.recallAt = this.voters.length > 1 ? then : never;
+      // There is nobody to ask.
+      if (this.unborn && this.voters.length === 1) this.#strand(thenOut);
     });
   }
 
@@ -614,6 +636,8 @@ export class Voter {
       this.recallAt = never;
       return;
     }
+    this.#remember = this.memories.filter((memory) => memory !== undefined).length;
+    if (unborn && now >= this.muteUntil + strandedAfterMs) this.#strand(out);
     this.recallRound++;
     this.recallSentAt = now;
     this.memories = [];
@@ -626,6 +650,11 @@ export class Voter {
     }
     this.recallAt = after(now, this.recallEveryMs);
     this.recallEveryMs = Math.min(this.recallEveryMs * 1.5, recallSlowestMs);
+  }
+
+  #strand(out: VoterOutput[]): void {
+    if (!this.#isStranded) out.push({ kind: 'observe', what: 'stranded' });
+    this.#isStranded = true;
   }
 
   protected persist(entries: readonly VoterEntry[], out: VoterOutput[]): number {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { instant } from '../../../agent/base/time.ts';
-import { bundleHash, type EpochCertificate, type Sealed } from '../../../agent/core/leases/ballot.ts';
+import {
+  bundleHash,
+  type EpochCertificate,
+  type EpochEnd,
+  type ForcedEpoch,
+  type Sealed,
+} from '../../../agent/core/leases/ballot.ts';
 import {
   type EpochSpec,
   maxCertificates,
@@ -37,14 +43,24 @@ const sealed = (successor: string, change: Partial<Sealed> = {}): Sealed => ({
   ...change,
 });
 
+const forced = (poweredOff: readonly number[], change: Partial<ForcedEpoch> = {}): ForcedEpoch => ({
+  kind: 'lease-forced',
+  cell: 0,
+  epoch: 1,
+  successor: bundleHash('next'),
+  poweredOff,
+  document: 'signed',
+  ...change,
+});
+
 class Bench {
   readonly succession: Succession;
   sent: Extract<SuccessionOutput, { kind: 'send' }>[] = [];
   activated: EpochSpec[] = [];
   wanted: string[] = [];
-  certificates: EpochCertificate[] = [];
+  certificates: EpochEnd[] = [];
 
-  constructor(active = founding, certificates: readonly EpochCertificate[] = []) {
+  constructor(active = founding, certificates: readonly EpochEnd[] = []) {
     this.succession = new Succession({ cell: 0, retryMs: 120, active, accepted: undefined, certificates });
   }
 
@@ -70,6 +86,48 @@ class Bench {
     this.do((succession, out) => succession.sealed(instant(2), from, message, out));
   }
 }
+
+describe('an epoch that is forced', () => {
+  it.each([
+    ['a majority attested → begun', founding, forced([0, 1]), ['next']],
+    ['all attested → begun', founding, forced([0, 1, 2]), ['next']],
+    ['the same one named twice → not', founding, forced([1, 1]), []],
+    ['too few: the others could still grant → not', founding, forced([2]), []],
+    ['nobody → not', founding, forced([]), []],
+    ['a position that no voter has → not', founding, forced([0, 3]), []],
+    ['a negative one → not', founding, forced([0, -1]), []],
+    ['two of five: three still are a majority → not', { ...founding, voters: [0, 1, 2, 3, 4] }, forced([0, 1]), []],
+    ['three of five → begun', { ...founding, voters: [0, 1, 2, 3, 4] }, forced([0, 1, 4]), ['next']],
+    ['the only voter → begun', { ...founding, voters: [5] }, forced([0]), ['next']],
+    ['of an epoch that ended → not', { ...founding, epoch: 2 }, forced([0, 1]), []],
+    ['of one that has not begun → not', founding, forced([0, 1], { epoch: 2 }), []],
+    ['of another cell → not', founding, forced([0, 1], { cell: 1 }), []],
+    ['nobody verified it → not', founding, forced([0, 1], { successor: bundleHash('') }), []],
+    ['for a rival → not', founding, forced([0, 1], { successor: bundleHash('rival') }), []],
+  ] as const)('%s', (_, active, statement, begun) => {
+    const bench = new Bench(active);
+    bench.do((succession, out) => succession.accept(instant(0), next({ epoch: active.epoch + 1 }), out));
+    bench.do((succession, out) => succession.certificate(instant(0), statement, out));
+    expect(bench.activated.map(({ hash }) => hash)).toEqual(begun);
+  });
+
+  it('before its bundle is here → asked for, and begun when it comes', () => {
+    const bench = new Bench();
+    bench.do((succession, out) => succession.certificate(instant(0), forced([0, 1]), out));
+    expect(bench.wanted).toEqual(['next']);
+    bench.accept(next());
+    expect(bench.activated).toHaveLength(1);
+  });
+
+  it('a peer that speaks the old epoch → is shown the statement, as any certificate', () => {
+    const bench = new Bench();
+    bench.accept(next());
+    bench.do((succession, out) => succession.certificate(instant(0), forced([0, 1]), out));
+    bench.sent = [];
+    bench.do((succession, out) => succession.behind(instant(0), 9, 1, out));
+    expect(bench.sent).toMatchObject([{ to: 9, message: { kind: 'lease-forced', document: 'signed' } }]);
+  });
+});
 
 describe('succession', () => {
   it('accepted → all old voters are asked to seal; q seals → activated', () => {
@@ -208,6 +266,7 @@ describe('succession', () => {
 
 describe('permits over the end of an epoch', () => {
   const one: Session = { agent: 1, boot: 1, id: sessionId('one') };
+  const parts = { epoch: 2, voters: 3, leases: 2, leaseMs: 1000, formerLeaseMs: 2000, boot: 7, drift: 0.01 };
   const two: Session = { agent: 2, boot: 1, id: sessionId('two') };
 
   it('named by one of the seals → go on lapsing at the new voters', () => {
@@ -221,12 +280,18 @@ describe('permits over the end of an epoch', () => {
         { voter: 1, sealed: sealed('next', { lingering: [{ lease: 1, counter: 4, session: one, remainingMs: 900 }] }) },
       ],
     };
-    const record = activatedRecord(
-      { epoch: 2, voters: 3, leases: 2, leaseMs: 1000, formerLeaseMs: 2000, boot: 7 },
-      certificate,
-    );
+    const record = activatedRecord({ ...parts, formerLingerMs: [0, 5_000] }, certificate);
     expect(record).toMatchObject({ epoch: 2, boot: 7, longestMs: 2000, maxCounters: [0, 0] });
     expect(record.lingering).toEqual([undefined, { lease: 1, counter: 4, session: one, remainingMs: 900 }]);
+  });
+
+  it('a forced epoch → all count as held by nobody, for T and their linger by the slowest clock; duties do not', () => {
+    const record = activatedRecord({ ...parts, formerLingerMs: [0, 5_000] }, forced([0, 1]));
+    expect(record).toMatchObject({ epoch: 2, boot: 7, longestMs: 2000, maxCounters: [0, 0] });
+    expect(record.lingering).toEqual([
+      undefined,
+      expect.objectContaining({ lease: 1, counter: 0, remainingMs: 7_140 }),
+    ]);
   });
 
   it('two sessions named for one permit → it belongs to neither, and lapses with the longer time', () => {

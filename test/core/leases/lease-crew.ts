@@ -18,6 +18,13 @@ export const dutyLease = (id: string, eligible: readonly number[], duty = 0): Ce
   lingerMs: 0,
 });
 
+export const permitLease = (permit: string, eligible: readonly number[], lingerMs: number): CellLease => ({
+  id: `guard:line-1/${permit}/slot-1`,
+  of: { kind: 'permit', permit, slot: 1 },
+  eligible,
+  lingerMs,
+});
+
 export const cellPlan = (parts: Partial<CellPlan> & { leases: readonly CellLease[] }): CellPlan => ({
   index: 0,
   id: 'line-1',
@@ -27,6 +34,12 @@ export const cellPlan = (parts: Partial<CellPlan> & { leases: readonly CellLease
   options: leaseDefaults,
   ...parts,
 });
+
+/** As the journal gives it back: JSON, whose null in a list stands for undefined. */
+const asOnDisk = (entry: CellEntry): CellEntry =>
+  JSON.parse(JSON.stringify(entry), (_key, inner: unknown) =>
+    Array.isArray(inner) ? inner.map((item: unknown) => item ?? undefined) : inner,
+  );
 
 /** What a box keeps: the very entries, in order, as a journal would. */
 export interface Disk {
@@ -188,7 +201,7 @@ export class LeaseCrew {
         this.at(this.now + 2, () => {
           if (mate.leases !== leases) return;
           if (mate.disk.isFull) return mine((out) => leases.persistFailed(this.time(), token, out));
-          for (const entry of entries) mate.disk.entries.push({ cell, entry: JSON.parse(JSON.stringify(entry)) });
+          for (const entry of entries) mate.disk.entries.push({ cell, entry: asOnDisk(entry) });
           mine((out) => leases.persisted(this.time(), token, out));
         });
         return;

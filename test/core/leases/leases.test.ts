@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { agentId } from '../../../agent/base/ids.ts';
 import { instant } from '../../../agent/base/time.ts';
+import type { ForcedEpoch } from '../../../agent/core/leases/ballot.ts';
+import { cellStamp } from '../../../agent/core/leases/cell-leases.ts';
 import type { CellPlan } from '../../../agent/core/leases/cell-plan.ts';
 import { storedEpoch } from '../../../agent/core/leases/cell-record.ts';
 import { tokenHex } from '../../../agent/core/leases/fencing-token.ts';
 import { leaseDefaults } from '../../../agent/core/leases/options.ts';
-import { cellPlan, dutyLease, LeaseCrew } from './lease-crew.ts';
+import { cellPlan, dutyLease, LeaseCrew, permitLease } from './lease-crew.ts';
 
 const pump = 'duty:pump/poll';
 const three: CellPlan = cellPlan({ leases: [dutyLease('pump/poll', [0, 1, 2])] });
@@ -100,6 +102,116 @@ describe('floors for gateways', () => {
       expect(mate.floors.get(pump)).toBe('0002000000000001');
       expect(mate.floors.get('duty:fan/poll')).toBe('0002000000000001');
     }
+  });
+});
+
+describe('a majority of the voters is gone for good', () => {
+  const agents = [0, 1, 2, 3];
+  const old = cellPlan({
+    members: agents,
+    leases: [dutyLease('pump/poll', agents), permitLease('rebooting', agents, 5_000)],
+  });
+  const renewed: CellPlan = { ...old, epoch: 2, voters: [2, 3, 0] };
+  const ids = agents.map((index) => agentId(`box-${index}`));
+  const { hash } = storedEpoch(renewed, ids);
+  const statement = (poweredOff: readonly number[]): ForcedEpoch => ({
+    kind: 'lease-forced',
+    cell: cellStamp('line-1'),
+    epoch: 1,
+    successor: hash,
+    poweredOff,
+    document: 'signed',
+  });
+  const begun = (): LeaseCrew => {
+    const crew = startedCrew(old, 4);
+    holderOf(crew);
+    for (const gone of [0, 1]) crew.kill(gone);
+    crew.run(4_000);
+    expect(crew.holders(pump)).toEqual([]);
+    for (const mate of crew.mates)
+      crew.do(mate, (leases, out) => leases.accept(crew.time(), 'line-1', storedEpoch(renewed, ids), out));
+    crew.run(2_000);
+    // Without them nobody seals often enough.
+    expect(crew.mates[2]!.leases!.cells[0]!.epoch).toBe(1);
+    return crew;
+  };
+  const force = (crew: LeaseCrew, index: number, poweredOff: readonly number[]): void =>
+    crew.do(crew.mates[index]!, (leases, out) => leases.message(crew.time(), index, 1, statement(poweredOff), out));
+
+  it('forced at one box → all follow; duties after T, permits that anybody may have held only after their linger', () => {
+    const crew = begun();
+    for (const index of [2, 3]) crew.want(index, 'guard:line-1/rebooting/slot-1');
+    force(crew, 2, [0, 1]);
+    const forcedAt = crew.now;
+    const dutyMs = crew.runUntil(held(crew));
+    expect(dutyMs).toBeGreaterThan(leaseMs);
+    expect(dutyMs).toBeLessThan(leaseMs + 1_000 + 7_500);
+    for (const index of [2, 3]) expect(crew.mates[index]!.leases!.cells[0]!.epoch).toBe(2);
+    expect(crew.mates[crew.holders(pump)[0]!]!.floors.get(pump)).toMatch(/^0002/);
+    crew.runUntil(held(crew, 'guard:line-1/rebooting/slot-1'), 30_000);
+    expect(crew.now - forcedAt).toBeGreaterThan((leaseMs + 5_000) * 1.02);
+  });
+
+  it('too few attested → nothing happens', () => {
+    const crew = begun();
+    force(crew, 2, [0]);
+    force(crew, 2, [2, 3, 9]);
+    crew.run(10_000);
+    expect(crew.mates[2]!.leases!.cells[0]!.epoch).toBe(1);
+  });
+
+  it('the process restarts in the middle of the wait → it begins the wait anew, in the new epoch, permits as taken as before', () => {
+    const crew = begun();
+    force(crew, 2, [0, 1]);
+    crew.runUntil(() => crew.mates[2]!.leases!.cells[0]!.epoch === 2);
+    crew.plan = [renewed];
+    crew.run(1_500);
+    crew.start(2);
+    crew.want(2, pump);
+    expect(crew.mates[2]!.leases!.cells[0]!.epoch).toBe(2);
+    const record = crew.records(crew.mates[2]!).get('line-1')!;
+    expect(record.certificates).toMatchObject([{ kind: 'lease-forced', document: 'signed' }]);
+    expect(record.voter!.lingering[1]).toMatchObject({ counter: 0, remainingMs: expect.any(Number) });
+    expect(crew.runUntil(held(crew))).toBeGreaterThan(leaseMs);
+  });
+
+  it('a voter that was attested to be off comes back → is shown the statement, and follows', () => {
+    const crew = begun();
+    force(crew, 2, [0, 1]);
+    crew.runUntil(held(crew));
+    crew.plan = [renewed];
+    crew.start(0);
+    expect(crew.mates[0]!.leases!.cells[0]!.epoch).toBe(1);
+    crew.runUntil(() => crew.mates[0]!.leases!.cells[0]!.epoch === 2);
+    expect(crew.mates[0]!.observed).toContain('forced');
+  });
+
+  it('memory of a majority lost → the voters say after ten seconds that a person is needed, and how many remember', () => {
+    const crew = startedCrew();
+    holderOf(crew);
+    for (const index of [0, 1]) {
+      crew.kill(index);
+      crew.mates[index]!.disk.entries.length = 0;
+      crew.mates[index]!.disk.isWhole = false;
+    }
+    for (const index of [0, 1]) crew.start(index);
+    crew.run(9_000);
+    expect(crew.mates[0]!.observed).toContain('unborn');
+    expect(crew.mates[0]!.observed).not.toContain('stranded');
+    crew.run(6_000);
+    expect(crew.mates[0]!.observed.filter((what) => what === 'stranded')).toHaveLength(1);
+    expect(crew.mates[0]!.leases!.cells[0]!.rebirth).toEqual({ remember: 1, needed: 2, isStranded: true });
+    expect(crew.mates[2]!.leases!.cells[0]!.rebirth).toBeUndefined();
+  });
+
+  it('the only voter lost its memory → says so at once: there is nobody to ask', () => {
+    const crew = new LeaseCrew(2, [cellPlan({ voters: [0], leases: [dutyLease('pump/poll', [0, 1])] })]).startAll();
+    crew.kill(0);
+    crew.mates[0]!.disk.entries.length = 0;
+    crew.mates[0]!.disk.isWhole = false;
+    crew.start(0);
+    crew.run(100);
+    expect(crew.mates[0]!.observed).toEqual(['unborn', 'stranded']);
   });
 });
 
