@@ -11,8 +11,10 @@ import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
+import type { Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
+import type { AgentHealth } from './wire/agent-status.ts';
 import type { AgentStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
@@ -157,17 +159,38 @@ export function cellStates({ core, holderTime }: Pick<Surroundings, 'core' | 'ho
 export function verdictView(core: AgentCore): AgentStatus['verdict'] {
   return core.describeVerdict().map(({ statement, text, evidence }) => ({
     class: statement.class,
-    subject:
-      statement.class === 'segment'
-        ? statement.location
-        : 'member' in statement
-          ? core.plan.agents[statement.member]?.id
-          : undefined,
+    subject: subjectOf(core, statement),
     proven: statement.class === 'gone' ? statement.proven : undefined,
     since: new Date(core.wallAt(statement.since)).toISOString(),
     text,
     evidence,
   }));
+}
+
+const subjectOf = (core: AgentCore, statement: Statement): string | undefined =>
+  statement.class === 'segment'
+    ? statement.location
+    : 'member' in statement
+      ? core.plan.agents[statement.member]?.id
+      : undefined;
+
+/** The same for the coordinator, as it stood when it last changed: evidence that grows by the second is no news. */
+export function verdictHealth(core: AgentCore): NonNullable<AgentHealth['verdict']> {
+  return core
+    .describeVerdict(core.verdictAsChanged)
+    .slice(0, 16)
+    .map(({ statement, text, evidence }) => ({
+      class: statement.class,
+      text: text.slice(0, 1_024),
+      subject: subjectOf(core, statement),
+      members:
+        statement.class === 'segment'
+          ? statement.members.slice(0, 64).map((member) => core.plan.agents[member]?.id ?? String(member))
+          : undefined,
+      proven: statement.class === 'gone' ? statement.proven : undefined,
+      since: core.wallAt(statement.since),
+      evidence: evidence.slice(0, 8).map((item) => item.slice(0, 512)),
+    }));
 }
 
 /** What a drain has left to do. */
@@ -250,10 +273,7 @@ export function agentHealth(around: Surroundings): object {
       .map((model) => plan.models[model.model]?.id ?? ''),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
-    verdict: core
-      .describeVerdict()
-      .slice(0, 16)
-      .map(({ statement, text }) => ({ class: statement.class, text })),
+    verdict: verdictHealth(core),
     store: storeState(around.store.state()),
     outbox: {
       pending: outbox.pending,

@@ -33,6 +33,7 @@ export type CoordinatorLog = (level: 'info' | 'warn', event: string, detail: Rec
 
 /** Changes of the fleet are told to pages at most this often. */
 const FLEET_EVERY_MS = 300;
+const VERDICT_EVERY_MS = 2_000;
 const PRUNE_EVERY_MS = 60_000;
 const RECENT_REFUSALS = 50;
 const REFUSALS_LOGGED_EVERY_MS = 1_000;
@@ -69,9 +70,24 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
         if (live.listeners === 0) return;
         for (const agent of views.agentsNamed(names)) live.push('agent', agent);
         live.push('duties', { items: views.duties() });
+        verdictChanged();
       }, FLEET_EVERY_MS);
     };
     stops.push(() => clearTimeout(fleetTimer));
+
+    let verdict = '';
+    const verdictChanged = (): void => {
+      if (live.listeners === 0) return;
+      const items = views.verdict(wall());
+      const text = JSON.stringify(items);
+      if (text === verdict) return;
+      verdict = text;
+      live.push('verdict', { items });
+    };
+    // Some of it follows from silence, which sends nothing.
+    const verdictTimer = setInterval(verdictChanged, VERDICT_EVERY_MS);
+    verdictTimer.unref();
+    stops.push(() => clearInterval(verdictTimer));
 
     const statusLater = debounce(FLEET_EVERY_MS, () => live.push('status', status()));
     stops.push(() => statusLater.stop());

@@ -104,6 +104,7 @@ export class AgentCore {
   #verdictReportAt: Instant = never;
   #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
   #verdictText = '';
+  #verdictAsChanged: readonly Statement[] = [];
   /** What this box cannot do right now (`duty-failed`), for the status view; bounded by the number of duties. */
   readonly #lastFailure = new Map<DutyIndex, string>();
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
@@ -651,6 +652,7 @@ export class AgentCore {
             kind: 'observe',
             observation: { kind: 'verdict-changed', statements: output.statements },
           });
+          this.#verdictAsChanged = output.statements;
           this.#verdictReportAt = instant(Math.max(now, this.#verdictReported + verdictReportSpacingMs));
           this.#othersStale = true;
           if (this.#verdictReportAt <= now) this.#reportVerdict(now);
@@ -1024,10 +1026,17 @@ export class AgentCore {
     this.#report('event', { type: 'event', name, subject, severity, text, detail });
   }
 
+  /** What stands in the verdict, with the evidence of the moment when the set of statements last changed. */
+  get verdictAsChanged(): readonly Statement[] {
+    return this.#verdictAsChanged;
+  }
+
   /** What stands in the verdict, in words. */
-  describeVerdict(): readonly { readonly statement: Statement; readonly text: string; readonly evidence: string[] }[] {
+  describeVerdict(
+    statements: readonly Statement[] = this.verdict.statements,
+  ): readonly { readonly statement: Statement; readonly text: string; readonly evidence: string[] }[] {
     const name = (member: AgentIndex) => this.#name(member);
-    return this.verdict.statements.map((statement) => ({
+    return statements.map((statement) => ({
       statement,
       text: describeStatement(statement, name),
       evidence: statement.evidence.map((item) => describeEvidence(item, name)),

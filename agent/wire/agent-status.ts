@@ -44,9 +44,22 @@ export const healthSchema = z.object({
   anomalous: z.array(word).max(20_000).optional(),
   standing: z.int().min(0).optional(),
   localHealth: z.number().optional(),
-  /** What it thinks is the matter. */
+  /** What it thinks is the matter, each statement with what it rested on when it was made. */
   verdict: z
-    .array(z.object({ class: word, text: z.string().max(1024) }))
+    .array(
+      z.object({
+        class: word,
+        text: z.string().max(1024),
+        /** The member or the location that it is about; absent: the agent itself, or the coordinator. */
+        subject: word.optional(),
+        /** Of a segment: who is missing. */
+        members: z.array(word).max(64).optional(),
+        proven: z.boolean().optional(),
+        /** First sign of it, by the agent's clock. */
+        since: z.number().optional(),
+        evidence: z.array(z.string().max(512)).max(8).optional(),
+      }),
+    )
     .max(16)
     .optional(),
   /** Whether the journal on its disk takes what is written; in words when it does not. */

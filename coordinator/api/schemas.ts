@@ -41,6 +41,29 @@ export const agentViewSchema = z.object({
   quarantined: z.int(),
 });
 
+/** One thing that is the matter with the site, put together from what the agents say and from who is heard. */
+export const siteStatementSchema = z.object({
+  /** The same as long as it stands: class and subject. */
+  id: name,
+  /** `other`: a newer agent says something that has no words here; `text` has its own. */
+  class: z.enum(['segment', 'gone', 'i-am-cut', 'coordinator', 'my-uplink', 'link', 'i-am-slow', 'other']),
+  /** The box, or the location of a segment; null: the coordinator. */
+  subject: name.nullable(),
+  /** The other end of a path. */
+  other: name.nullable(),
+  /** Of a segment, who is missing; of a lost coordinator, who lives without it. */
+  members: z.array(name),
+  proven: z.boolean(),
+  /** First sign of it that anybody told. */
+  since: time,
+  /** Who says so; none: it follows from who is heard here. */
+  saidBy: z.array(name),
+  /** How many agents could say so: those that are online and not the subject. */
+  witnesses: z.int(),
+  text: z.string(),
+  evidence: z.array(z.object({ by: name, texts: z.array(z.string()) })),
+});
+
 export const dutyViewSchema = z.object({
   duty: name,
   kind: name,
@@ -243,6 +266,8 @@ export const streamSchemas = {
   event: eventViewSchema,
   agent: agentViewSchema,
   duties: listOf(dutyViewSchema),
+  /** All that is the matter; empty: nothing. */
+  verdict: listOf(siteStatementSchema),
   quarantine: quarantineViewSchema,
   status: statusViewSchema,
   run: z.object({ run: name, thing: name, entry: z.string() }),
@@ -254,6 +279,7 @@ export const streamSchemas = {
 
 export type StreamName = keyof typeof streamSchemas;
 export type AgentView = z.infer<typeof agentViewSchema>;
+export type SiteStatement = z.infer<typeof siteStatementSchema>;
 export type DutyView = z.infer<typeof dutyViewSchema>;
 export type AlarmView = z.infer<typeof alarmViewSchema>;
 export type IncidentView = z.infer<typeof incidentViewSchema>;

@@ -1,7 +1,16 @@
 import { foldAlarm } from '../alarms/alarm-fold.ts';
 import { type Fleet, type MemberCount, nobody } from '../fleet/fleet.ts';
+import { siteVerdict } from '../fleet/site-verdict.ts';
 import type { AgentRow, AlarmRow, IncidentRow, Store } from '../store/store.ts';
-import type { AgentView, AlarmView, DutyView, IncidentDetail, IncidentView, RunView } from './schemas.ts';
+import type {
+  AgentView,
+  AlarmView,
+  DutyView,
+  IncidentDetail,
+  IncidentView,
+  RunView,
+  SiteStatement,
+} from './schemas.ts';
 
 /** Turns rows and caches into what the API says (`schemas.ts`). Pure readers: nothing is changed here. */
 export class Views {
@@ -74,6 +83,11 @@ export class Views {
       about: d.about,
       holders: d.holders.map((h) => ({ agent: h.agent, term: h.term, since: h.since ?? null })),
     }));
+  }
+
+  /** What is the matter with the site, `now` in wall time. */
+  verdict(now: number): SiteStatement[] {
+    return siteVerdict(this.#fleet.agents(), this.#fleet.seen(), now);
   }
 
   alarms(): AlarmView[] {

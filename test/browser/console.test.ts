@@ -1,6 +1,7 @@
 import { AxeBuilder } from '@axe-core/playwright';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { AgentHealth } from '../../agent/wire/agent-status.ts';
 import type { ReportBody } from '../../agent/wire/report.ts';
 import { alarmViewSchema } from '../../coordinator/api/schemas.ts';
 import type { Coordinator } from '../../coordinator/coordinator.ts';
@@ -460,6 +461,80 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     await page.locator('[data-refused="mesh"]').getByText('10.0.0.66').waitFor();
     await page.getByRole('link', { name: 'Now', exact: true }).click();
     await page.getByText('Nothing needs you.').waitFor();
+  });
+
+  /** What the agents of the mesh say of themselves and of each other; taken up within a second. */
+  const meshOf = (verdicts: Record<string, AgentHealth['verdict']>) => {
+    const names = ['edge-1', 'edge-2', 'a1', 'a10'];
+    const members = names.map((agent) => ({ agent, state: 'alive' }));
+    return { verdicts, health: (name: string) => () => ({ members, verdict: verdicts[name] ?? [] }) };
+  };
+
+  test('what is the matter → in plain words with its evidence, on the first page in short, and gone when it is over', async () => {
+    const since = Date.now() - 90_000;
+    const mesh = meshOf({
+      'edge-2': [
+        { class: 'gone', subject: 'a10', text: '', since, evidence: ['a10 did not answer 3 probes in a row'] },
+        { class: 'link', subject: 'a1', text: '', since, evidence: ['4 probes in a row came through edge-1 only'] },
+      ],
+      a1: [
+        { class: 'gone', subject: 'a10', text: '', since, proven: true, evidence: ['the supervisor of a10 released its death certificate'] }, // biome-ignore format: one statement
+        { class: 'i-am-slow', text: '', since, evidence: ['4 timers came late, the worst by 380 ms'] },
+      ],
+    });
+    for (const name of ['edge-2', 'a1']) bench.agent(name, coordinator.broker, { health: mesh.health(name) });
+    await open();
+    const inShort = page.locator('.matters-short');
+    await inShort.locator('[data-matter="gone a10"]').getByText('The agent on a10 has died').waitFor();
+    await page.getByText('No alarm needs you, but not all is well with the boxes.').waitFor();
+    await inShort.getByText('The direct path between a1 and edge-2 is broken').waitFor();
+    expect(await inShort.locator('[data-matter]').evaluateAll((all) => all.map((li) => li.dataset['matter']))).toEqual([
+      'gone a10',
+      'link a1 edge-2',
+      'i-am-slow a1',
+    ]);
+    await inShort.getByRole('link', { name: 'all' }).click();
+    const dead = page.locator('.matters [data-matter="gone a10"]');
+    await dead.getByText('said by a1, edge-2').waitFor();
+    await dead.getByText('Its supervisor starts the agent again').waitFor();
+    expect(await dead.getByText('released its death certificate').isVisible()).toBe(false);
+    await dead.getByText('Evidence').click();
+    await dead.getByText('the supervisor of a10 released its death certificate').waitFor();
+    await page.locator('.matters').getByText('a1 is too slow to keep up').waitFor();
+    const { violations } = await new AxeBuilder({ page }).include('.matters').analyze();
+    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/fleet.png` });
+
+    mesh.verdicts['a1'] = [{ class: 'segment', subject: 'switch-2', members: ['a10', 'edge-2'], text: '', since }];
+    await page.locator('[data-matter="segment switch-2"]').getByText('a10, edge-2').waitFor();
+    await dead.waitFor({ state: 'detached' });
+    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/segment.png` });
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
+    for (const target of await page.locator('.matters summary').all()) {
+      expect((await target.boundingBox())?.height).toBeGreaterThanOrEqual(44);
+    }
+    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/phone.png` });
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.goto(`${home}/`);
+    await inShort.waitFor();
+    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/now.png` });
+    for (const name of ['edge-2', 'a1']) mesh.verdicts[name] = [];
+    await inShort.waitFor({ state: 'detached' });
+    await page.getByText('Nothing needs you.').waitFor();
+  });
+
+  test('an agent that the others see alive ends its line → its own line is named, by nobody’s word', async () => {
+    const mesh = meshOf({});
+    bench.agent('edge-2', coordinator.broker, { health: mesh.health('edge-2') });
+    const lost = bench.agent('a1', coordinator.broker, { health: mesh.health('a1') });
+    bench.agent('a10', coordinator.broker, { health: mesh.health('a10') });
+    await open('/fleet');
+    await page.locator('[data-agent="a1"]').getByText('online').waitFor();
+    await lost.end();
+    const line = page.locator('[data-matter="my-uplink a1"]');
+    await line.getByText('a1 works, but its own line to the coordinator is broken').waitFor();
+    await line.getByText('by who is heard here').waitFor();
   });
 
   test('events: filter in the address → only what fits; a thousand rows are the most that is shown', async () => {

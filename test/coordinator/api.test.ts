@@ -16,6 +16,7 @@ import {
   listOf,
   readingViewSchema,
   type StreamName,
+  siteStatementSchema,
   statusViewSchema,
   streamSchemas,
 } from '../../coordinator/api/schemas.ts';
@@ -209,6 +210,7 @@ test('api: everything that an agent says → comes out as the schemas have it', 
   expect(agents).toMatchObject([
     { agent: 'edge-1', presence: 'online', duties: ['press/poll'], stream: { highWater: 7 } },
   ]);
+  expect(listOf(siteStatementSchema).parse(await list('/api/v1/verdict')).items).toEqual([]);
   expect(listOf(dutyViewSchema).parse(await list('/api/v1/duties')).items).toMatchObject([
     { duty: 'press/poll', kind: 'poll', holders: [{ agent: 'edge-1', term: 1 }] },
   ]);

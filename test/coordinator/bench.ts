@@ -113,7 +113,7 @@ export class Bench {
       outbox,
       deliver: (input) => this.inputs.push(input),
       log: () => {},
-      health: () => ({ duties: [{ duty: 'press/poll', term: 1 }], members: [] }),
+      health: options.health ?? (() => ({ duties: [{ duty: 'press/poll', term: 1 }], members: [] })),
       info: () => ({ version: '0.0.0', duties: [{ duty: 'press/poll', kind: 'poll' }] }),
       // Waiting a minute for a broker that this test has just started again proves nothing.
       reconnectMs: options.reconnectMs ?? [40, 200],
@@ -164,6 +164,8 @@ export interface AgentOptions {
   readonly boot?: string;
   readonly limits?: Partial<OutboxLimits>;
   readonly password?: string;
+  /** What it says of itself, asked about once a second. */
+  readonly health?: () => object;
   readonly reconnectMs?: readonly [base: number, cap: number];
 }
 

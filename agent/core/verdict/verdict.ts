@@ -756,7 +756,7 @@ export class Verdict {
   #publish(statements: Statement[], out: VerdictOutput[]): void {
     const keyed = statements.map((statement) => [statementKey(statement), statement] as const);
     keyed.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-    const keys = keyed.map(([key]) => key).join(' ');
+    const keys = keyed.map(([key, said]) => key + detailOf(said)).join(' ');
     this.#statements = keyed.map(([, statement]) => statement);
     if (keys === this.#keys) return;
     this.#keys = keys;
@@ -812,6 +812,12 @@ const lookersAtMost = 64;
 
 function remember(list: AgentIndex[], member: AgentIndex): void {
   if (list.length < maxNamed && !list.includes(member)) list.push(member);
+}
+
+/** What is news though the statement is the same: that it is proven now, or that more of a segment are missing. */
+function detailOf(statement: Statement): string {
+  if (statement.class === 'segment') return ` ${statement.members.join(',')}`;
+  return statement.class === 'gone' && statement.proven ? ' proven' : '';
 }
 
 function goneStatement(member: AgentIndex, doubt: Doubt): Statement {

@@ -11,6 +11,7 @@ import {
   listOf,
   quarantineViewSchema,
   runViewSchema,
+  siteStatementSchema,
   statusViewSchema,
 } from '../../api/schemas.ts';
 
@@ -75,6 +76,7 @@ export const client = {
   alarms: () => list(alarmViewSchema, '/api/v1/alarms'),
   agents: () => list(agentViewSchema, '/api/v1/agents'),
   duties: () => list(dutyViewSchema, '/api/v1/duties'),
+  verdict: () => list(siteStatementSchema, '/api/v1/verdict'),
   runs: () => list(runViewSchema, '/api/v1/runs?limit=200'),
   incidents: () => list(incidentViewSchema, '/api/v1/incidents?limit=500'),
   incident: (id: string) => call(incidentDetailSchema, `/api/v1/incidents/${encodeURIComponent(id)}`),

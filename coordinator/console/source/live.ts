@@ -170,6 +170,11 @@ const take = (name: StreamName, text: string): void => {
       if (duties !== undefined) change(queries.duties.queryKey, () => duties.items);
       return;
     }
+    case 'verdict': {
+      const verdict = read('verdict');
+      if (verdict !== undefined) change(queries.verdict.queryKey, () => verdict.items);
+      return;
+    }
     case 'quarantine': {
       const row = read('quarantine');
       if (row === undefined) return;

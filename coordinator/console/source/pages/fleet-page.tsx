@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import type { AgentView } from '../../../api/schemas.ts';
 import { useNow } from '../clock.ts';
+import { Matters } from '../matter.tsx';
 import { queries } from '../queries.ts';
 import { useQueryValue } from '../route.ts';
 import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
@@ -22,6 +23,7 @@ export function FleetPage() {
         <h1>{t('fleet')}</h1>
         <Search />
       </div>
+      <Matters />
       {rows.length === 0 ? (
         <Placeholder query={agents} empty={t('noAgents')} text={t('noAgentsText')} />
       ) : (

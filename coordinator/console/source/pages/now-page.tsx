@@ -314,7 +314,20 @@ function AckedBy({ by, at }: { readonly by: string; readonly at: number }) {
 function NothingNeedsYou({ incidents }: { readonly incidents: readonly IncidentView[] }) {
   const { t } = useTranslation();
   const midnight = startOfDay(useNow());
+  const matters = useQuery(queries.verdict).data ?? [];
   const heals = incidents.filter((i) => i.outcome === 'HEALED' && (i.healedAt ?? 0) >= midnight).length;
+  if (matters.length > 0) {
+    return (
+      <div className="empty" data-empty>
+        <p className="big">{t('matterButNoAlarm')}</p>
+        <p>
+          <Link className="inline-link" href="/fleet">
+            {t('matter')}
+          </Link>
+        </p>
+      </div>
+    );
+  }
   return (
     <div className="empty beautiful" data-empty>
       <svg viewBox="0 0 64 64" aria-hidden="true">

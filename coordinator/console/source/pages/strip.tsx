@@ -3,6 +3,7 @@ import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useNow } from '../clock.ts';
 import { Link } from '../link.tsx';
+import { MattersInShort } from '../matter.tsx';
 import { queries } from '../queries.ts';
 import { Sign } from '../shapes.tsx';
 import { Ago, figure, span, startOfDay } from '../times.tsx';
@@ -32,6 +33,7 @@ export function Strip() {
 
   return (
     <aside className="strip" aria-label={t('site')}>
+      <MattersInShort />
       <dl>
         <Figure
           label={t('agentsAlive')}
