@@ -394,7 +394,7 @@ export class AgentCore {
             this.membership.message(now, from, message, out);
             if (out.length > 0) this.#fromMembership(now, out);
             if (message.kind === 'ping-request') {
-              this.#verdict(now, (wishes) => this.verdict.helpAsked(now, from, message.target, wishes));
+              this.#verdict(now, (wishes) => this.#toJudge.helpAsked(now, from, message.target, wishes));
             }
             return;
           }
@@ -402,13 +402,12 @@ export class AgentCore {
       }
       case 'digest-received':
         this.#verdict(now, (out) =>
-          this.verdict.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
+          this.#toJudge.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
         );
         this.#exclusiveDuties(now, (duties, out) => duties.digest(input.digest.agent, input.digest.duties, out));
         return this.#digestReceived(now, input.digest);
       case 'peer-connected':
-        this.#verdictStale = true;
-        this.verdict.connected(now, input.peer);
+        this.#toJudge.connected(now, input.peer);
         // Digests stay within the cell; who is of another one would not get it.
         if (this.#digestSequence > 0 && this.#isOfOurCell(input.peer)) {
           const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
@@ -509,8 +508,7 @@ export class AgentCore {
       case 'stop-ordered':
         return this.#remediation(now, (out) => this.remediation.stopOrdered(now, input.run, input.by, out));
       case 'coordinator-changed':
-        this.#verdictStale = true;
-        this.verdict.coordinatorChanged(now, input.state);
+        this.#toJudge.coordinatorChanged(now, input.state);
         if (input.state !== this.#coordinator) {
           this.#coordinator = input.state;
           this.#digestDirty = true;
@@ -537,10 +535,7 @@ export class AgentCore {
   }
 
   #tick(now: Instant, lateMs: number): void {
-    if (lateMs > this.#lateNoticedMs) {
-      this.#verdictStale = true;
-      this.verdict.late(now, lateMs);
-    }
+    if (lateMs > this.#lateNoticedMs) this.#toJudge.late(now, lateMs);
     // Membership first: who is dead decides what the others do in this very step.
     if (this.membership.deadline() <= now) {
       const out: MembershipOutput[] = [];
@@ -549,7 +544,7 @@ export class AgentCore {
     }
     if (this.#restDeadline() > now) return;
     if (this.#othersDeadline() <= now) this.#tickOthers(now);
-    if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.verdict.tick(now, out));
+    if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.#toJudge.tick(now, out));
     if (this.#verdictReportAt <= now) this.#reportVerdict(now);
     if (this.#digestNext <= now) this.#publishDigest(now);
   }
@@ -562,6 +557,12 @@ export class AgentCore {
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
     if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
     if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
+  }
+
+  /** The verdict, to tell it something: its deadline is asked for anew. */
+  get #toJudge(): Verdict {
+    this.#verdictStale = true;
+    return this.verdict;
   }
 
   // -- one method per part: run it, then let its outputs reach the world and the other parts -----------------------
@@ -644,7 +645,6 @@ export class AgentCore {
   #verdict(now: Instant, run: (out: VerdictOutput[]) => void): void {
     const out: VerdictOutput[] = [];
     run(out);
-    this.#verdictStale = true;
     for (const output of out) {
       switch (output.kind) {
         case 'verdict-changed':
@@ -710,8 +710,7 @@ export class AgentCore {
           if (to !== 'suspect' && !(from === 'suspect' && to === 'alive')) {
             this.#event(`member-${to}`, this.#name(member), to === 'dead' ? 'warning' : 'info', why, { from });
           }
-          this.#verdictStale = true;
-          this.verdict.memberChanged(now, member, to);
+          this.#toJudge.memberChanged(now, member, to);
           this.#duties(now, (out) => this.duties.memberChanged(now, member, to, out));
           this.#exclusiveDuties(now, (duties, out) => duties.memberChanged(now, member, to, out));
           this.#health(now, (out) => this.health.membersChanged(now, member, out));
@@ -728,11 +727,10 @@ export class AgentCore {
           break;
         }
         case 'relay-failed':
-          this.verdict.relayFailed(now, output.target);
+          this.#toJudge.relayFailed(now, output.target);
           break;
         case 'probe-ended':
-          this.#verdictStale = true;
-          this.verdict.probeEnded(now, output);
+          this.#toJudge.probeEnded(now, output);
           break;
         default:
           unreachable(output);
@@ -847,7 +845,7 @@ export class AgentCore {
           break;
         }
         case 'agent-died':
-          this.verdict.proven(now, output.agent, output.boot);
+          this.#toJudge.proven(now, output.agent, output.boot);
           break;
         default:
           common.push(output);

@@ -6,20 +6,19 @@ import type { Instant } from '../../base/time.ts';
  * fixed size in time order; what is known dead is struck out, for its silence says nothing about our hearing.
  */
 export class Outcomes {
-  readonly #at = new Float64Array(capacity);
-  /** target·2, plus 1 when it answered; −1 is struck out. */
-  readonly #what = new Int32Array(capacity).fill(-1);
+  /** By turns when, and what: target·2, plus 1 when it answered; −1 is struck out. */
+  readonly #ring = new Float64Array(length).fill(-1);
   #next = 0;
 
   record(now: Instant, target: AgentIndex, answered: boolean): void {
     const slot = this.#next;
-    this.#at[slot] = now;
-    this.#what[slot] = target * 2 + (answered ? 1 : 0);
-    this.#next = (slot + 1) % capacity;
+    this.#ring[slot] = now;
+    this.#ring[slot + 1] = target * 2 + (answered ? 1 : 0);
+    this.#next = (slot + 2) % length;
   }
 
   forget(target: AgentIndex): void {
-    for (let slot = 0; slot < capacity; slot++) if (this.#what[slot]! >> 1 === target) this.#what[slot] = -1;
+    for (let slot = 1; slot < length; slot += 2) if (this.#ring[slot]! >> 1 === target) this.#ring[slot] = -1;
   }
 
   /** Distinct members probed since `since`, without `except`, by their last word. `silent` alone says that we are cut off. */
@@ -27,11 +26,11 @@ export class Outcomes {
     let answered = 0;
     let silent = 0;
     let count = 0;
-    for (let back = 1; back <= capacity; back++) {
-      const slot = (this.#next - back + capacity) % capacity;
-      const what = this.#what[slot]!;
+    for (let back = 2; back <= length; back += 2) {
+      const slot = (this.#next - back + length) % length;
+      const what = this.#ring[slot + 1]!;
       if (what < 0) continue;
-      if (this.#at[slot]! < since) break;
+      if (this.#ring[slot]! < since) break;
       const target = what >> 1;
       if (target === except || seen.subarray(0, count).includes(target)) continue;
       seen[count++] = target;
@@ -48,5 +47,6 @@ export interface Surroundings {
 }
 
 const capacity = 64;
+const length = 2 * capacity;
 /** Scratch space of `since`, which calls nothing that could call it. */
 const seen = new Int32Array(capacity);

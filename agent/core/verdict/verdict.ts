@@ -1,6 +1,7 @@
 import type { AgentIndex } from '../../base/ids.ts';
 import { after, type Instant, instant, never } from '../../base/time.ts';
 import type { VerdictOptions } from './options.ts';
+import { RecentContacts } from './recent-contacts.ts';
 import { type Evidence, type Statement, statementKey } from './statement.ts';
 
 /** A finished probe round, as the failure detector saw it. */
@@ -56,10 +57,10 @@ export class Verdict {
   readonly #facts: VerdictFacts;
   /** Members about whom something is wrong, at most the roster. */
   readonly #doubts = new Map<AgentIndex, Doubt>();
-  /** Who last answered us, and when: the most recent few times, a ring. */
-  readonly #contacts = new Int32Array(maxContacts).fill(-1);
-  readonly #contactTimes = new Float64Array(maxContacts);
-  #contactNext = 0;
+  /** Who answered us while something is doubted; in the calm nobody asks. */
+  readonly #contacts = new RecentContacts();
+  /** Who answered last, and when. */
+  #contactOf: AgentIndex = -1;
   /** Neighbours of a lost member whose answer a statement waits for; cleared when nothing is doubted. */
   readonly #awaited = new Set<AgentIndex>();
   #contactAt: Instant = longAgo;
@@ -68,6 +69,8 @@ export class Verdict {
   /** Nobody answered since; cleared by the first word. */
   readonly #silent = new Set<AgentIndex>();
   #silentSince: Instant = never;
+  /** One of the two silences has begun. */
+  #isSilent = false;
   #silentRounds = 0;
   /** The same for members of other locations. */
   readonly #silentOutside = new Set<AgentIndex>();
@@ -142,7 +145,8 @@ export class Verdict {
     if (direct && ended.round === 0 && helpers.length === 0) {
       // What happens most.
       if (this.#directFailure > 0 && !this.#doubts.has(target)) this.#directFailure -= this.#directFailure / 32;
-      return this.#contact(now, target);
+      if (this.#doubts.size > 0 || this.#relayFailures.size > 0) this.#contacts.add(target, now);
+      return this.#answered(now, target);
     }
     const reachedBy: AgentIndex[] = [];
     const nacks: AgentIndex[] = [];
@@ -303,6 +307,8 @@ export class Verdict {
   #doubt(now: Instant, member: AgentIndex): Doubt {
     let doubt = this.#doubts.get(member);
     if (doubt === undefined) {
+      // Who answered in this very moment answered since.
+      if (this.#doubts.size === 0 && this.#contactAt === now) this.#contacts.add(this.#contactOf, now);
       doubt = {
         since: now,
         rounds: 0,
@@ -327,19 +333,23 @@ export class Verdict {
 
   /** Both ways work between us and this member, now. */
   #contact(now: Instant, member: AgentIndex): void {
-    this.#contacts[this.#contactNext] = member;
-    this.#contactTimes[this.#contactNext] = now;
-    this.#contactNext = (this.#contactNext + 1) % maxContacts;
+    this.#contacts.add(member, now);
+    this.#answered(now, member);
+  }
+
+  #answered(now: Instant, member: AgentIndex): void {
+    this.#contactOf = member;
     this.#contactAt = now;
-    if (this.#silentSince !== never) {
+    const isInside = this.#isInside(member);
+    if (this.#isSilent) {
       this.#silent.clear();
       this.#silentSince = never;
       this.#silentRounds = 0;
-    }
-    const isInside = this.#isInside(member);
-    if (this.#outsideSince !== never && !isInside) {
-      this.#silentOutside.clear();
-      this.#outsideSince = never;
+      if (!isInside) {
+        this.#silentOutside.clear();
+        this.#outsideSince = never;
+      }
+      this.#isSilent = this.#outsideSince !== never;
     }
     if (isInside) this.#insideContactAt = now;
     else this.#outsideContactAt = now;
@@ -353,14 +363,6 @@ export class Verdict {
     const provenBoot = this.#doubts.get(member)?.provenBoot;
     if (provenBoot !== undefined && !inAnyCase && this.#facts.bootOf(member) <= provenBoot) return true;
     return this.#doubts.delete(member);
-  }
-
-  #lastContact(member: AgentIndex): Instant {
-    for (let back = 1; back <= maxContacts; back++) {
-      const at = (this.#contactNext + maxContacts - back) % maxContacts;
-      if (this.#contacts[at] === member) return instant(this.#contactTimes[at]!);
-    }
-    return longAgo;
   }
 
   #unanswered(now: Instant, target: AgentIndex, nacks: readonly AgentIndex[]): void {
@@ -401,6 +403,7 @@ export class Verdict {
 
   #silence(now: Instant, member: AgentIndex): void {
     if (!this.#isOther(member)) return;
+    this.#isSilent = true;
     if (this.#silentSince === never) this.#silentSince = now;
     if (this.#silent.size < maxSilent) this.#silent.add(member);
     if (!this.#isInside(member)) {
@@ -411,6 +414,7 @@ export class Verdict {
   }
 
   #forgetSilence(): void {
+    this.#isSilent = false;
     this.#silent.clear();
     this.#silentSince = never;
     this.#silentRounds = 0;
@@ -636,7 +640,7 @@ export class Verdict {
         continue;
       }
       this.#relayFailures.delete(target);
-      const isKnown = this.#doubts.has(target) || this.#isQuiet() || this.#lastContact(target) > failedAt;
+      const isKnown = this.#doubts.has(target) || this.#isQuiet() || this.#contacts.last(target) > failedAt;
       if (!isKnown) out.push({ kind: 'probe-wanted', target });
     }
   }
@@ -649,7 +653,7 @@ export class Verdict {
   #mayBeMore(now: Instant, member: AgentIndex, location: string, doubt: Doubt): boolean {
     const until = after(doubt.since, this.#options.neighboursMs);
     if (now >= until) return false;
-    const unheard = doubt.neighbours?.some((other) => this.#lastContact(other) < doubt.since) ?? false;
+    const unheard = doubt.neighbours?.some((other) => this.#contacts.last(other) < doubt.since) ?? false;
     let doubted = false;
     for (const [other, its] of this.#doubts) {
       if (other !== member && !its.lost && its.strikes === 0 && this.#facts.locationOf(other) === location) {
@@ -803,7 +807,6 @@ const askerLookMs = 1_000;
 /** Probe intervals that others get to tell of a member that did not answer when we pinged it for one of them. */
 const relayPatience = 3;
 const maxRelayFailures = 16;
-const maxContacts = 64;
 const maxSilent = 32;
 const maxNamed = 8;
 const maxPeerUplinks = 1_024;
