@@ -335,6 +335,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       mesh: {
         send: (to, message) => mesh?.port.send(to, sealDesk.signed(message)),
         publish: (digest) => mesh?.port.publish(digest),
+        tellDigests: (to, digests) => mesh?.port.tellDigests(to, digests),
       },
       journal: store,
       leases: {

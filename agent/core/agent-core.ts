@@ -10,6 +10,7 @@ import type { ExclusiveDuties, ExclusiveOutput, Fence } from './duties/exclusive
 import type { Effect } from './effect.ts';
 import { Exclusive, type ExclusiveEffect } from './exclusive.ts';
 import type { HealthDigest } from './health/digest.ts';
+import { DigestExchange } from './health/digest-exchange.ts';
 import { Health, type HealthOutput } from './health/health.ts';
 import type { Input, Restored } from './input.ts';
 import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
@@ -42,10 +43,12 @@ const marksItself: ReadonlySet<Input['kind']> = new Set([
 
 /** A changed digest is published at most this often … */
 const digestSpacingMs = 200;
-/** … and an unchanged one this often, so that a newcomer hears everybody within the minute. */
-const digestHeartbeatMs = 15_000;
-/** Who connects may know nothing of us: it is told within this, once for all who came meanwhile. */
-const digestGreetingMs = [500, 2_000] as const;
+/**
+ * … and an unchanged one so seldom that an agent hears one of its cell's about this often, whatever the size of the cell:
+ * who connects is told by the channel, and what gossip lost is found by comparing (health/digest-exchange.ts).
+ */
+const digestHeardEveryMs = 10_000;
+const digestHeartbeatMinMs = 15_000;
 /** A changed verdict is reported at most this often; what stands then is what counts. */
 const verdictReportSpacingMs = 5_000;
 
@@ -88,7 +91,13 @@ export class AgentCore {
   #restAt: Instant = never;
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
-  readonly #greeting: Random;
+  readonly #digests: DigestExchange;
+  /** Between two unchanged digests of ours, and where in it the first one falls (0 … 1). */
+  readonly #heartbeatMs: number;
+  readonly #phase: number;
+  #heartbeatAt: Instant = never;
+  /** As we last published it. */
+  #ownDigest: HealthDigest | undefined;
   #digestSequence = 0;
   #digestDirty = false;
   #digestNext: Instant = never;
@@ -113,7 +122,15 @@ export class AgentCore {
   constructor({ plan, identity, random, restored, voucher }: AgentCoreOptions) {
     this.plan = plan;
     this.identity = identity;
-    this.#greeting = random.fork('greeting');
+    const cell = cellMembers(plan, identity.self);
+    this.#heartbeatMs = Math.max(digestHeartbeatMinMs, digestHeardEveryMs * (cell.length - 1));
+    this.#phase = random.fork('heartbeat').float();
+    this.#digests = new DigestExchange({
+      cell,
+      self: identity.self,
+      random: random.fork('digests'),
+      held: (agent) => (agent === identity.self ? this.#ownDigest : this.health.digestOf(agent)),
+    });
     const runsHere = (location: Location): boolean => this.runsHere(location);
     const wallAt = (at: Instant): WallTime => this.wallAt(at);
     this.membership = new Membership({
@@ -125,7 +142,7 @@ export class AgentCore {
       bootCounter: identity.bootCounter,
       incarnation: restored.incarnation,
       evidence: true,
-      companions: cellMembers(plan, identity.self),
+      cell,
       voucher,
     });
     this.duties = new AvailableDuties({
@@ -334,6 +351,8 @@ export class AgentCore {
     switch (input.kind) {
       case 'started': {
         this.#wallOffset = input.wall - now;
+        // Boxes that start together must not repeat themselves together for ever.
+        this.#heartbeatAt = after(now, this.#phase * this.#heartbeatMs);
         const membership: MembershipOutput[] = [];
         this.membership.start(now, membership);
         this.#fromMembership(now, membership);
@@ -388,7 +407,15 @@ export class AgentCore {
             const { connection = 1 } = input;
             return this.#exclusive(now, (time, out) => this.exclusive.message(time, from, connection, message, out));
           }
+          case 'digest-buckets':
+          case 'digest-versions':
+          case 'digest-wants':
+            if (this.#isOfOurCell(from)) this.#digests.message(now, from, message, effects);
+            return;
           default: {
+            if (message.kind === 'sync' && message.digests !== undefined && this.#isOfOurCell(from)) {
+              this.#digests.compared(now, from, message.digests, effects);
+            }
             // What happens most, without a closure.
             const out: MembershipOutput[] = [];
             this.membership.message(now, from, message, out);
@@ -401,6 +428,7 @@ export class AgentCore {
         }
       }
       case 'digest-received':
+        this.#digests.changed();
         this.#verdict(now, (out) =>
           this.#toJudge.peerCoordinator(now, input.digest.agent, input.digest.coordinator, out),
         );
@@ -408,12 +436,6 @@ export class AgentCore {
         return this.#digestReceived(now, input.digest);
       case 'peer-connected':
         this.#toJudge.connected(now, input.peer);
-        // Digests stay within the cell; who is of another one would not get it.
-        if (this.#digestSequence > 0 && this.#isOfOurCell(input.peer)) {
-          const greetAt = after(now, this.#greeting.between(...digestGreetingMs));
-          this.#digestNext = instant(Math.min(this.#digestNext, greetAt));
-          this.#othersStale = true;
-        }
         return this.#membership(now, (out) => this.membership.connected(now, input.peer, out));
       case 'peer-disconnected':
         this.exclusive.duties.outOfReach(input.peer);
@@ -679,16 +701,22 @@ export class AgentCore {
 
   #fromMembership(now: Instant, outputs: readonly MembershipOutput[]): void {
     // A ping or its answer, and nothing else: handed on as it is.
-    if (outputs.length === 1 && effects.length === 0 && outputs[0]!.kind === 'send') {
+    const [first] = outputs;
+    if (outputs.length === 1 && effects.length === 0 && first!.kind === 'send' && first!.message.kind !== 'sync') {
       effects = outputs as Effect[];
       return;
     }
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          effects.push(output);
+          if (output.message.kind === 'sync' && this.#isOfOurCell(output.to)) {
+            const message = { ...output.message, digests: this.#digests.hash };
+            effects.push({ kind: 'send', to: output.to, message });
+          } else effects.push(output);
           break;
         case 'incarnation-raised':
+          // A digest of a former life counts for less than what the others may hold of it.
+          if (output.bootCounter !== this.#ownDigest?.bootCounter) this.#digestDirty = true;
           effects.push({
             kind: 'save-incarnation',
             bootCounter: output.bootCounter,
@@ -1076,26 +1104,26 @@ export class AgentCore {
     this.#digestSequence++;
     this.#othersStale = true;
     this.#digestLast = now;
-    this.#digestNext = after(now, digestHeartbeatMs);
+    while (this.#heartbeatAt <= now) this.#heartbeatAt = after(this.#heartbeatAt, this.#heartbeatMs);
+    this.#digestNext = this.#heartbeatAt;
     const health = this.health.digest();
     const duties = this.plan.duties
       .filter((duty) => this.mine(duty.index))
       .map((duty) => ({ duty: duty.index, term: this.term(duty.index) }));
     this.membership.setDigestVersion(this.#digestSequence);
-    effects.push({
-      kind: 'publish',
-      digest: {
-        agent: this.identity.self,
-        bootCounter: this.membership.bootCounterOf(this.identity.self),
-        sequence: this.#digestSequence,
-        checks: health.checks,
-        judges: health.judges,
-        anomalous: health.anomalous,
-        duties,
-        localHealth: this.membership.localHealth,
-        coordinator: this.#coordinator,
-      },
-    });
+    this.#ownDigest = {
+      agent: this.identity.self,
+      bootCounter: this.membership.bootCounterOf(this.identity.self),
+      sequence: this.#digestSequence,
+      checks: health.checks,
+      judges: health.judges,
+      anomalous: health.anomalous,
+      duties,
+      localHealth: this.membership.localHealth,
+      coordinator: this.#coordinator,
+    };
+    this.#digests.changed();
+    effects.push({ kind: 'publish', digest: this.#ownDigest });
   }
 }
 

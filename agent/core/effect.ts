@@ -46,6 +46,8 @@ export type Effect =
   // send
   | { readonly kind: 'send'; readonly to: AgentIndex; readonly message: DirectMessage }
   | { readonly kind: 'publish'; readonly digest: HealthDigest }
+  /** Digests of our cell, others' too, to one who lacks them: as their origins signed them. */
+  | { readonly kind: 'tell-digests'; readonly to: AgentIndex; readonly digests: readonly HealthDigest[] }
   // act
   | { readonly kind: 'run-check'; readonly check: CheckIndex }
   | {

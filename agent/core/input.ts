@@ -4,7 +4,7 @@ import type { DutyMessage } from './duties/claim.ts';
 import type { Checkpoint } from './duties/duty.ts';
 import type { RestoredLeases } from './exclusive.ts';
 import type { CheckObservation } from './health/check.ts';
-import type { HealthDigest } from './health/digest.ts';
+import type { DigestMessage, HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
 import type { Sample } from './health/signal.ts';
 import type { ForcedEpoch, LeaseMessage } from './leases/ballot.ts';
@@ -14,7 +14,7 @@ import type { MembershipMessage } from './membership/member.ts';
 import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
 
 /** What travels on direct streams between two agents. */
-export type DirectMessage = MembershipMessage | DutyMessage | LeaseMessage;
+export type DirectMessage = MembershipMessage | DutyMessage | LeaseMessage | DigestMessage;
 
 /** What the disk gave back at start (driver/restore). */
 export interface Restored {

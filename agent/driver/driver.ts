@@ -162,6 +162,8 @@ export class Driver {
         return;
       case 'publish':
         return ports.mesh.publish(effect.digest);
+      case 'tell-digests':
+        return ports.mesh.tellDigests(effect.to, effect.digests);
       case 'run-check':
         return ports.checks.run(effect.check);
       case 'start-duty':

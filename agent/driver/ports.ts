@@ -52,7 +52,10 @@ export interface ClockPort {
 /** Direct streams and gossip. Both are lossy; a send to an unconnected peer is dropped silently and counted. */
 export interface MeshPort {
   send(to: AgentIndex, message: DirectMessage): void;
+  /** To all of our cell who are connected now; who connects later is told the last one. */
   publish(digest: HealthDigest): void;
+  /** Digests that were published or received, each as its origin signed it, to one peer of our cell. */
+  tellDigests(to: AgentIndex, digests: readonly HealthDigest[]): void;
 }
 
 export interface JournalPort {

@@ -4,6 +4,7 @@ import { ok, type Result } from '../base/result.ts';
 import { wallTime } from '../base/time.ts';
 import { maxUnable } from '../core/duties/claim.ts';
 import type { Checkpoint } from '../core/duties/duty.ts';
+import type { DigestVersion } from '../core/health/digest.ts';
 import type { DirectMessage } from '../core/input.ts';
 import type { LeaseMessage } from '../core/leases/ballot.ts';
 import type { MemberUpdate } from '../core/membership/member.ts';
@@ -37,9 +38,12 @@ import { isLeaseMessage, leaseFromArray, leaseMaxBytes, leaseSize, leaseToArray,
  * handover     [9, duty, term, sequence, takenAt, data]
  * handover-taken [11, duty, term, sequence]   (10 is a digest, which comes on the same stream)
  * lease        [12, …]                        see lease.ts
- * sync         [13, hash]
+ * sync         [13, hash, hash of digests?]
  * sync-buckets [14, [hash…]]
  * sync-entries [15, [bucket…], [member wanted…], updates?]
+ * digest-buckets  [16, [hash…]]
+ * digest-versions [17, [bucket…], [[agent, bootCounter, sequence]…]]
+ * digest-wants    [18, [agent…]]
  * update        [member, state, bootCounter, incarnation, origin, signature 64 bytes?]
  * ```
  */
@@ -57,6 +61,9 @@ const type = {
   sync: 13,
   'sync-buckets': 14,
   'sync-entries': 15,
+  'digest-buckets': 16,
+  'digest-versions': 17,
+  'digest-wants': 18,
 } as const satisfies Record<Exclude<DirectMessage, LeaseMessage>['kind'], number>;
 
 const states = ['alive', 'suspect', 'dead', 'left'] as const;
@@ -95,6 +102,9 @@ export function maxBytesOf(kind: DirectMessage['kind']): number {
     case 'sync':
     case 'sync-buckets':
     case 'sync-entries':
+    case 'digest-buckets':
+    case 'digest-versions':
+    case 'digest-wants':
       return membershipMaxBytes;
     case 'claim':
       return claimMaxBytes;
@@ -148,9 +158,19 @@ export function encodedSize(message: DirectMessage): number {
         2 + 17 + sizeOfCount(message.bootCounter) + sizeOfCount(message.incarnation) + sizeOfUpdates(message.updates)
       );
     case 'sync':
-      return 2 + sizeOfCount(message.hash);
+      return 2 + sizeOfCount(message.hash) + (message.digests === undefined ? 0 : sizeOfCount(message.digests));
     case 'sync-buckets':
+    case 'digest-buckets':
       return 2 + sizeOfCounts(message.hashes);
+    case 'digest-versions': {
+      let size = 2 + sizeOfCounts(message.buckets) + sizeOfCount(message.versions.length);
+      for (const { agent, bootCounter, sequence } of message.versions) {
+        size += 1 + sizeOfCount(agent) + sizeOfCount(bootCounter) + sizeOfCount(sequence);
+      }
+      return size;
+    }
+    case 'digest-wants':
+      return 2 + sizeOfCounts(message.agents);
     case 'sync-entries':
       return 2 + sizeOfCounts(message.buckets) + sizeOfCounts(message.wants) + sizeOfUpdates(message.updates);
     case 'claim': {
@@ -220,9 +240,18 @@ function toArray(message: DirectMessage): readonly unknown[] {
       return withUpdates([type.hello, boot, message.bootCounter, message.incarnation], message.updates);
     }
     case 'sync':
-      return [type.sync, message.hash];
+      return message.digests === undefined ? [type.sync, message.hash] : [type.sync, message.hash, message.digests];
     case 'sync-buckets':
-      return [type['sync-buckets'], message.hashes];
+    case 'digest-buckets':
+      return [type[message.kind], message.hashes];
+    case 'digest-versions':
+      return [
+        type[message.kind],
+        message.buckets,
+        message.versions.map(({ agent, bootCounter, sequence }) => [agent, bootCounter, sequence]),
+      ];
+    case 'digest-wants':
+      return [type[message.kind], message.agents];
     case 'sync-entries':
       return withUpdates([type['sync-entries'], message.buckets, message.wants], message.updates);
     case 'claim': {
@@ -289,15 +318,34 @@ function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): 
       return ok({ kind, boot: bootId(Buffer.from(boot).toString('hex')), bootCounter, incarnation, updates });
     }
     case 'sync': {
-      const [, hash] = array;
-      if (array.length !== 2 || !isIndex(hash, hashLimit)) return malformed(kind);
-      return ok({ kind, hash, updates: [] });
+      const [, hash, digests] = array;
+      if (!isIndex(hash, hashLimit)) return malformed(kind);
+      if (array.length === 2) return ok({ kind, hash, updates: [] });
+      if (array.length !== 3 || !isIndex(digests, hashLimit)) return malformed(kind);
+      return ok({ kind, hash, digests, updates: [] });
     }
     case 'sync-buckets': {
       const [, hashes] = array;
       if (array.length !== 2 || !Array.isArray(hashes) || hashes.length > maxBuckets) return malformed(kind);
       if (!hashes.every((hash) => isIndex(hash, hashLimit))) return malformed(kind);
       return ok({ kind, hashes, updates: [] });
+    }
+    case 'digest-buckets': {
+      const [, hashes] = array;
+      if (array.length !== 2 || !Array.isArray(hashes) || hashes.length > maxBuckets) return malformed(kind);
+      if (!hashes.every((hash) => isIndex(hash, hashLimit))) return malformed(kind);
+      return ok({ kind, hashes });
+    }
+    case 'digest-versions': {
+      const [, buckets, list] = array;
+      if (array.length !== 3 || !isIndexList(buckets, maxBuckets)) return malformed(kind);
+      const versions = readVersions(list, bounds);
+      return versions === undefined ? malformed(kind) : ok({ kind, buckets, versions });
+    }
+    case 'digest-wants': {
+      const [, agents] = array;
+      if (array.length !== 2 || !isIndexList(agents, bounds.agents)) return malformed(kind);
+      return ok({ kind, agents });
     }
     case 'sync-entries': {
       const [, buckets, wants] = array;
@@ -360,6 +408,22 @@ function readClaim(array: readonly unknown[], bounds: Bounds): Result<DirectMess
     ...(stance === undefined ? {} : { stance }),
     ...(unable.length === 0 ? {} : { unable }),
   });
+}
+
+// At most one word per agent.
+function readVersions(list: unknown, bounds: Bounds): readonly DigestVersion[] | undefined {
+  if (!Array.isArray(list) || list.length > bounds.agents) return undefined;
+  const versions: DigestVersion[] = [];
+  const seen = new Set<number>();
+  for (const item of list as readonly unknown[]) {
+    if (!Array.isArray(item) || item.length !== 3) return undefined;
+    const [agent, bootCounter, sequence] = item as readonly unknown[];
+    if (!isIndex(agent, bounds.agents) || seen.has(agent) || !isCount(bootCounter) || !isCount(sequence))
+      return undefined;
+    seen.add(agent);
+    versions.push({ agent, bootCounter, sequence });
+  }
+  return versions;
 }
 
 // The optional last element; a longer array is no message of ours.

@@ -35,6 +35,18 @@ export const viewsConverge: Invariant = (world) => {
 };
 
 /** What a view says of the others' lives is what they say of themselves. */
+/** What an agent says of its health reaches all of its cell, whatever was lost of it on the way. */
+export const digestsConverge: Invariant = (world) => {
+  if (world.plan.membership.syncIntervalMs === 0) return [];
+  const behind = world.channels.digestsBehind(digestMendedWithinMs);
+  if (behind.length === 0) return [];
+  const shown = behind.slice(0, 8).map(({ place, of }) => `${place} of ${of}`);
+  return [violation(world, 'digests converge', `${behind.length} lack the newest, box ${shown.join(', ')}`)];
+};
+
+/** A comparison a second with one of the cell, in both directions, at a few per cent of loss. */
+const digestMendedWithinMs = 20_000;
+
 export const numbersAgree: Invariant = (world) => {
   const found: Violation[] = [];
   for (const box of world.boxes) {

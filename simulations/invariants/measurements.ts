@@ -8,6 +8,7 @@ import { convergedWithinMs, knownToAllWithinMs, oneRunnerWithinMs, runnerWithinM
 import { ExclusiveKeepsItsWord } from './exclusive.ts';
 import {
   DutyHasRunner,
+  digestsConverge,
   everythingMended,
   IncarnationsNeverGoBack,
   JournalTellsAll,
@@ -382,6 +383,7 @@ export class Measurements {
     if (world.network.options.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
     this.#violated(viewsConverge(world));
     this.#violated(numbersAgree(world));
+    this.#violated(digestsConverge(world));
   }
 
   violate(atMs: number, invariant: string, text: string): void {

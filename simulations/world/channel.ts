@@ -1,5 +1,5 @@
 import type { Random } from '../../agent/base/random.ts';
-import type { HealthDigest } from '../../agent/core/health/digest.ts';
+import { approximateDigestBytes, type HealthDigest } from '../../agent/core/health/digest.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import { lan } from '../../agent/core/membership/options.ts';
 import { type Ring, ringOf } from '../../agent/core/membership/ring.ts';
@@ -79,6 +79,9 @@ export class SimulatedChannels {
   readonly #digests: Float64Array;
   /** Numbers of `#digests` per place. */
   readonly #digestRow: number;
+  /** Per place: the last digest that its process published, for who connects later. */
+  readonly #published: (HealthDigest | undefined)[] = [];
+  readonly #publishedAt: number[] = [];
   /** Which plan a place runs; those of different plans speak of membership only. */
   readonly #plans: Int32Array;
   #isSkewed = false;
@@ -88,6 +91,7 @@ export class SimulatedChannels {
   readonly #exchange: Exchange = {
     send: (from, to, message) => this.#send(from, to, message),
     publish: (from, digest) => this.#publish(from, digest),
+    tell: (from, to, digests) => this.#tell(from, to, digests),
   };
   readonly counters: ChannelCounters[];
   /** Frames whose bits were flipped: refused by the decoder, or well-formed by chance, which the seal of the line finds. */
@@ -142,6 +146,23 @@ export class SimulatedChannels {
     this.#clones.set(agent, [...places.filter((other) => other !== place), place]);
   }
 
+  /** Who of a connected pair of a cell lacks what the other published at least `forMs` ago. */
+  digestsBehind(forMs: number): readonly { readonly place: number; readonly of: number }[] {
+    const behind: { place: number; of: number }[] = [];
+    for (let of = 0; of < this.#agents; of++) {
+      const digest = this.#published[of];
+      if (digest === undefined || this.#world.now() - this.#publishedAt[of]! < forMs || this.#clones.has(of)) continue;
+      for (const place of this.#cellMembers[this.#cells[of]!]!) {
+        if (place === of || !this.#world.isUp(place) || this.#plans[place] !== this.#plans[of]) continue;
+        if (!this.#connected.has(of, place) || !this.#connected.has(place, of)) continue;
+        const seat = place * this.#digestRow + 2 * this.#seats[of]!;
+        const isNewest = this.#digests[seat] === digest.bootCounter && this.#digests[seat + 1] === digest.sequence;
+        if (!isNewest) behind.push({ place, of });
+      }
+    }
+    return behind;
+  }
+
   /** Which plan the process at `place` runs from its next connection on; places with different ones do not share numbers. */
   setPlan(place: number, plan: number): void {
     this.#plans[place] = plan;
@@ -171,6 +192,7 @@ export class SimulatedChannels {
       this.#closeSide(peer, place, delay);
     }
     this.#digests.fill(0, place * this.#digestRow, (place + 1) * this.#digestRow);
+    this.#published[place] = undefined;
   }
 
   /** Tries to connect a pair until it works or one of them is gone for good, less and less often, jittered. */
@@ -281,6 +303,9 @@ export class SimulatedChannels {
   #open(a: number, b: number): void {
     this.#openSide(a, b);
     this.#openSide(b, a);
+    const [ofA, ofB] = [this.#published[a], this.#published[b]];
+    if (ofA !== undefined) this.#tell(a, this.#agentOf[b]!, [ofA]);
+    if (ofB !== undefined) this.#tell(b, this.#agentOf[a]!, [ofB]);
   }
 
   #openSide(side: number, peer: number): void {
@@ -438,23 +463,31 @@ export class SimulatedChannels {
   }
 
   #publish(from: number, digest: HealthDigest): void {
-    const now = this.#world.now();
-    const self = this.#agentOf[from]!;
-    const bytes = 120 + 4 * (digest.judges.length + digest.checks.length + digest.duties.length);
-    for (const agent of this.#cellMembers[this.#cells[self]!]!) {
-      const to = this.#route(from, agent);
-      if (to < 0 || !this.#connected.has(to, from)) continue;
-      if (this.#isSkewed && this.#plans[from] !== this.#plans[to]) continue;
-      this.#world.sent(from, to, bytes, 'digest');
-      const at = this.#network.arrival(now, from, to, bytes);
-      if (at < 0) this.#world.lost(from, to);
-      else this.#world.later(at, happening.digest, to, 0, 0, digest);
-    }
+    this.#published[from] = digest;
+    this.#publishedAt[from] = this.#world.now();
+    for (const agent of this.#cellMembers[this.#cells[this.#agentOf[from]!]!]!) this.#tellOne(from, agent, digest);
+  }
+
+  /** Digests that were heard or said, to one peer of the cell. */
+  #tell(from: number, agent: number, digests: readonly HealthDigest[]): void {
+    if (this.#cells[agent] !== this.#cells[this.#agentOf[from]!]) return;
+    for (const digest of digests) this.#tellOne(from, agent, digest);
+  }
+
+  #tellOne(from: number, agent: number, digest: HealthDigest): void {
+    const to = this.#route(from, agent);
+    if (to < 0 || !this.#connected.has(to, from)) return;
+    if (this.#isSkewed && this.#plans[from] !== this.#plans[to]) return;
+    const bytes = approximateDigestBytes(digest);
+    this.#world.sent(from, to, bytes, 'digest');
+    const at = this.#network.arrival(this.#world.now(), from, to, bytes);
+    if (at < 0) this.#world.lost(from, to);
+    else this.#world.later(at, happening.digest, to, 0, 0, digest);
   }
 
   /** The newest of each origin alone is handed on, by life and sequence, as the real channel does. */
   #digestArrived(to: number, digest: HealthDigest): void {
-    if (!this.#world.isUp(to)) return;
+    if (!this.#world.isUp(to) || digest.agent === this.#agentOf[to]) return;
     const known = this.#digests;
     const seat = to * this.#digestRow + 2 * this.#seats[digest.agent]!;
     const { bootCounter, sequence } = digest;
@@ -468,6 +501,7 @@ export class SimulatedChannels {
 interface Exchange {
   send(from: number, to: number, message: DirectMessage): void;
   publish(from: number, digest: HealthDigest): void;
+  tell(from: number, to: number, digests: readonly HealthDigest[]): void;
 }
 
 class PlacePort implements MeshPort {
@@ -486,11 +520,15 @@ class PlacePort implements MeshPort {
   publish(digest: HealthDigest): void {
     this.#exchange.publish(this.#place, digest);
   }
+
+  tellDigests(to: number, digests: readonly HealthDigest[]): void {
+    this.#exchange.tell(this.#place, to, digests);
+  }
 }
 
 /** What two agents with different plans may say to each other: the numbers of duties are not the same for both. */
-const isOfMembership = (message: DirectMessage): boolean =>
-  message.kind !== 'claim' && message.kind !== 'checkpoint' && message.kind !== 'handover';
+const isOfMembership = ({ kind }: DirectMessage): boolean =>
+  kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover' && !kind.startsWith('digest');
 
 const happening = { round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4, held: 5 } as const;
 /** Agents of a site in which all connect to all. */

@@ -622,7 +622,7 @@ export class World {
   #sent(_from: number, _to: number, bytes: number, kind: DirectMessage['kind'] | 'digest'): void {
     this.traffic.messages++;
     this.traffic.bytes += bytes;
-    if (kind !== 'digest' && kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover') {
+    if (!kind.startsWith('digest') && kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover') {
       this.traffic.membershipMessages++;
       this.traffic.membershipBytes += bytes;
     }

@@ -117,6 +117,36 @@ export function channelSuite(name: string, harness: ChannelHarness, patienceMs =
       expect(digests(2).map((d) => d.sequence)).toEqual([5, 6]);
     });
 
+    it('a digest was published while the line was cut → told to who connects', async () => {
+      await world.cut(0, 1);
+      await world.cut(1, 2);
+      await until('1 is alone', () => !connected(0, 1) && !connected(1, 0) && !connected(1, 2) && !connected(2, 1));
+      world.port(0).publish(digest(0, 5));
+      await until('digest at 2', () => digests(2).length > 0);
+      expect(digests(1)).toEqual([]);
+      await world.heal(0, 1);
+      await until('digest at 1', () => digests(1).length > 0);
+      expect(digests(1)).toEqual([digest(0, 5)]);
+    });
+
+    it('a digest is handed on by one who holds it → taken as its origin said it, once; its own and older ones are not', async () => {
+      await world.cut(0, 1);
+      await world.cut(1, 2);
+      await until('1 is alone', () => !connected(0, 1) && !connected(1, 0) && !connected(1, 2) && !connected(2, 1));
+      world.port(0).publish(digest(0, 5));
+      await until('digest at 2', () => digests(2).length > 0);
+      await world.heal(1, 2);
+      await until('1 and 2 connected', () => connected(1, 2) && connected(2, 1));
+      world.port(2).tellDigests(1, [digest(0, 5)]);
+      world.port(2).tellDigests(1, [digest(0, 5)]);
+      world.port(2).tellDigests(0, [digest(0, 5)]);
+      world.port(2).tellDigests(77, [digest(0, 5)]);
+      await until('digest at 1', () => digests(1).length > 0);
+      await world.advance(500);
+      expect(digests(1)).toEqual([digest(0, 5)]);
+      expect(digests(0)).toEqual([]);
+    });
+
     it('the connection is lost → both sides hear of it once, the third is untouched; healed → connected again', async () => {
       await world.cut(0, 1);
       await until('0 and 1 disconnected', () => !connected(0, 1) && !connected(1, 0));
@@ -243,6 +273,10 @@ const samples: readonly DirectMessage[] = [
   { kind: 'gossip', updates: [update] },
   { kind: 'claim', bootCounter: 1, seq: 6, duties: [{ duty: 7, term: 2, heard: [0, 2] }] },
   { kind: 'claim', bootCounter: 1, seq: 7, duties: [] },
+  { kind: 'sync', hash: 7, digests: 0xffff_ffff, updates: [] },
+  { kind: 'digest-buckets', hashes: [0, 0xffff_ffff] },
+  { kind: 'digest-versions', buckets: [1, 0], versions: [{ agent: 2, bootCounter: 3, sequence: 2 ** 40 }] },
+  { kind: 'digest-wants', agents: [0, 2] },
   { kind: 'handover-taken', duty: 3, term: 1, sequence: 8 },
   {
     kind: 'lease-request',

@@ -91,7 +91,7 @@ class Box {
         wall: () => wallTime(1_700_000_000_000 + this.now),
         arm: (at) => (this.armed = at),
       },
-      mesh: { send: () => {}, publish: () => {} },
+      mesh: { send: () => {}, publish: () => {}, tellDigests: () => {} },
       journal: {
         append: (token, entries) =>
           this.later(2, () => {

@@ -168,6 +168,13 @@ test('simulate: views that stay apart after healing → "views converge" is foun
   expect(violations.map((v) => v.invariant)).toContain('views converge');
 });
 
+test('simulate: comparisons find what gossip lost, and nobody tells it → "digests converge" is found violated', () => {
+  const lossy = { scenario: 'loss', agents: 12, seed: 1, durationS: 60, loss: 0.05 };
+  expect(runScenario(lossy).violations).toEqual([]);
+  const core = planted({ effect: (effect) => (effect.kind === 'tell-digests' ? undefined : effect) });
+  expect(runScenario({ ...lossy, core }).violations.map((v) => v.invariant)).toEqual(['digests converge']);
+});
+
 test('simulate: an intent that never becomes durable → "no effect without a durable intent" is found violated', () => {
   const core = planted({
     effect: (effect) =>

@@ -111,6 +111,11 @@ export class DirectChannel {
     for (const [agent, link] of this.#links.entries()) if (!reached.has(agent)) link.tellDigest(bytes);
   }
 
+  /** Hands somebody's digest to one peer, if it is of our cell and connected. */
+  tellDigestTo(to: AgentIndex, bytes: Uint8Array): void {
+    if (to !== this.#options.self) this.#links[to]?.tellDigest(bytes);
+  }
+
   isConnected(agent: AgentIndex): boolean {
     return this.#links[agent]?.ready ?? false;
   }
@@ -493,6 +498,9 @@ function permitted(message: DirectMessage, agreement: Agreement): DirectMessage 
     case 'claim':
     case 'checkpoint':
     case 'handover':
+    case 'digest-buckets':
+    case 'digest-versions':
+    case 'digest-wants':
       return undefined;
     case 'ping-request':
     case 'gossip':

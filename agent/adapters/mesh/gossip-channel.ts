@@ -67,6 +67,8 @@ export class GossipChannel {
   readonly #newest: { bootCounter: number; sequence: number }[] = [];
   #service: GossipSub | undefined;
   #last: Uint8Array | undefined;
+  /** The newest of each of our cell, as its origin signed it: for who missed it. */
+  readonly #envelopes = new Map<AgentIndex, Uint8Array>();
   readonly counters: GossipCounters = { published: 0, unheard: 0, accepted: 0, stale: 0, otherPlan: 0, garbage: 0 };
 
   constructor(options: GossipOptions) {
@@ -85,6 +87,11 @@ export class GossipChannel {
   /** Our last digest as it was published, for a peer that was not there. */
   get last(): Uint8Array | undefined {
     return this.#last;
+  }
+
+  /** The newest digest of an agent of our cell, ours too, as its origin signed it. */
+  held(agent: AgentIndex): Uint8Array | undefined {
+    return agent === this.#options.self ? this.#last : this.#envelopes.get(agent);
   }
 
   publish(digest: HealthDigest): void {
@@ -130,6 +137,8 @@ export class GossipChannel {
       return TopicValidatorResult.Ignore;
     }
     this.#newest[digest.agent] = { bootCounter: digest.bootCounter, sequence: digest.sequence };
+    // A copy: the message may be a view into a large receive buffer.
+    this.#envelopes.set(digest.agent, Uint8Array.from(bytes));
     this.counters.accepted++;
     this.#options.deliver({ kind: 'digest-received', digest });
     return TopicValidatorResult.Accept;

@@ -219,6 +219,12 @@ class RunningMesh implements Mesh {
     this.port = {
       send: (to, message) => this.#direct.send(to, message),
       publish: (digest) => this.#gossip.publish(digest),
+      tellDigests: (to, digests) => {
+        for (const { agent } of digests) {
+          const bytes = this.#gossip.held(agent);
+          if (bytes !== undefined) this.#direct.tellDigestTo(to, bytes);
+        }
+      },
     };
     this.#nodeOptions = {
       privateKey: key.libp2p,

@@ -239,6 +239,11 @@ export class Health {
     this.#flush(now, out);
   }
 
+  /** The newest digest of another agent. */
+  digestOf(agent: AgentIndex): HealthDigest | undefined {
+    return this.#view.of(agent);
+  }
+
   /** What another agent judges. False when nothing here may have changed by it. */
   digestReceived(now: Instant, digest: HealthDigest, out: HealthOutput[]): boolean {
     this.#now = now;

@@ -114,32 +114,3 @@ export function approximateBytes(message: MembershipMessage): number {
   for (let i = 0; i < message.updates.length; i++) head += message.updates[i]!.signature === undefined ? 9 : 75;
   return head;
 }
-
-/**
- * Hard bound on what the detector says, in bytes per second, with one second of burst. Probes and their answers are
- * always paid, into debt if need be, because without them nobody is found dead; gossip and riding updates wait.
- */
-export class ByteBudget {
-  readonly #perSecond: number;
-  #bytes: number;
-  #at = Number.NaN;
-
-  constructor(perSecond: number) {
-    this.#perSecond = perSecond;
-    this.#bytes = perSecond;
-  }
-
-  available(now: number): number {
-    if (!(now <= this.#at)) {
-      if (!Number.isNaN(this.#at)) {
-        this.#bytes = Math.min(this.#perSecond, this.#bytes + ((now - this.#at) / 1000) * this.#perSecond);
-      }
-      this.#at = now;
-    }
-    return this.#bytes;
-  }
-
-  spend(now: number, bytes: number): void {
-    this.#bytes = Math.max(-this.#perSecond, this.available(now) - bytes);
-  }
-}

@@ -1,5 +1,5 @@
+import { hashOfEntry } from '../../base/anti-entropy.ts';
 import type { AgentIndex } from '../../base/ids.ts';
-import { hashOfEntry } from './anti-entropy.ts';
 import { compareNumbers } from './incarnation.ts';
 import type { MemberState } from './member.ts';
 

@@ -58,7 +58,13 @@ export type MembershipMessage =
    * we have in the buckets that differ; then, with no buckets, entries that the other lacks, and members of whom more is
    * wanted.
    */
-  | { readonly kind: 'sync'; readonly hash: number; readonly updates: readonly MemberUpdate[] }
+  | {
+      readonly kind: 'sync';
+      readonly hash: number;
+      /** By the way, to one of our cell: what our health digests come to, see health/digest-exchange.ts. */
+      readonly digests?: number;
+      readonly updates: readonly MemberUpdate[];
+    }
   | { readonly kind: 'sync-buckets'; readonly hashes: readonly number[]; readonly updates: readonly MemberUpdate[] }
   | {
       readonly kind: 'sync-entries';

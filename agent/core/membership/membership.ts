@@ -1,8 +1,9 @@
+import { Buckets, maxSyncEntries } from '../../base/anti-entropy.ts';
+import { ByteBudget } from '../../base/byte-budget.ts';
 import type { AgentIndex, BootId } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, never } from '../../base/time.ts';
-import { Buckets, maxSyncEntries } from './anti-entropy.ts';
-import { approximateBytes, ByteBudget, Dissemination } from './dissemination.ts';
+import { approximateBytes, Dissemination } from './dissemination.ts';
 import { type DetectorHost, FailureDetector, type HelperWord, type PingErrand } from './failure-detector.ts';
 import { Greetings, type Life } from './greetings.ts';
 import { isPlausible, isPlausibleCounter, maxCounter } from './incarnation.ts';
@@ -33,13 +34,16 @@ export class Membership {
   readonly #size: number;
   readonly #random: Random;
   readonly #comparisons: Random;
-  /** Of a large site: members to whom a connection stands beside those near us on the ring. */
+  /** Our cell, where there are others beside it. */
+  readonly #cell: readonly AgentIndex[] | undefined;
+  /** The same in a large site, where a connection stands to these, and to those near us on the ring. */
   readonly #companions: readonly AgentIndex[] | undefined;
   readonly #boot: BootId;
   readonly #health: LocalHealth;
   readonly #detector: FailureDetector<MembershipOutput[]>;
   readonly #schedule: ProbeSchedule;
   readonly #queue: Dissemination;
+  /** Probes and their answers are always paid, because without them nobody is found dead; news wait. */
   readonly #budget: ByteBudget;
   readonly #origins = new OriginBudget();
   readonly #greetings = new Greetings();
@@ -95,10 +99,10 @@ export class Membership {
     /** The largest incarnation that this store remembers. */
     incarnation: number;
     /**
-     * The members of our cell. In a large site an agent is connected to these and to those near it on the ring, and keeps
-     * to them where it may choose: helpers, gossip, comparisons. A stranger costs a handshake of some kB.
+     * The members of our cell, with whom tables are compared more often. In a large site an agent is connected to these
+     * and to those near it on the ring, and keeps to them wherever it may choose: a stranger costs a handshake of some kB.
      */
-    companions?: readonly AgentIndex[] | undefined;
+    cell?: readonly AgentIndex[] | undefined;
     /** Say how each probe round ended (`probe-ended`). Off, it costs nothing. */
     evidence?: boolean;
     /** Signs and checks statements. Without one everybody of the roster is believed. */
@@ -113,8 +117,9 @@ export class Membership {
     this.#boot = parts.boot;
     this.#health = new LocalHealth(options.localHealthMax);
     this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
-    const companions = size > largeSite ? parts.companions : undefined;
-    this.#companions = companions === undefined || companions.length < 2 ? undefined : companions;
+    const { cell = [] } = parts;
+    this.#cell = cell.length > 1 && cell.length < size ? cell : undefined;
+    this.#companions = size > largeSite && cell.length > 1 ? cell : undefined;
     this.#schedule = probeSchedule(size, self, random.fork('schedule'), options, this.#companions);
     this.#queue = new Dissemination(size, options);
     this.#budget = new ByteBudget(options.bytesPerSecond);
@@ -757,14 +762,15 @@ export class Membership {
   }
 
   /**
-   * Asks a random member whether it holds what we hold. In a large site one of our cell, and one time of four one near
-   * us on the ring, who is of another cell: strangers would cost more in handshakes than the comparison saves.
+   * Asks a random member whether it holds what we hold: three times of four one of our cell, with whom other things are
+   * compared by the way, and in a large site else one near us on the ring, who is of another cell: strangers would cost
+   * more in handshakes than the comparison saves.
    */
   #compare(now: Instant, out: MembershipOutput[]): void {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
     if (!this.#hasLeisure(now)) return;
-    const nearby = this.#size > largeSite ? this.#nearby() : undefined;
+    const nearby = this.#cell !== undefined || this.#size > largeSite ? this.#nearby() : undefined;
     const peer =
       nearby !== undefined && this.#isProbed(nearby) ? nearby : this.#sample(1, this.#isProbed, this.#comparisons)[0];
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
@@ -773,9 +779,10 @@ export class Membership {
   #nearby(): AgentIndex | undefined {
     const random = this.#comparisons;
     const draw = random.below(8);
-    if (this.#companions !== undefined && draw >= 2) return this.#companions[random.below(this.#companions.length)];
+    if (this.#cell !== undefined && draw >= 2) return this.#cell[random.below(this.#cell.length)];
+    if (this.#size <= largeSite) return undefined;
     // Where no cell is known, one time of eight anybody: else the ring alone would pass things on, place by place.
-    return this.#companions === undefined && draw === 0 ? undefined : nearOn(ringOf(this.#size), this.#self, random);
+    return this.#cell === undefined && draw === 0 ? undefined : nearOn(ringOf(this.#size), this.#self, random);
   }
 
   /** What we have of the buckets that differ: the numbers alone, by which the peer sees what each of us lacks. */

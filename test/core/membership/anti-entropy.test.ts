@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Buckets, maxSyncEntries } from '../../../agent/base/anti-entropy.ts';
 import { bootId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { instant } from '../../../agent/base/time.ts';
-import { Buckets, maxSyncEntries } from '../../../agent/core/membership/anti-entropy.ts';
 import type { MemberState, MembershipMessage } from '../../../agent/core/membership/member.ts';
 import { MemberTable } from '../../../agent/core/membership/member-table.ts';
 import { Membership, type MembershipOutput } from '../../../agent/core/membership/membership.ts';

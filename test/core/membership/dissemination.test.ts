@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ByteBudget, Dissemination } from '../../../agent/core/membership/dissemination.ts';
+import { ByteBudget } from '../../../agent/base/byte-budget.ts';
+import { Dissemination } from '../../../agent/core/membership/dissemination.ts';
 import type { MemberUpdate } from '../../../agent/core/membership/member.ts';
 import { lan } from '../../../agent/core/membership/options.ts';
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { hashOfEntry } from '../../../agent/base/anti-entropy.ts';
 import { bootId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { instant } from '../../../agent/base/time.ts';
-import { hashOfEntry } from '../../../agent/core/membership/anti-entropy.ts';
 import type { MembershipMessage, MemberUpdate } from '../../../agent/core/membership/member.ts';
 import { Membership } from '../../../agent/core/membership/membership.ts';
 import { lan } from '../../../agent/core/membership/options.ts';
