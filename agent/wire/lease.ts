@@ -471,6 +471,8 @@ function read(
     case 'lease-forced': {
       const [bytes] = rest;
       if (rest.length !== 1 || !(bytes instanceof Uint8Array) || bytes.length > documentBytes) return undefined;
+      // Read loosely, two messages would be one, and a signature over either would be over neither.
+      if (!isUtf8(bytes)) return undefined;
       // What it says is read where its signature can be verified.
       const document = Buffer.from(bytes).toString('utf8');
       return { kind, ...head, successor: bundleHash(''), poweredOff: [], document };
