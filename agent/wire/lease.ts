@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { type KeyObject, sign, verify } from 'node:crypto';
 import { invariant, unreachable } from '../base/invariant.ts';
 import { ok, type Result } from '../base/result.ts';
