@@ -177,6 +177,11 @@ site
   .requiredOption('-p, --parent <bundle>', 'the bundle in force')
   .requiredOption('-o, --out <bundle>', 'where to put the new one')
   .option('--revoke <name>', 'take the key of this agent off the list, at once and for good; may be repeated', collect)
+  .option(
+    '--next-epoch <cell>',
+    'go on to the next epoch of this cell though nothing changed; may be repeated',
+    collect,
+  )
   .option('--new-key <file>', 'public key that signs the bundles after this one')
   .option('--new-era', 'begin anew under the recovery key: the signing key was stolen')
   .option('--parent-key <file>', 'public key that signed the parent, after a change of keys; may be repeated', collect)
@@ -188,8 +193,27 @@ site
     process.exitCode = await signCommand(file, { ...options, parentKeys: parentKey });
   });
 site
-  .command('push <bundle>')
-  .description('give a signed bundle to one running agent, which spreads it, and watch until all run it')
+  .command('force-epoch')
+  .description(
+    'when a majority of a cell’s voters is gone for good: sign, offline, that the next epoch begins without them',
+  )
+  .requiredOption('--cell <name>', 'the cell whose voters are gone')
+  .requiredOption('-p, --parent <bundle>', 'the bundle whose epoch is stuck')
+  .requiredOption('-b, --bundle <bundle>', 'the next one, with voters that live; agents get it first')
+  .requiredOption('--powered-off <list>', 'voters, by comma: you have seen that they are off, or their disks blank')
+  .requiredOption('-k, --key <file>', 'recovery.key')
+  .requiredOption('--by <name>', 'who says so')
+  .requiredOption('-o, --out <file>', 'where to put the statement; site push gives it to an agent')
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { forceEpochCommand } = await import('./agent/config/commands.ts');
+    process.exitCode = await forceEpochCommand(options);
+  });
+site
+  .command('push <file>')
+  .description(
+    'give a signed bundle, or a forced epoch, to one running agent, which spreads it, and watch until it is done',
+  )
   .option('--agent <host:port>', 'local API of any agent of the site, with')
   .option('--token <file>', 'the file of its token; or')
   .option('-c, --config <file>', 'agent.yaml of the agent of this box; or')

@@ -41,6 +41,7 @@ import { storedEpoch } from './core/leases/cell-record.ts';
 import { sessionId } from './core/leases/session.ts';
 import type { Observation } from './core/observation.ts';
 import type { ReportBody } from './core/reporting/report.ts';
+import type { SitePlan } from './core/site-plan.ts';
 import type { Site } from './driver/bindings.ts';
 import { Driver } from './driver/driver.ts';
 import {
@@ -181,6 +182,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       return key;
     };
     const agentIds = plan.agents.map((agent) => agent.id);
+    // What the bundle in force says of cells; this process may have been compiled from the one before.
+    let inForce: Pick<SitePlan, 'cells' | 'agents'> = plan;
     const core = new AgentCore({
       plan,
       identity,
@@ -258,7 +261,22 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       key: ownKey,
       keyOf,
       leases: () => core.exclusive.leases,
-      forged: (from) => log.warn({ peer: plan.agents[from]?.id }, 'a seal that its voter did not sign was refused'),
+      forged: (from) =>
+        log.warn(
+          { peer: plan.agents[from]?.id },
+          'a seal or a forced epoch that was not signed as it must be was refused',
+        ),
+      bundle: () => keeper.bundle,
+      epochHash: (id) => {
+        const cell = inForce.cells.find((one) => one.id === id);
+        return (
+          cell &&
+          storedEpoch(
+            cell,
+            inForce.agents.map((agent) => agent.id),
+          ).hash
+        );
+      },
     });
     const checks = createCheckPort({
       site,
@@ -369,7 +387,9 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         const compiled = setup.bundle.compile(bundle);
         return compiled.ok ? ok(compiled.value.plan) : compiled;
       },
-      acceptEpochs: ({ cells, agents }) => {
+      acceptEpochs: (next) => {
+        inForce = next;
+        const { cells, agents } = next;
         const ids = agents.map(({ id }) => id);
         deliver({
           kind: 'epochs-accepted',
@@ -514,6 +534,25 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
             return true;
           },
           takeBundle: (bytes) => keeper.give(bytes, 'push'),
+          takeForcedEpoch: (bytes) => {
+            const judged = sealDesk.forced(bytes);
+            if (!judged.ok) {
+              const { reason, text } = judged.error;
+              log.warn({ reason }, `a forced epoch is refused: ${text}`);
+              report({
+                type: 'event',
+                name: 'forced-epoch-refused',
+                subject: name,
+                severity: 'warning',
+                text: `a statement that forces an epoch is refused: ${text}`.slice(0, 1_000),
+                detail: { reason },
+              });
+              return { kind: 'refused', ...judged.error };
+            }
+            const { epoch, cell } = judged.value;
+            deliver({ kind: 'epoch-forced', message: judged.value });
+            return { kind: 'accepted', epoch, cell: core.exclusive.leases.cellOf(cell)?.id ?? '' };
+          },
           metrics: () => metricsText(around),
         },
       }));

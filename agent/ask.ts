@@ -6,6 +6,7 @@ import { err, ok } from './base/result.ts';
 import { loadAgent, readSecret } from './config/agent-file.ts';
 import { formatProblems } from './config/problem.ts';
 import { parseDuration } from './config/quantity.ts';
+import { isForcedEpoch } from './wire/forced-epoch.ts';
 import { bundleMaxBytes, compareBundles } from './wire/site-bundle.ts';
 import type { AgentStatus, BundleStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
@@ -98,16 +99,30 @@ function leasesText({ duties, cells }: AgentStatus): string[] {
     const warning = lease.unprotected === undefined ? '' : `; UNPROTECTED: ${lease.unprotected}`;
     return [`exclusive: ${duty}: ${right}${voters}${warning}`];
   });
-  const votes = cells.map(({ cell, epoch, vote, floors, conflict }) => {
+  const votes = cells.flatMap(({ cell, epoch, vote, floors, majority, rebirth, conflict }) => {
     const trouble = conflict ? '; the site file changes its leases without a new epoch: sign it as a bundle' : '';
     const shut =
       floors === undefined || floors.done
         ? ''
         : `; the gateway is shut: ${floors.read} of ${floors.needed} voters have told what was granted before`;
-    return `cell ${cell}, epoch ${epoch}: ${vote === undefined ? 'no vote here' : `this vote is ${vote}`}${shut}${trouble}`;
+    const own = vote === undefined ? 'no vote here' : `this vote is ${vote}`;
+    const lost =
+      rebirth?.isStranded === true
+        ? `${rebirth.remember} of its voters remember what was granted, ${rebirth.needed} are needed`
+        : majority.here < majority.needed
+          ? `${majority.here} of its voters are in reach, ${majority.needed} are needed; ${majority.missing.join(', ')} missing`
+          : undefined;
+    return [
+      `cell ${cell}, epoch ${epoch}: ${own}${shut}${trouble}`,
+      ...(lost === undefined ? [] : [`  ${lost}: nothing exclusive begins here. ${forceRemedy(cell)}`]),
+    ];
   });
   return [...held, ...votes];
 }
+
+/** The way out when a majority does not come back. */
+const forceRemedy = (cell: string): string =>
+  `Bring the others back. Only if they are gone for good, or their memory is: name voters that live in the site file (or sign with --next-epoch ${cell}), site sign, site push, then millwright site force-epoch --cell ${cell} with the recovery key`;
 
 /** Which bundle counts, who is behind, and what was refused. */
 function bundleLines(bundle: BundleStatus): string[] {
@@ -245,6 +260,7 @@ export async function pushCommand(file: string, { agent, ...rest }: PushOptions)
     const { code } = error as NodeJS.ErrnoException;
     return complain(code === 'ENOENT' ? `there is no ${file}` : `${file} cannot be read: ${code}`, 2, json);
   }
+  if (isForcedEpoch(bytes)) return pushForcedEpoch(bytes, door, reached.value, waitMs.value);
   const pushed = await ask<{ readonly era: number; readonly version: number; readonly known: boolean }>(
     reached.value,
     'POST',
@@ -288,6 +304,30 @@ export async function pushCommand(file: string, { agent, ...rest }: PushOptions)
     }
     return isLeft ? 3 : 0;
   }
+}
+
+/** Gives the statement to one agent, and watches until its cell speaks the next epoch there; others hear of it there. */
+async function pushForcedEpoch(bytes: Uint8Array, door: AgentDoor, to: Reached, waitMs: number): Promise<number> {
+  const pushed = await ask<{ readonly cell: string; readonly epoch: number }>(to, 'POST', '/v1/forced-epoch', bytes);
+  if (!pushed.ok) return complain(pushed.error, 1, door.json);
+  const { cell, epoch } = pushed.value;
+  const end = performance.now() + waitMs;
+  let spoken: number | undefined;
+  do {
+    const status = await ask<AgentStatus>(to, 'GET', '/v1/status');
+    if (status.ok) spoken = status.value.cells.find((each) => each.cell === cell)?.epoch;
+    if (spoken !== undefined && spoken > epoch) break;
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, everyMs));
+  } while (performance.now() < end);
+  const isBegun = spoken !== undefined && spoken > epoch;
+  if (door.json) process.stdout.write(`${JSON.stringify({ ok: true, cell, epoch: epoch + 1, begun: isBegun })}\n`);
+  else if (isBegun) {
+    process.stdout.write(
+      `epoch ${epoch + 1} of ${cell} has begun at this agent, by force; whoever it meets follows.\n` +
+        '  Its voters are mute for the time of a grant, and permits stay taken for as long as a step may run.\n',
+    );
+  } else process.stdout.write(`not yet: epoch ${epoch + 1} of ${cell}; millwright status says why\n`);
+  return isBegun || waitMs === 0 ? 0 : 3;
 }
 
 /** Who runs this bundle or a newer one, who does not yet, and who cannot be asked. */

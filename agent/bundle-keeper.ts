@@ -7,13 +7,12 @@ import { type BundleNotice, BundleStore } from './config/bundle-store.ts';
 import type { EventReport } from './core/reporting/report.ts';
 import type { SitePlan } from './core/site-plan.ts';
 import type { BundleStanding } from './wire/bundle.ts';
+import { canonicalJson, keyId } from './wire/jws.ts';
 import type { Roster } from './wire/roster.ts';
 import {
   type BundleError,
   bundleMaxBytes,
-  canonicalJson,
   compareBundles,
-  keyId,
   readBundle,
   rosterOf,
   type SiteBundle,

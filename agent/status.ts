@@ -11,6 +11,7 @@ import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
+import { quorumOf } from './core/leases/options.ts';
 import type { Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
@@ -151,8 +152,21 @@ export function cellStates({ core, holderTime }: Pick<Surroundings, 'core' | 'ho
     voters: cell.voters.map((agent) => core.plan.agents[agent]?.id ?? 'no agent of this site any more'),
     vote: cell.voterStateAt(monotonic),
     floors: cell.floorsRead,
+    majority: majorityOf(core, cell.voterNames),
+    rebirth: cell.rebirth,
     conflict: cell.isConflicting,
   }));
+}
+
+/** A suspected voter still counts as here. */
+function majorityOf(core: AgentCore, voters: readonly string[]): AgentStatus['cells'][number]['majority'] {
+  const isHere = (name: string): boolean => {
+    const agent = core.plan.agents.find(({ id }) => id === name);
+    if (agent === undefined) return false;
+    return agent.index === core.identity.self || ['alive', 'suspect'].includes(core.membership.state(agent.index));
+  };
+  const missing = voters.filter((name) => !isHere(name));
+  return { here: voters.length - missing.length, needed: quorumOf(voters.length), missing };
 }
 
 /** Statements by name, with their evidence in words. */

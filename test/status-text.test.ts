@@ -20,6 +20,7 @@ const lease: LeaseStatus = {
 };
 
 it('status for people → the verdict first, with its evidence, then who lives and what runs', () => {
+  const majority = { here: 1, needed: 1, missing: [] };
   const status = {
     agent: 'edge-1',
     site: 'plant-7',
@@ -39,8 +40,8 @@ it('status for people → the verdict first, with its evidence, then who lives a
       { duty: 'line/reader', mine: false, holder: 'edge-2', lease: { ...lease, held: false, unprotected: undefined } },
     ],
     cells: [
-      { cell: 'line', epoch: 2, voters: ['edge-1'], vote: 'voting', conflict: false },
-      { cell: 'hall', epoch: 1, voters: ['edge-2'], vote: undefined, conflict: true },
+      { cell: 'line', epoch: 2, voters: ['edge-1'], vote: 'voting', majority, conflict: false },
+      { cell: 'hall', epoch: 1, voters: ['edge-2'], vote: undefined, majority, conflict: true },
     ],
     checks: [{ check: 'press/oil', status: 'warn' }],
     alarms: [],
@@ -63,4 +64,36 @@ it('status for people → the verdict first, with its evidence, then who lives a
     '',
   ]);
   expect(statusText({ ...status, verdict: [] })).toContain('verdict: nothing is the matter');
+});
+
+it('a cell whose voters are gone, or forgot → said with the way out; a gateway that is shut → how far it is', () => {
+  const cell = {
+    cell: 'line',
+    epoch: 3,
+    vote: 'unborn',
+    floors: { read: 1, needed: 2, done: false },
+    majority: { here: 3, needed: 2, missing: [] as string[] },
+    rebirth: { remember: 1, needed: 2, isStranded: true },
+    conflict: false,
+  };
+  const text = (change: object): string =>
+    statusText({
+      members: [],
+      verdict: [],
+      duties: [],
+      checks: [],
+      alarms: [],
+      plan: {},
+      outbox: {},
+      cells: [{ ...cell, ...change }],
+    } as unknown as AgentStatus);
+  expect(text({})).toContain(
+    'cell line, epoch 3: this vote is unborn; the gateway is shut: 1 of 2 voters have told what was granted before',
+  );
+  expect(text({})).toContain('1 of its voters remember what was granted, 2 are needed: nothing exclusive begins here');
+  expect(text({})).toContain('millwright site force-epoch --cell line with the recovery key');
+  expect(text({ rebirth: { ...cell.rebirth, isStranded: false } })).not.toContain('force-epoch');
+  const gone = { rebirth: undefined, majority: { here: 1, needed: 2, missing: ['edge-2', 'edge-3'] } };
+  expect(text(gone)).toContain('1 of its voters are in reach, 2 are needed; edge-2, edge-3 missing');
+  expect(text(gone)).toContain('millwright site force-epoch');
 });

@@ -17,6 +17,10 @@ export type BundleAnswer =
   | { readonly kind: 'later'; readonly text: string }
   | { readonly kind: 'refused'; readonly reason: string; readonly text: string };
 
+export type ForcedEpochAnswer =
+  | { readonly kind: 'accepted'; readonly cell: string; readonly epoch: number }
+  | { readonly kind: 'refused'; readonly reason: string; readonly text: string };
+
 /** What the agent hands to its API; the API itself knows nothing of the core. */
 export interface StatusSource {
   /** The whole picture as this agent sees it; JSON. */
@@ -34,6 +38,8 @@ export interface StatusSource {
   orderWorkflow(id: string, by: string): boolean;
   /** Judges the bytes of a signed bundle; in force when it is accepted. */
   takeBundle(bytes: Uint8Array): BundleAnswer;
+  /** Judges the bytes of a statement that forces the next epoch of a cell. */
+  takeForcedEpoch(bytes: Uint8Array): ForcedEpochAnswer;
   /** Prometheus text. */
   metrics(): string;
 }
@@ -159,6 +165,20 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
           remedy: 'millwright site show says what stands in it, millwright site sign makes one that follows.',
         });
     }
+  });
+  server.post<{ Body: unknown }>('/v1/forced-epoch', async ({ body }, reply) => {
+    const answer = source.takeForcedEpoch(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
+    if (answer.kind === 'accepted') {
+      const { cell, epoch } = answer;
+      return reply.code(202).send({ accepted: true, cell, epoch });
+    }
+    return reply.code(409).send({
+      code: 'forced-epoch-refused',
+      reason: answer.reason,
+      message: `Refused, the epoch goes on: ${answer.text}`,
+      remedy:
+        'millwright status says which epoch is spoken and which voters are missing; site force-epoch --help how one is forced.',
+    });
   });
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));
 

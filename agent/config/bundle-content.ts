@@ -33,11 +33,13 @@ export interface BundleParts {
   readonly era?: number;
   /** Agents whose keys go off the list now. */
   readonly revoke?: readonly string[];
+  /** Cells that go on to their next epoch though nothing of them changed: their voters begin anew. */
+  readonly nextEpoch?: readonly string[];
 }
 
 /**
  * The content of the next bundle: names, keys and roles out of the compiled site file, epochs out of the parent. The
- * epoch of a cell rises by one when its voters, times or leases changed, and at no other time; a cell that is no longer
+ * epoch of a cell rises by one when its voters, times or leases changed or a person wants it, and at no other time; a cell that is no longer
  * in the file stays in the bundle without voters, because its epoch may never be counted anew.
  */
 export function bundleContent(parts: BundleParts): Result<BundleContent, string> {
@@ -108,7 +110,7 @@ export function bundleFacts(bundle: SiteBundle): BundleFacts {
   };
 }
 
-function bundleCells({ site, parent }: BundleParts): Result<BundleCell[], string> {
+function bundleCells({ site, parent, nextEpoch = [] }: BundleParts): Result<BundleCell[], string> {
   const { plan } = site;
   const before = new Map(parent?.cells.map((cell) => [cell.id, cell]));
   const wanted = plan.cells.map((cell) => ({
@@ -133,9 +135,11 @@ function bundleCells({ site, parent }: BundleParts): Result<BundleCell[], string
     }
   }
   const cells: BundleCell[] = [];
+  const unknown = nextEpoch.find((id) => !before.has(id));
+  if (unknown !== undefined) return err(`the parent has no cell "${unknown}" that could go on to its next epoch`);
   for (const cell of wanted) {
     const old = before.get(cell.id);
-    if (old !== undefined && sameCell(old, cell)) cells.push(old);
+    if (old !== undefined && sameCell(old, cell) && !nextEpoch.includes(cell.id)) cells.push(old);
     else if (old === undefined) cells.push({ ...cell, epoch: 1, parent: null });
     else if (old.epoch >= maxBundleEpoch) return err(`cell ${cell.id} has used up its ${maxBundleEpoch} epochs`);
     else cells.push({ ...cell, epoch: old.epoch + 1, parent: cellHash(plan.site, old) });

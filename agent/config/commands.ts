@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { didYouMean } from '../base/nearest.ts';
 import type { SiteBundle } from '../wire/site-bundle.ts';
 import { explainSite } from './explain.ts';
+import type { ForceOptions } from './force-epoch.ts';
 import { formatProblems, hasErrors } from './problem.ts';
 import { checkSite, parseSite } from './site-file.ts';
 import type { SiteLayout } from './site-init.ts';
@@ -113,6 +114,31 @@ export async function signCommand(
   return 0;
 }
 
+/** The statement that a majority of a cell's voters is gone for good. */
+export async function forceEpochCommand(
+  options: Omit<ForceOptions, 'poweredOff'> & { readonly poweredOff: string; readonly json?: boolean },
+): Promise<number> {
+  const { forceEpoch } = await import('./force-epoch.ts');
+  const poweredOff = options.poweredOff.split(',').map((name) => name.trim());
+  const forced = forceEpoch({ ...options, poweredOff });
+  if (!forced.ok) {
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: false, message: forced.error })}\n`);
+    else process.stderr.write(`${forced.error}\n`);
+    return 1;
+  }
+  const { statement, notes } = forced.value;
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok: true, out: options.out, ...statement, notes })}\n`);
+    return 0;
+  }
+  process.stdout.write(
+    `${options.out}: ends epoch ${statement.epoch} of ${statement.cell}, by ${statement.issuer}\n` +
+      notes.map((note) => `  ${note}\n`).join('') +
+      `  First the bundle, then this: millwright site push ${options.bundle} …, millwright site push ${options.out} …\n`,
+  );
+  return 0;
+}
+
 /** What will be otherwise: two site files, two bundles, or one of each. Exit code 0 also when they differ. */
 export async function diffCommand(
   before: string,
@@ -165,7 +191,8 @@ export async function showCommand(
   file: string,
   options: { readonly siteKey?: string; readonly json?: boolean; readonly siteFile?: boolean },
 ): Promise<number> {
-  const { bundleMaxBytes, keyId, readBundle, verifyBundle } = await import('../wire/site-bundle.ts');
+  const { bundleMaxBytes, readBundle, verifyBundle } = await import('../wire/site-bundle.ts');
+  const { keyId } = await import('../wire/jws.ts');
   let bytes: Uint8Array;
   let key: string | undefined;
   try {

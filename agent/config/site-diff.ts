@@ -1,4 +1,4 @@
-import { canonicalJson } from '../wire/site-bundle.ts';
+import { canonicalJson } from '../wire/jws.ts';
 import type { BodyKind, SiteModel, ThingModel } from './site-model.ts';
 import { bodyKinds } from './site-model.ts';
 

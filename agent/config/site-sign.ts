@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSyn
 import { dirname, join, resolve } from 'node:path';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import { keyId } from '../wire/jws.ts';
 import { oneLineKey } from '../wire/roster.ts';
 import {
   bundleMaxBytes,
   compareBundles,
-  keyId,
   readBundle,
   type SiteBundle,
   sameCell,
@@ -30,6 +30,8 @@ export interface SignOptions {
   readonly parentKeys?: readonly string[];
   /** Agents whose keys go off the list, at once and for good. */
   readonly revoke?: readonly string[];
+  /** Cells that go on to their next epoch though nothing of them changed. */
+  readonly nextEpoch?: readonly string[];
   /** Path of the public key that signs the next bundle. */
   readonly newKey?: string;
   readonly newEra?: boolean;
@@ -136,6 +138,7 @@ export function signSite(options: SignOptions): Result<SignReport, SignError> {
     parent,
     era: parent.era + (options.newEra === true ? 1 : 0),
     revoke: options.revoke ?? [],
+    nextEpoch: options.nextEpoch ?? [],
   });
   if (!content.ok) return fail(content.error);
   let signed: Uint8Array;
@@ -179,7 +182,9 @@ export function changesOf(before: SiteBundle, after: SiteBundle): string[] {
   for (const cell of after.cells) {
     const was = cells.get(cell.id);
     if (was === undefined) changes.push(`cell ${cell.id} begins with epoch 1, voters ${list(cell.voters)}`);
-    else if (!sameCell(was, cell)) {
+    else if (was.epoch !== cell.epoch && sameCell(was, cell)) {
+      changes.push(`cell ${cell.id} goes on to epoch ${cell.epoch}, with all as it was: its voters begin anew`);
+    } else if (!sameCell(was, cell)) {
       const what = [
         ...(list(was.voters) === list(cell.voters) ? [] : [`voters ${list(was.voters)} → ${list(cell.voters)}`]),
         ...(was.lease.leaseMs === cell.lease.leaseMs ? [] : [`grants hold ${cell.lease.leaseMs} ms`]),

@@ -1,7 +1,8 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { agentId } from '../base/ids.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import { canonicalJson, isSignedBy, openJws, signJws } from './jws.ts';
 import { oneLineKey, type Roster } from './roster.ts';
 
 /**
@@ -123,7 +124,7 @@ export interface BundleError {
 export const bundleMaxBytes = 8 * 1024 * 1024;
 export const maxBundleEpoch = 0xffff;
 const formatVersion = 1;
-const header = { alg: 'EdDSA', typ: 'millwright-bundle+json' } as const;
+const documentType = 'millwright-bundle+json';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -184,29 +185,15 @@ const payloadSchema = z.strictObject({
   models: z.array(z.strictObject({ file: z.string().min(1).max(4096), sha256: hash })).max(10_000),
   siteFile: z.string().max(1024 * 1024),
 });
-const envelopeSchema = z.strictObject({
-  payload: z.string(),
-  protected: z.string().max(1024),
-  signature: z.string().max(128),
-});
-
 /**
  * Signs a bundle (private key Ed25519, PEM, PKCS8). Throws on content that no agent would accept: whoever makes a
  * bundle made that mistake, not a peer.
  */
 export function signBundle(content: BundleContent, privateKeyPem: string): Uint8Array {
-  const secret = createPrivateKey(privateKeyPem);
-  if (secret.asymmetricKeyType !== 'ed25519') throw new Error('the signing key is no Ed25519 key');
   const payload = Buffer.from(canonicalJson({ format: formatVersion, ...withOneLineKeys(content) }), 'utf8');
   const read = readPayload(payload);
   if (!read.ok) throw new Error(read.error.text);
-  const open = oneLineKey(createPublicKey(secret).export({ type: 'spki', format: 'pem' }) as string);
-  const envelope = {
-    payload: payload.toString('base64url'),
-    protected: Buffer.from(canonicalJson({ ...header, kid: keyId(open ?? '') })).toString('base64url'),
-  };
-  const signature = sign(null, Buffer.from(`${envelope.protected}.${envelope.payload}`), secret).toString('base64url');
-  return Buffer.from(`${canonicalJson({ ...envelope, signature })}\n`);
+  return signJws(payload, documentType, privateKeyPem);
 }
 
 /**
@@ -220,9 +207,8 @@ export function verifyBundle(
   current?: SiteBundle | undefined,
 ): Result<SiteBundle, BundleError> {
   if (bytes.length > bundleMaxBytes) return refuse('too-large', `${bytes.length} bytes, at most ${bundleMaxBytes}`);
-  const opened = openEnvelope(bytes);
-  if (!opened.ok) return opened;
-  const { payload, signed, signature } = opened.value;
+  const opened = openJws(bytes, documentType);
+  if (opened === undefined) return notABundle();
 
   const keys: string[] = [];
   for (const text of current === undefined ? trust.keys : [current.signingKey, current.recoveryKey]) {
@@ -230,7 +216,7 @@ export function verifyBundle(
     if (one === undefined) return refuse('bad-key', 'a trusted key is no Ed25519 public key (site.pub)');
     keys.push(one);
   }
-  const signer = keys.find((one) => verify(null, signed, keyObject(one), signature));
+  const signer = keys.find((one) => isSignedBy(opened, one));
   if (signer === undefined) {
     return refuse(
       'wrong-signature',
@@ -239,7 +225,7 @@ export function verifyBundle(
         : 'neither the signing key that the bundle in force names nor the recovery key signed it, or it was changed after signing',
     );
   }
-  const read = readPayload(payload);
+  const read = readPayload(opened.payload);
   if (!read.ok) return read;
   const bundle: SiteBundle = { ...read.value, signedBy: signer };
   if (trust.site !== undefined && bundle.site !== trust.site) {
@@ -253,8 +239,8 @@ export function verifyBundle(
 /** Reads a bundle without judging its signature: to show one, or to learn the keys of a site at first sight. */
 export function readBundle(bytes: Uint8Array): Result<SiteBundle, BundleError> {
   if (bytes.length > bundleMaxBytes) return refuse('too-large', `${bytes.length} bytes, at most ${bundleMaxBytes}`);
-  const opened = openEnvelope(bytes);
-  return opened.ok ? readPayload(opened.value.payload) : opened;
+  const opened = openJws(bytes, documentType);
+  return opened === undefined ? notABundle() : readPayload(opened.payload);
 }
 
 /** -1, 0 or 1: which of two comes first, by (era, version). */
@@ -293,58 +279,8 @@ export function sameCell(a: Omit<BundleCell, 'epoch' | 'parent'>, b: Omit<Bundle
   return bare(a) === bare(b);
 }
 
-/** The first eight bytes of a key's SHA-256, hex: for people, who compare it by eye. */
-export function keyId(oneLine: string): string {
-  return createHash('sha256').update(Buffer.from(oneLine, 'base64')).digest('hex').slice(0, 16);
-}
-
-/** RFC 8785 for what stands in a bundle (texts, whole numbers, booleans, null): one content, one text. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-    entries.sort(([a], [b]) => (a < b ? -1 : 1));
-    return `{${entries.map(([field, item]) => `${JSON.stringify(field)}:${canonicalJson(item)}`).join(',')}}`;
-  }
-  return JSON.stringify(value);
-}
-
-interface Envelope {
-  readonly payload: Buffer;
-  readonly signed: Buffer;
-  readonly signature: Buffer;
-}
-
-function openEnvelope(bytes: Uint8Array): Result<Envelope, BundleError> {
-  const broken = (): Result<never, BundleError> =>
-    refuse('not-a-bundle', 'it is no site bundle: cut short, or another file');
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return broken();
-  }
-  const shape = envelopeSchema.safeParse(raw);
-  if (!shape.success) return broken();
-  const [payload, head, signature] = [shape.data.payload, shape.data.protected, shape.data.signature].map(bytesOf);
-  if (payload === undefined || head === undefined || signature === undefined) return broken();
-  let said: unknown;
-  try {
-    said = JSON.parse(head.toString('utf8'));
-  } catch {
-    return broken();
-  }
-  // No choice of algorithm is offered to whoever sends: anything but this one is no bundle.
-  const { alg, typ } = (said ?? {}) as { alg?: unknown; typ?: unknown };
-  if (alg !== header.alg || typ !== header.typ) return broken();
-  return ok({ payload, signed: Buffer.from(`${shape.data.protected}.${shape.data.payload}`), signature });
-}
-
-/** base64url in its one shortest form, or undefined. */
-function bytesOf(text: string): Buffer | undefined {
-  const bytes = Buffer.from(text, 'base64url');
-  return bytes.toString('base64url') === text ? bytes : undefined;
-}
+const notABundle = (): Result<never, BundleError> =>
+  refuse('not-a-bundle', 'it is no site bundle: cut short, or another file');
 
 function readPayload(payload: Uint8Array): Result<SiteBundle, BundleError> {
   let raw: unknown;
@@ -506,9 +442,6 @@ function withOneLineKeys(content: BundleContent): BundleContent {
     operators: content.operators.map((operator) => ({ ...operator, key: line(operator.key) })),
   };
 }
-
-const keyObject = (oneLine: string): KeyObject =>
-  createPublicKey({ key: Buffer.from(oneLine, 'base64'), format: 'der', type: 'spki' });
 
 function refuse(reason: BundleError['reason'], text: string): Result<never, BundleError> {
   return err({ reason, text });

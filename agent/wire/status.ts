@@ -43,6 +43,13 @@ export interface AgentStatus {
      * where it can hold nothing.
      */
     readonly floors: { readonly read: number; readonly needed: number; readonly done: boolean } | undefined;
+    /** How many of its voters are in reach, as the membership sees it, and how many a majority is. */
+    readonly majority: { readonly here: number; readonly needed: number; readonly missing: readonly string[] };
+    /**
+     * This vote lost its memory: how many others told it what they remember, how many it needs, and whether it has waited
+     * so long that a person should look. Undefined: it has its memory, or no vote.
+     */
+    readonly rebirth: { readonly remember: number; readonly needed: number; readonly isStranded: boolean } | undefined;
     /** The site file's leases are not the ones that are spoken, and no epoch leads from one to the other. */
     readonly conflict: boolean;
   }[];

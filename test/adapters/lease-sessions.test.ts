@@ -74,6 +74,10 @@ describe('the desk of seals', () => {
       keyOf: (name) => pairs[names.indexOf(agentId(name))]?.publicKey,
       leases: () => leases,
       forged: (from) => forgeries.push(from),
+      bundle: () => {
+        throw new Error('no statement is looked at here');
+      },
+      epochHash: () => undefined,
     });
   const seal: Sealed = {
     kind: 'lease-sealed',

@@ -1,13 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { canonicalJson } from '../../agent/wire/jws.ts';
 import { oneLineKey } from '../../agent/wire/roster.ts';
 import {
   type BundleCell,
   type BundleContent,
   type BundleTrust,
   bundleMaxBytes,
-  canonicalJson,
   cellHash,
   compareBundles,
   readBundle,
