@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { Backoff } from '../../base/backoff.ts';
 import type { AgentIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
@@ -7,6 +8,10 @@ import type { Connection, Multiaddr } from './libp2p-types.ts';
 const baseMs = 250;
 const capMs = 5_000;
 const dialTimeoutMs = 5_000;
+/** Who refuses us says so within a round trip. A handshake that ends later than this was slow, whatever ended it. */
+const refusedWithinMs = 2_000;
+/** Handshakes refused one after the other before it is said why: one alone may be a peer that was just restarted. */
+const refusalsInARow = 2;
 /** Addresses learned per agent. A box has few; a liar may claim many. */
 const learnedPerAgent = 4;
 
@@ -17,6 +22,8 @@ export interface DialerOptions {
   readonly agentOf: (connection: Connection) => AgentIndex | undefined;
   readonly hasConnection: (agent: AgentIndex) => boolean;
   readonly handshakeFailed: (address: string) => void;
+  /** Milliseconds, monotonic. */
+  readonly clock?: () => number;
 }
 
 /**
@@ -73,6 +80,8 @@ export class Dialer {
       }
       target.dialling = true;
       this.dials++;
+      const clock = this.#options.clock ?? (() => performance.now());
+      const beganAt = clock();
       this.#dial(target).then(
         () => {
           target.dialling = false;
@@ -80,7 +89,7 @@ export class Dialer {
         (cause: Error) => {
           target.dialling = false;
           this.failures++;
-          this.#failed(target, cause);
+          this.#failed(target, cause, clock() - beganAt);
         },
       );
       target.nextAt = nowMs + target.backoff.next();
@@ -96,24 +105,39 @@ export class Dialer {
     const agent = this.#options.agentOf(connection);
     if (agent !== undefined) target.agent = agent;
     target.lastComplaint = '';
+    target.refusals = 0;
   }
 
-  #failed(target: Target, cause: Error): void {
+  #failed(target: Target, cause: Error, tookMs: number): void {
     if (cause.name === 'InvalidPeerIdError' || /dial self/i.test(cause.message)) {
       target.isSelf = true;
       return;
     }
-    // The TCP connection stood and the talk ended before anybody was named. Nobody can tell why from here, but it
-    // is nearly always this, and a person should not have to know what an EncryptionFailedError is.
-    const handshake = /Encrypt|Muxer|UnexpectedEOF|StreamReset|StreamState|ConnectionClosed/.test(cause.name);
-    const text = handshake
-      ? `${target.text} ended the handshake: most likely its mesh key (mesh.psk) differs from ours, or our key is not on its list of agents`
-      : `${target.text} does not answer: ${cause.message}`;
-    if (handshake) this.#options.handshakeFailed(target.text);
+    // The TCP connection stood and the talk ended before anybody was named.
+    const isHandshake = /Encrypt|Muxer|UnexpectedEOF|StreamReset|StreamState|ConnectionClosed/.test(cause.name);
+    const isSlow = tookMs >= refusedWithinMs || /Timeout|Abort/.test(cause.name);
+    target.refusals = isHandshake && !isSlow ? target.refusals + 1 : 0;
+    if (target.refusals > 0) this.#options.handshakeFailed(target.text);
+    const { warn, info, debug } = this.#options.log;
+    if (target.refusals >= refusalsInARow) {
+      // Nobody can tell why from here, but it is nearly always this, and a person should not have to know what an
+      // EncryptionFailedError is.
+      const why = 'most likely its mesh key (mesh.psk) differs from ours, or our key is not on its list of agents';
+      return this.#complain(target, cause, `${target.text} ended the handshake: ${why}`, warn);
+    }
+    if (isHandshake && isSlow) {
+      const text = `${target.text} takes longer than ${refusedWithinMs / 1_000} s for a handshake: it, we or the line between are slow`;
+      return this.#complain(target, cause, text, info);
+    }
+    if (isHandshake) this.#complain(target, cause, `${target.text} ended a handshake`, debug);
+    else this.#complain(target, cause, `${target.text} does not answer: ${cause.message}`, debug);
+  }
+
+  /** The same words about the same address once, until it answers. */
+  #complain(target: Target, cause: Error, text: string, say: (fields: object, text: string) => void): void {
     if (text === target.lastComplaint) return;
     target.lastComplaint = text;
-    if (handshake) this.#options.log.warn({ address: target.text, error: cause.name }, text);
-    else this.#options.log.debug({ address: target.text, error: cause.name }, text);
+    say.call(this.#options.log, { address: target.text, error: cause.name }, text);
   }
 
   #add(address: Multiaddr, agent: AgentIndex | undefined, nowMs: number, configured: boolean): void {
@@ -133,6 +157,7 @@ export class Dialer {
       dialling: false,
       isSelf: false,
       lastComplaint: '',
+      refusals: 0,
     });
   }
 }
@@ -147,6 +172,8 @@ interface Target {
   dialling: boolean;
   isSelf: boolean;
   lastComplaint: string;
+  /** Handshakes that the other side ended at once, one after the other. */
+  refusals: number;
 }
 
 const bare = (address: Multiaddr): string => address.toString().replace(/\/p2p\/[^/]+$/, '');

@@ -57,7 +57,7 @@ export interface MeshCounters {
   readonly connections: number;
   readonly dials: number;
   readonly dialFailures: number;
-  /** Dials that ended within the handshake: their mesh key differs, or we are not on their list. */
+  /** Dials that the other side ended at once within the handshake: its mesh key differs, or we are not on its list. */
   readonly handshakesFailed: number;
   /** Connections that the other side ended right after the handshake: we are not on its list. */
   readonly turnedAway: number;

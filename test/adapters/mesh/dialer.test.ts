@@ -74,6 +74,80 @@ describe('dialer', () => {
     expect(said).toEqual(['/ip4/10.0.0.1/tcp/1 does not answer: connection refused']);
   });
 
+  describe('a handshake that ends', () => {
+    /** Each dial ends after so many virtual milliseconds with this error, in turn, or succeeds with the agent's number. */
+    const ending = async (ends: readonly (readonly [tookMs: number, error: string] | number)[]) => {
+      const said: string[] = [];
+      let [now, dials, counted] = [0, 0, 0];
+      const connected = new Set<number>();
+      const dialer = new Dialer({
+        random: new Random(2, 'dialer'),
+        log: {
+          debug: (_, text) => void said.push(`debug ${text}`),
+          info: (_, text) => void said.push(`info ${text}`),
+          warn: (_, text) => void said.push(`warn ${text}`),
+        },
+        dial: async () => {
+          const end = ends[Math.min(dials++, ends.length - 1)]!;
+          if (typeof end === 'number') return { agent: end } as unknown as Connection;
+          now += end[0];
+          throw Object.assign(new Error('The operation ended'), { name: end[1] });
+        },
+        agentOf: (connection) => (connection as unknown as { agent: number }).agent,
+        hasConnection: (agent) => connected.has(agent),
+        handshakeFailed: () => counted++,
+        clock: () => now,
+      });
+      dialer.configure(readAddress('10.0.0.1:1'), 0);
+      while (dials < ends.length) {
+        dialer.tick(now);
+        for (let i = 0; i < 4; i++) await Promise.resolve();
+        now += 100;
+      }
+      return { said, counted };
+    };
+    const address = '/ip4/10.0.0.1/tcp/1';
+    const key = `warn ${address} ended the handshake: most likely its mesh key (mesh.psk) differs from ours, or our key is not on its list of agents`;
+    const slow = `info ${address} takes longer than 2 s for a handshake: it, we or the line between are slow`;
+
+    it('at once, again and again → the mesh key is named, once, and all are counted', async () => {
+      const { said, counted } = await ending(Array.from({ length: 9 }, () => [30, 'EncryptionFailedError'] as const));
+      expect(said).toEqual([`debug ${address} ended a handshake`, key]);
+      expect(counted).toBe(9);
+    });
+
+    it.each(['EncryptionFailedError', 'UnexpectedEOFError', 'TimeoutError'])(
+      'after seconds, with %s → it is slow; nothing is said of keys, nothing is counted against them',
+      async (error) => {
+        const { said, counted } = await ending([
+          [4_990, error],
+          [5_000, error],
+          [5_010, error],
+        ]);
+        expect(said.join()).not.toContain('mesh.psk');
+        expect(said).toEqual(
+          error === 'TimeoutError' ? [`debug ${address} does not answer: The operation ended`] : [slow],
+        );
+        expect(counted).toBe(0);
+      },
+    );
+
+    it('once, as when the peer is restarted, then it works; later once more → keys are not named', async () => {
+      const { said } = await ending([[30, 'StreamResetError'], 3, [30, 'StreamResetError'], 3]);
+      expect(said.join()).not.toContain('mesh.psk');
+    });
+
+    it('now at once and now late, as of a box that is busy → keys are not named', async () => {
+      const { said } = await ending([
+        [30, 'UnexpectedEOFError'],
+        [4_000, 'EncryptionFailedError'],
+        [30, 'UnexpectedEOFError'],
+        [4_000, 'EncryptionFailedError'],
+      ]);
+      expect(said.join()).not.toContain('mesh.psk');
+    });
+  });
+
   it('connected → not dialled; lost → dialled again within 400 ms', async () => {
     const { dialer, dialled, connected, run } = setUp(() => 3);
     dialer.configure(readAddress('10.0.0.1:1'), 0);
