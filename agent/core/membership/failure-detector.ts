@@ -107,7 +107,7 @@ export class FailureDetector<Out> {
     this.#health.lower();
     this.#outcomes.record(now, target, true);
     if (from !== target) this.#outcomes.record(now, from, true);
-    if (this.#evidence) this.#testify(now, probe, from === target, false, out);
+    if (this.#evidence) this.#testify(probe, from === target, false, out);
     this.#end(probe);
     return from === target ? begunAt : undefined;
   }
@@ -218,7 +218,7 @@ export class FailureDetector<Out> {
         }
         return;
       }
-      if (this.#evidence) this.#testify(now, probe, false, true, out);
+      if (this.#evidence) this.#testify(probe, false, true, out);
       if (probe.heard && probe.round === 0) {
         this.#outcomes.record(now, probe.target, true);
         this.#end(probe);
@@ -271,13 +271,13 @@ export class FailureDetector<Out> {
   }
 
   /** `isOver`: the round ran to its end, so who has not spoken by now is silent; else only who spoke is named. */
-  #testify(now: Instant, probe: Probe, direct: boolean, isOver: boolean, out: Out): void {
+  #testify(probe: Probe, direct: boolean, isOver: boolean, out: Out): void {
     const helpers: HelperWord[] = probe.asked === probe.helpers.length ? (nobody as HelperWord[]) : [];
     for (let i = probe.asked; i < probe.helpers.length; i++) {
       const said = wordNames[probe.words[i]!]!;
       if (isOver || said !== 'silent') helpers.push({ helper: probe.helpers[i]!, word: said });
     }
-    this.#host.probeEnded(now, probe.target, probe.round, direct, helpers, out);
+    this.#host.probeEnded(probe.roundAt, probe.target, probe.round, direct, helpers, out);
   }
 
   #probeOf(target: AgentIndex): Probe | undefined {
@@ -328,7 +328,7 @@ export interface DetectorHost<Out> {
   relayFailed(now: Instant, target: AgentIndex, out: Out): void;
   /** One round is over, or was cut short by an answer. Only with `evidence`. */
   probeEnded(
-    now: Instant,
+    startedAt: Instant,
     target: AgentIndex,
     round: number,
     direct: boolean,

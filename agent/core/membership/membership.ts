@@ -846,8 +846,8 @@ export class Membership {
       helpers: (target, not, count) => this.#helpers(target, not, count),
       unanswered: (now, target, rounds, isPublic, out) => this.accuse(now, target, rounds, isPublic, out),
       relayFailed: (_now, target, out) => out.push({ kind: 'relay-failed', target }),
-      probeEnded: (_now, target, round, direct, helpers, out) =>
-        out.push({ kind: 'probe-ended', target, round, direct, helpers }),
+      probeEnded: (startedAt, target, round, direct, helpers, out) =>
+        out.push({ kind: 'probe-ended', startedAt, target, round, direct, helpers }),
     };
   }
 
@@ -987,6 +987,8 @@ export type MembershipOutput =
     }
   | {
       readonly kind: 'probe-ended';
+      /** When this round of it began. */
+      readonly startedAt: Instant;
       readonly target: AgentIndex;
       readonly round: number;
       readonly direct: boolean;

@@ -6,6 +6,7 @@ import { type Evidence, type Statement, statementKey } from './statement.ts';
 
 /** A finished probe round, as the failure detector saw it. */
 export interface ProbeEnded {
+  readonly startedAt: Instant;
   readonly target: AgentIndex;
   /** 0 is the ordinary probe, then the private verification. */
   readonly round: number;
@@ -107,6 +108,7 @@ export class Verdict {
   #recheckAt: Instant = never;
   #isolated: 'no' | 'cut' | 'segment' = 'no';
   #isolatedSince: Instant = never;
+  #isolatedUntil: Instant = longAgo;
   #statements: readonly Statement[] = [];
   #keys = '';
   #evaluateAt: Instant = never;
@@ -160,6 +162,8 @@ export class Verdict {
     }
     if (direct) return this.#contact(now, target);
     if (reachedBy.length > 0) return this.#strike(now, target, reachedBy);
+    // Whom we asked while we were cut off could not hear us.
+    if (nacks.length === 0 && ended.startedAt < this.#isolatedUntil) return;
     this.#unanswered(now, target, nacks);
     // A round that got no word at all says something of every helper, too. Where one answered, the rest had no time.
     for (const { helper, word } of helpers) if (word === 'silent') this.#silence(now, helper);
@@ -464,16 +468,19 @@ export class Verdict {
     }
     if (after_ === before) return;
     this.#isolated = after_;
+    // What was seen of others on the way into a cut, and in it, was seen of the cut.
+    for (const [member, { provenBoot }] of this.#doubts) {
+      const isOfTheCut = before === 'cut' || after_ === 'cut' || !this.#isInside(member);
+      if (provenBoot === undefined && isOfTheCut) this.#doubts.delete(member);
+    }
     if (after_ === 'no') {
       this.#isolatedSince = never;
+      this.#isolatedUntil = now;
       // Those who are back will say so; whom membership then still holds dead was lost meanwhile.
       this.#recheckAt = after(now, 15 * probeIntervalMs);
       this.#wake(this.#recheckAt, 0);
     } else {
       this.#isolatedSince = after_ === 'cut' ? this.#silentSince : this.#outsideSince;
-      for (const [member, { provenBoot }] of this.#doubts) {
-        if (provenBoot === undefined && (after_ === 'cut' || !this.#isInside(member))) this.#doubts.delete(member);
-      }
     }
   }
 

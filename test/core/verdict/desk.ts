@@ -21,8 +21,8 @@ export class Desk {
   uplinkChecks = 0;
   readonly #verifying = new Map<AgentIndex, { at: number; left: number }>();
   now: Instant = instant(10_000);
-  /** How a probe of this member ends when the verdict asks for one. */
-  answers: (member: AgentIndex) => 'direct' | 'reached' | 'nack' | 'silent' = () => 'direct';
+  /** How a probe of this member ends when the verdict asks for one; `open`: not yet. */
+  answers: (member: AgentIndex) => 'direct' | 'reached' | 'nack' | 'silent' | 'open' = () => 'direct';
 
   constructor(
     size: number,
@@ -50,10 +50,16 @@ export class Desk {
     return this.verdict.statements.map(statementKey).join(' ');
   }
 
-  /** A round ended; helpers are three others unless named. */
-  ended(target: AgentIndex, how: 'direct' | 'reached' | 'nack' | 'silent', helpers = this.#others(target, 3)): void {
+  /** A round ended that began `tookMs` ago; helpers are three others unless named. */
+  ended(
+    target: AgentIndex,
+    how: 'direct' | 'reached' | 'nack' | 'silent',
+    helpers = this.#others(target, 3),
+    tookMs = 0,
+  ): void {
     const word = how === 'direct' ? 'silent' : how;
     this.verdict.probeEnded(this.now, {
+      startedAt: instant(this.now - tookMs),
       target,
       round: 0,
       direct: how === 'direct',
@@ -125,6 +131,7 @@ export class Desk {
   /** As the detector does: a round without any word is followed by further ones, in private. */
   #round(member: AgentIndex, left: number): void {
     const answer = this.answers(member);
+    if (answer === 'open') return;
     this.ended(member, answer);
     const isOver = answer === 'direct' || answer === 'reached' || left === 0;
     if (!isOver) this.#verifying.set(member, { at: this.now + 200, left: left - 1 });

@@ -395,6 +395,27 @@ describe('verdict: of ourselves', () => {
     expect(desk.said.map(({ keys }) => keys).filter((keys) => keys !== '')).toEqual(['i-am-cut', 'gone:7']);
   });
 
+  it('healed while questions of before are open → their silence is of the cut, and nothing is made of it', () => {
+    const desk = new Desk(20, switches);
+    desk.answers = () => 'silent';
+    desk.run(3_000, [1, 2, 3, 11, 12, 13]);
+    expect(desk.keys).toBe('i-am-cut');
+    desk.answers = (member) => (member < 5 ? 'direct' : 'open');
+    desk.run(300, [1, 2, 3]);
+    expect(desk.keys).toBe('');
+    const said = desk.said.length;
+    for (const [target, ...helpers] of [
+      [12, 5, 6, 7],
+      [13, 8, 9, 15],
+      [14, 16, 17, 18],
+    ] as const) {
+      desk.ended(target, 'silent', [...helpers], 1_000);
+    }
+    // Those next to us are asked, nobody elsewhere is for a while.
+    desk.run(1_500, [1, 2, 3]);
+    expect(desk.said.slice(said)).toEqual([]);
+  });
+
   it('silence while our own loop stalls → we are slow, not cut off', () => {
     const desk = new Desk(20);
     desk.answers = () => 'silent';
@@ -449,7 +470,7 @@ describe('verdict: whatever comes', () => {
     const index = fc.integer({ min: -1, max: 9 });
     const word = fc.constantFrom('reached' as const, 'nack' as const, 'silent' as const);
     const event = fc.oneof(
-      fc.record({ kind: fc.constant('ended' as const), target: index, round: fc.nat(3), direct: fc.boolean(), helpers: fc.array(fc.record({ helper: index, word }), { maxLength: 6 }) }), // biome-ignore format: one record
+      fc.record({ kind: fc.constant('ended' as const), tookMs: fc.nat(2_000), target: index, round: fc.nat(3), direct: fc.boolean(), helpers: fc.array(fc.record({ helper: index, word }), { maxLength: 6 }) }), // biome-ignore format: one record
       fc.record({ kind: fc.constant('member' as const), member: index, to: fc.constantFrom('unknown' as const, 'alive' as const, 'suspect' as const, 'dead' as const, 'left' as const) }), // biome-ignore format: one record
       fc.record({ kind: fc.constant('late' as const), ms: fc.integer({ min: 0, max: 5_000 }) }),
       fc.record({ kind: fc.constant('uplink' as const), peer: index, state: fc.constantFrom('connected' as const, 'lost' as const, 'not-heard' as const) }), // biome-ignore format: one record
@@ -486,7 +507,7 @@ describe('verdict: whatever comes', () => {
         };
         for (const [ms, what] of events) {
           settle(instant(now + ms));
-          if (what.kind === 'ended') verdict.probeEnded(now, what);
+          if (what.kind === 'ended') verdict.probeEnded(now, { ...what, startedAt: instant(now - what.tookMs) });
           else if (what.kind === 'member') verdict.memberChanged(now, what.member, what.to);
           else if (what.kind === 'late') verdict.late(now, what.ms);
           else if (what.kind === 'proven') verdict.proven(now, what.member, what.boot);
