@@ -73,22 +73,34 @@ export const freshStart: Restored = { incarnation: 0, journal: [], checkpoints: 
  * next step. The contract stands in README.md beside this file.
  */
 export class AgentCore {
-  readonly plan: SitePlan;
-  readonly identity: Identity;
+  // What every step touches stands first and together, see membership.ts.
   readonly membership: Membership;
-  readonly duties: AvailableDuties;
-  readonly health: Health;
-  readonly remediation: Remediation;
-  readonly alarms: Alarms;
   readonly verdict: Verdict;
-  /** Exclusive duties and their leases. */
-  readonly exclusive: Exclusive;
-
+  #othersStale = true;
+  #verdictStale = true;
+  #digestDirty = false;
+  /** The plan has leases that concern this agent. */
+  readonly #hasExclusive: boolean;
+  /** Less than this is no lateness to anybody. */
+  readonly #lateNoticedMs: number;
   /** The time of the step that is taken, on both clocks. Numbers in place: an object would be a new one for each step. */
   #now: Instant = instant(0);
-  #elapsed: Instant = instant(0);
-  #othersAt: Instant = never;
   #restAt: Instant = never;
+  #othersAt: Instant = never;
+  #elapsed: Instant = instant(0);
+  #localAt: Instant = never;
+  #digestNext: Instant = never;
+  #verdictReportAt: Instant = never;
+  #localStale = true;
+  readonly duties: AvailableDuties;
+  readonly health: Health;
+  /** Exclusive duties and their leases. */
+  readonly exclusive: Exclusive;
+  readonly remediation: Remediation;
+  readonly alarms: Alarms;
+  readonly plan: SitePlan;
+  readonly identity: Identity;
+
   #wallOffset = 0;
   #coordinator: HealthDigest['coordinator'] = 'lost';
   readonly #digests: DigestExchange;
@@ -99,18 +111,7 @@ export class AgentCore {
   /** As we last published it. */
   #ownDigest: HealthDigest | undefined;
   #digestSequence = 0;
-  #digestDirty = false;
-  #digestNext: Instant = never;
   #digestLast: Instant = instant(Number.NEGATIVE_INFINITY);
-  #localAt: Instant = never;
-  #localStale = true;
-  #othersStale = true;
-  #verdictStale = true;
-  /** Less than this is no lateness to anybody. */
-  readonly #lateNoticedMs: number;
-  /** The plan has leases that concern this agent. */
-  readonly #hasExclusive: boolean;
-  #verdictReportAt: Instant = never;
   #verdictReported: Instant = instant(Number.NEGATIVE_INFINITY);
   #verdictText = '';
   #verdictAsChanged: readonly Statement[] = [];

@@ -88,7 +88,8 @@ export class SimulatedChannels {
   /** Who is near whom in a large site; undefined in a small one, where all are. */
   readonly #ring: Ring | undefined;
   readonly #dialSpacingMs: number;
-  readonly #exchange: Exchange = {
+  /** What a port of this channel is made of, for who has one object for all ports of a place. */
+  readonly exchange: Exchange = {
     send: (from, to, message) => this.#send(from, to, message),
     publish: (from, digest) => this.#publish(from, digest),
     tell: (from, to, digests) => this.#tell(from, to, digests),
@@ -132,7 +133,7 @@ export class SimulatedChannels {
   }
 
   port(place: number): MeshPort {
-    return new PlacePort(this.#exchange, place);
+    return new PlacePort(this.exchange, place);
   }
 
   isConnected(a: number, b: number): boolean {
@@ -498,7 +499,7 @@ export class SimulatedChannels {
   }
 }
 
-interface Exchange {
+export interface Exchange {
   send(from: number, to: number, message: DirectMessage): void;
   publish(from: number, digest: HealthDigest): void;
   tell(from: number, to: number, digests: readonly HealthDigest[]): void;

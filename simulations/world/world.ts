@@ -4,6 +4,7 @@ import { type Instant, instant, type WallTime, wallTime } from '../../agent/base
 import { AgentCore, type AgentCoreOptions } from '../../agent/core/agent-core.ts';
 import type { Fence } from '../../agent/core/duties/exclusive-duties.ts';
 import type { Effect } from '../../agent/core/effect.ts';
+import type { HealthDigest } from '../../agent/core/health/digest.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
 import type { SessionId } from '../../agent/core/leases/session.ts';
@@ -11,8 +12,8 @@ import type { Observation } from '../../agent/core/observation.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable, type Tap } from '../../agent/driver/driver.ts';
-import type { ClockPort, Ports } from '../../agent/driver/ports.ts';
-import { SimulatedChannels, smallSite } from './channel.ts';
+import type { ClockPort, MeshPort, Ports } from '../../agent/driver/ports.ts';
+import { type Exchange, SimulatedChannels, smallSite } from './channel.ts';
 import { type DiskImage, SimulatedDisk, simulatedJournal } from './disk.ts';
 import { EventHeap } from './event-heap.ts';
 import { calmNetwork, Network, type NetworkOptions } from './network.ts';
@@ -280,7 +281,13 @@ export class World {
       restored: box.disk.restore(),
     });
     if (this.boxes.length > smallSite) this.#acquaint(core, agent);
-    const driver = new Driver(core, this.#ports(box), { tap: new PlaceTap(this.trace, place) });
+    const hasLeases = this.plan.cells.some(({ leases }) => leases.length > 0);
+    const own = new PlacePorts(
+      place,
+      { clockwork: this.#clockwork, trace: this.trace, exchange: this.channels.exchange },
+      hasLeases ? new ElapsedClock() : undefined,
+    );
+    const driver = new Driver(core, this.#ports(box, own), { tap: own });
     box.core = core;
     box.driver = driver;
     this.#lives[place] = box.life;
@@ -630,7 +637,7 @@ export class World {
 
   // Ports
 
-  #ports(box: Box): Ports {
+  #ports(box: Box, own: PlacePorts): Ports {
     const { life, disk, place, index: agent } = box;
     const isClone = place !== agent;
     const alive = () => box.up && box.life === life;
@@ -642,9 +649,7 @@ export class World {
     const diskMs = this.#options.diskMs ?? 3;
     const startMs = this.#options.dutyStartMs ?? 100;
     const chance = this.#random.fork(`ports ${place} ${life}`);
-    const hasLeases = this.plan.cells.some(({ leases }) => leases.length > 0);
-    const clock = new PlaceClock(this.#clockwork, place, hasLeases ? new ElapsedClock() : undefined);
-    const holderNow = () => clock.elapsed?.() ?? clock.now();
+    const holderNow = () => own.elapsed?.() ?? own.now();
     const supervisor = new SimulatedSupervisor(
       {
         uptime: () => this.uptime(place),
@@ -665,8 +670,8 @@ export class World {
     };
     let voterDiskAt = 0;
     return {
-      clock,
-      mesh: this.channels.port(place),
+      clock: own,
+      mesh: own,
       journal: simulatedJournal(disk, {
         later: (act) => later(chance.exponential(diskMs), act),
         deliver: (what) => input(0, what),
@@ -850,16 +855,28 @@ interface Clockwork {
   arm(place: number, at: Instant): void;
 }
 
-// A class and not four closures: with a thousand processes in turn, each object that one touches is a cache miss.
-class PlaceClock implements ClockPort {
-  readonly #clockwork: Clockwork;
+/**
+ * The clock of one place, its side of the mesh, and the look at what it does: all that an ordinary step needs. One class
+ * for three ports, and no closures: with a thousand processes in turn, each object that one touches is a cache miss.
+ */
+class PlacePorts implements ClockPort, MeshPort, Tap {
   readonly #place: number;
+  readonly #clockwork: Clockwork;
+  readonly #trace: TraceHash;
+  readonly #exchange: Exchange;
   /** Where something is held by leases; without them nobody asks. */
   readonly elapsed?: () => Instant;
 
-  constructor(clockwork: Clockwork, place: number, holder: ElapsedClock | undefined) {
-    this.#clockwork = clockwork;
+  constructor(
+    place: number,
+    parts: { clockwork: Clockwork; trace: TraceHash; exchange: Exchange },
+    holder: ElapsedClock | undefined,
+  ) {
+    const { clockwork } = parts;
     this.#place = place;
+    this.#clockwork = clockwork;
+    this.#trace = parts.trace;
+    this.#exchange = parts.exchange;
     if (holder) this.elapsed = () => holder.read(clockwork.now(place), clockwork.uptime(place), clockwork.wall(place));
   }
 
@@ -874,15 +891,13 @@ class PlaceClock implements ClockPort {
   arm(at: Instant): void {
     this.#clockwork.arm(this.#place, at);
   }
-}
 
-class PlaceTap implements Tap {
-  readonly #trace: TraceHash;
-  readonly #place: number;
+  send(to: number, message: DirectMessage): void {
+    this.#exchange.send(this.#place, to, message);
+  }
 
-  constructor(trace: TraceHash, place: number) {
-    this.#trace = trace;
-    this.#place = place;
+  publish(digest: HealthDigest): void {
+    this.#exchange.publish(this.#place, digest);
   }
 
   input(now: Instant, input: Input): void {

@@ -23,18 +23,18 @@ import { Outcomes, type Surroundings } from './outcomes.ts';
  * allocates nothing. `Out` is whatever its host writes to, and is only handed on.
  */
 export class FailureDetector<Out> {
-  readonly #options: MembershipOptions;
-  readonly #health: LocalHealth;
-  readonly #host: DetectorHost<Out>;
-  readonly #evidence: boolean;
-  readonly #outcomes = new Outcomes();
-  /** The first `#probing` are under way, the others wait to be used again. */
-  readonly #probes: Probe[] = [];
   #probing = 0;
-  readonly #relays: Relay[] = [];
   #relaying = 0;
   #seq = 0;
   #due: number = never;
+  /** The first `#probing` are under way, the others wait to be used again. */
+  readonly #probes: Probe[] = [];
+  readonly #options: MembershipOptions;
+  readonly #host: DetectorHost<Out>;
+  readonly #health: LocalHealth;
+  readonly #evidence: boolean;
+  readonly #outcomes = new Outcomes();
+  readonly #relays: Relay[] = [];
 
   constructor(options: MembershipOptions, health: LocalHealth, host: DetectorHost<Out>, evidence = false) {
     this.#options = options;
@@ -70,8 +70,11 @@ export class FailureDetector<Out> {
     probe.factor = this.#health.factor;
     probe.stage = 0;
     probe.nextAt = now;
-    probe.helpers.length = 0;
-    probe.words.length = 0;
+    if (probe.isHelped) {
+      probe.isHelped = false;
+      probe.helpers.length = 0;
+      probe.words.length = 0;
+    }
     probe.asked = 0;
     probe.heard = false;
     this.#advance(now, probe, out);
@@ -212,6 +215,7 @@ export class FailureDetector<Out> {
         // Verification is rare, so it may ask twice as many: at 25 % loss that makes a false alarm 40 times rarer.
         const asked = probe.round === 0 ? helpers : 2 * helpers;
         for (const helper of this.#host.helpers(probe.target, probe.helpers, asked)) {
+          probe.isHelped = true;
           probe.helpers.push(helper);
           probe.words.push(word.silent);
           this.#host.pingRequest(now, helper, probe.seq, probe.target, out);
@@ -272,6 +276,7 @@ export class FailureDetector<Out> {
 
   /** `isOver`: the round ran to its end, so who has not spoken by now is silent; else only who spoke is named. */
   #testify(probe: Probe, direct: boolean, isOver: boolean, out: Out): void {
+    if (!probe.isHelped) return this.#host.probeEnded(probe.target, probe.round, direct, nobody, out);
     const helpers: HelperWord[] = probe.asked === probe.helpers.length ? (nobody as HelperWord[]) : [];
     for (let i = probe.asked; i < probe.helpers.length; i++) {
       const said = wordNames[probe.words[i]!]!;
@@ -356,6 +361,8 @@ interface Probe {
   /** Direct pings sent in this round; one more than directPings once helpers were asked. */
   stage: number;
   nextAt: Instant;
+  /** Helpers were asked since it began; mostly none is. */
+  isHelped: boolean;
   /** Of all rounds, and beside each what it said; those from `asked` on were asked in this round. */
   readonly helpers: AgentIndex[];
   readonly words: number[];
@@ -382,6 +389,7 @@ const blankProbe = (): Probe => ({
   factor: 1,
   stage: 0,
   nextAt: 0.5 as Instant,
+  isHelped: false,
   helpers: [],
   words: [],
   asked: 0,

@@ -29,9 +29,41 @@ import { Suspicion } from './suspicion.ts';
  * the others are not told, and one word of it takes the verdict back.
  */
 export class Membership {
+  // What a message or a probe touches stands first and together, and what it finds behind these fields lies together in
+  // memory likewise: with thousands of agents in one process it is cache misses that take the time.
+  readonly #table: MemberTable;
+  readonly #detector: FailureDetector<MembershipOutput[]>;
+  readonly #queue: Dissemination;
+  /** Probes and their answers are always paid, because without them nobody is found dead; news wait. */
+  readonly #budget: ByteBudget;
   readonly #options: MembershipOptions;
   readonly #self: AgentIndex;
   readonly #size: number;
+  #left = false;
+  #digestVersion = 0;
+  /** The earliest of all deadlines, and whether it must be reckoned anew: most messages leave it as it is. */
+  #isStale = true;
+  #due: Instant = never;
+  #nextProbe: Instant = never;
+  #graceUntil: Instant = 0 as Instant;
+  #nextSync: Instant = never;
+  #nextWatch: Instant = never;
+  #nextDeadProbe: Instant = never;
+  #nextGossip: Instant = never;
+  /** When our own numbers last changed. */
+  #standingSince: Instant = Number.NEGATIVE_INFINITY as Instant;
+  readonly #health: LocalHealth;
+  readonly #schedule: ProbeSchedule;
+  readonly #suspicions = new Map<AgentIndex, Suspicion>();
+  readonly #isProbed = (member: AgentIndex): boolean => member !== this.#self && this.#table.isReachable(member);
+  readonly #isFreeToProbe = (member: AgentIndex): boolean => this.#isProbed(member) && !this.#detector.probing(member);
+  #selfUpdate: MemberUpdate;
+  #selfOnly: readonly MemberUpdate[];
+  /** The same without a signature, for those whom we tell it ourselves and who have it signed already. */
+  #selfBare: readonly MemberUpdate[];
+  /** The earliest deadline of a suspicion; below zero when it must be reckoned anew. */
+  #suspicionDue = never as number;
+
   readonly #random: Random;
   readonly #comparisons: Random;
   /** Our cell, where there are others beside it. */
@@ -39,54 +71,24 @@ export class Membership {
   /** The same in a large site, where a connection stands to these, and to those near us on the ring. */
   readonly #companions: readonly AgentIndex[] | undefined;
   readonly #boot: BootId;
-  readonly #health: LocalHealth;
-  readonly #detector: FailureDetector<MembershipOutput[]>;
-  readonly #schedule: ProbeSchedule;
-  readonly #queue: Dissemination;
-  /** Probes and their answers are always paid, because without them nobody is found dead; news wait. */
-  readonly #budget: ByteBudget;
   readonly #origins = new OriginBudget();
   readonly #greetings = new Greetings();
-  readonly #table: MemberTable;
   readonly #buckets: Buckets;
   readonly #statements: Statements;
-  readonly #suspicions = new Map<AgentIndex, Suspicion>();
   /** When we last corrected a member's view, so that a wrong one cannot make us talk without end. */
   readonly #corrected = new Map<AgentIndex, Instant>();
-  readonly #isProbed = (member: AgentIndex): boolean => member !== this.#self && this.#table.isReachable(member);
   /** Held alive, and answering as far as we know. */
   readonly #isTrusted = (member: AgentIndex): boolean =>
     member !== this.#self && this.#table.isAlive(member) && !this.#detector.verifying(member);
-  readonly #isFreeToProbe = (member: AgentIndex): boolean => this.#isProbed(member) && !this.#detector.probing(member);
-
-  #selfUpdate: MemberUpdate;
-  #selfOnly: readonly MemberUpdate[];
-  /** The same without a signature, for those whom we tell it ourselves and who have it signed already. */
-  #selfBare: readonly MemberUpdate[];
-  #digestVersion = 0;
-  #left = false;
   #bumps = maxBumps;
   #bumpsAt: Instant;
-  #nextProbe: Instant = never;
-  #nextDeadProbe: Instant = never;
   #deadCursor = 0;
-  #nextGossip: Instant = never;
-  #nextSync: Instant = never;
-  #graceUntil: Instant = 0 as Instant;
   #watched: readonly AgentIndex[] = [];
   #watchCursor = 0;
-  #nextWatch: Instant = never;
   /** Another process spoke for us: greet whom we ping until it knows our present numbers. */
   #announces = false;
   #overtaken = 0;
   #jumps = 0;
-  /** When our own numbers last changed. */
-  #standingSince: Instant = Number.NEGATIVE_INFINITY as Instant;
-  /** The earliest deadline of a suspicion; below zero when it must be reckoned anew. */
-  #suspicionDue = never as number;
-  /** The earliest of all deadlines, and whether it must be reckoned anew: most messages leave it as it is. */
-  #due: Instant = never;
-  #isStale = true;
 
   constructor(parts: {
     options: MembershipOptions;

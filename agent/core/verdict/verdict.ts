@@ -52,34 +52,38 @@ export interface VerdictFacts {
  * it speaks again), or that a failed path is seen before one of its two ends looks; with N members that is (N−1)·T.
  */
 export class Verdict {
+  // What an answered probe touches stands first and together, see membership.ts.
   readonly #options: VerdictOptions;
   readonly #self: AgentIndex;
   readonly #size: number;
   readonly #facts: VerdictFacts;
+  #evaluateAt: Instant = never;
+  /** Who answered last, and when. */
+  #contactOf: AgentIndex = -1;
+  #contactAt: Instant = longAgo;
+  #insideContactAt: Instant = longAgo;
+  #outsideContactAt: Instant = longAgo;
+  /** Share of healthy targets whose first round failed directly: what this network loses anyway. */
+  #directFailure = 0;
+  /** One of the two silences has begun. */
+  #isSilent = false;
+  #isolated: 'no' | 'cut' | 'segment' = 'no';
+  readonly #peerUplinks = new Map<AgentIndex, CoordinatorSight>();
   /** Members about whom something is wrong, at most the roster. */
   readonly #doubts = new Map<AgentIndex, Doubt>();
   /** Who answered us while something is doubted; in the calm nobody asks. */
   readonly #contacts = new RecentContacts();
-  /** Who answered last, and when. */
-  #contactOf: AgentIndex = -1;
   /** Neighbours of a lost member whose answer a statement waits for; cleared when nothing is doubted. */
   readonly #awaited = new Set<AgentIndex>();
-  #contactAt: Instant = longAgo;
-  #insideContactAt: Instant = longAgo;
-  #outsideContactAt: Instant = longAgo;
   /** Nobody answered since; cleared by the first word. */
   readonly #silent = new Set<AgentIndex>();
   #silentSince: Instant = never;
-  /** One of the two silences has begun. */
-  #isSilent = false;
   #silentRounds = 0;
   /** The same for members of other locations. */
   readonly #silentOutside = new Set<AgentIndex>();
   #outsideSince: Instant = never;
   #askAroundAt: Instant = longAgo;
   #cursor: number;
-  /** Share of healthy targets whose first round failed directly: what this network loses anyway. */
-  #directFailure = 0;
 
   #lateCount = 0;
   #lateMaxMs = 0;
@@ -100,18 +104,15 @@ export class Verdict {
   /** Somebody had a coordinator in this life; a site without one is not a site that lost it. */
   #coordinatorKnown = false;
   #coordinatorLostSince: Instant = never;
-  readonly #peerUplinks = new Map<AgentIndex, CoordinatorSight>();
   /** Of them, how many are not connected. */
   #lostUplinks = 0;
 
   /** After a cut: when to look again at whom membership holds dead. */
   #recheckAt: Instant = never;
-  #isolated: 'no' | 'cut' | 'segment' = 'no';
   #isolatedSince: Instant = never;
   #isolatedUntil: Instant = longAgo;
   #statements: readonly Statement[] = [];
   #keys = '';
-  #evaluateAt: Instant = never;
 
   constructor(parts: {
     readonly options: VerdictOptions;
