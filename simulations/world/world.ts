@@ -900,6 +900,10 @@ class PlacePorts implements ClockPort, MeshPort, Tap {
     this.#exchange.publish(this.#place, digest);
   }
 
+  tellDigests(to: number, digests: readonly HealthDigest[]): void {
+    this.#exchange.tell(this.#place, to, digests);
+  }
+
   input(now: Instant, input: Input): void {
     this.#trace.input(this.#place, now, input);
   }
