@@ -276,7 +276,7 @@ export class FailureDetector<Out> {
 
   /** `isOver`: the round ran to its end, so who has not spoken by now is silent; else only who spoke is named. */
   #testify(probe: Probe, direct: boolean, isOver: boolean, out: Out): void {
-    if (!probe.isHelped) return this.#host.probeEnded(probe.target, probe.round, direct, nobody, out);
+    if (!probe.isHelped) return this.#host.probeEnded(probe.roundAt, probe.target, probe.round, direct, nobody, out);
     const helpers: HelperWord[] = probe.asked === probe.helpers.length ? (nobody as HelperWord[]) : [];
     for (let i = probe.asked; i < probe.helpers.length; i++) {
       const said = wordNames[probe.words[i]!]!;
