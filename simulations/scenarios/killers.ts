@@ -1,7 +1,17 @@
+import type { Random } from '../../agent/base/random.ts';
 import type { FaultEvent } from '../faults/fault.ts';
 import type { Violation } from '../invariants/invariants.ts';
 import type { Facts } from '../invariants/measurements.ts';
-import { drawBasics, drawBoxes, drawExclusive, type Scenario, settleMs } from './scenario.ts';
+import {
+  boxesOf,
+  drawBasics,
+  drawBoxes,
+  drawExclusive,
+  inOrder,
+  type Scenario,
+  type ScenarioOptions,
+  settleMs,
+} from './scenario.ts';
 
 /**
  * Stories that have killed clusters, each by name. What they promise beyond the invariants of all is stated beside them:
@@ -12,8 +22,6 @@ const broken = (facts: Facts, invariant: string, text: string): Violation => ({
   atMs: facts.world.now,
   text,
 });
-
-const everybody = (agents: number): number[] => Array.from({ length: agents }, (_, agent) => agent);
 
 /** At most so many verdicts "dead" over boxes that lived, by the innocent over the innocent. */
 const nobodyWronged =
@@ -35,6 +43,45 @@ const agentsOf = (facts: Facts, kind: FaultEvent['kind']): ReadonlySet<number> =
 const lonely = (facts: Facts): ReadonlySet<number> =>
   new Set(facts.options.faults.flatMap((fault) => (fault.kind === 'cut' ? fault.right : [])));
 
+/**
+ * What all these stories have in common: exclusive duties, and work that starts when it is told to, so that whatever goes
+ * wrong was the story's doing. `faults` may draw, and does so last.
+ */
+function story(
+  random: Random,
+  agents: number,
+  durationS: number,
+  faults: () => readonly FaultEvent[],
+): ScenarioOptions {
+  const drawn = { ...drawBasics(random, agents), ...drawExclusive(random, agents) };
+  return { ...drawn, dutyFailure: 0, durationS, faults: inOrder(faults()) };
+}
+
+/** When the first thing goes wrong: the site has settled, and where in its rhythm it is hit is chance. */
+const soon = (random: Random, withinMs = 2_000): number => settleMs + random.between(0, withinMs);
+
+/** The wires between two groups, out and whole again. */
+const apart = (
+  atMs: number,
+  healAtMs: number,
+  left: readonly number[],
+  right: readonly number[],
+  oneWay?: boolean,
+): FaultEvent[] => [
+  { kind: 'cut', atMs, left, right, ...(oneWay === undefined ? {} : { oneWay }) },
+  { kind: 'heal', atMs: healAtMs, left, right },
+];
+
+/** Seconds until a minute after the last trouble, or as long as was asked for. */
+const untilWell = (lastMs: number, durationS: number | undefined): number =>
+  Math.max(durationS ?? 0, Math.ceil(lastMs / 1000) + 60);
+
+/** Three exclusive duties and three voters: what the stories about rights are told with. */
+const threeVoters = (agents: number): Pick<ScenarioOptions, 'exclusive' | 'voters'> => ({
+  exclusive: 3,
+  voters: agents < 3 ? 1 : 3,
+});
+
 export const killers: readonly Scenario[] = [
   {
     name: 'both-reach-c',
@@ -43,18 +90,9 @@ export const killers: readonly Scenario[] = [
     reaches: ['message lost'],
     draw(random, agents, durationS) {
       const [a, b] = drawBoxes(random, agents, 2) as [number, number];
-      const atMs = settleMs + random.between(0, 2_000);
-      const cutMs = random.between(15_000, 30_000);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: durationS ?? 90,
-        faults: [
-          { kind: 'cut', atMs, left: [a], right: [b], oneWay: random.chance(0.3) },
-          { kind: 'heal', atMs: atMs + cutMs, left: [a], right: [b] },
-        ],
-      };
+      const atMs = soon(random);
+      const healAtMs = atMs + random.between(15_000, 30_000);
+      return story(random, agents, durationS ?? 90, () => apart(atMs, healAtMs, [a], [b], random.chance(0.3)));
     },
     promises: nobodyWronged(() => new Set()),
   },
@@ -65,18 +103,11 @@ export const killers: readonly Scenario[] = [
     reaches: ['live box held dead', 'dead box came back'],
     draw(random, agents, durationS) {
       const [deaf] = drawBoxes(random, agents, 1) as [number];
-      const others = everybody(agents).filter((agent) => agent !== deaf);
-      const atMs = settleMs + random.between(0, 2_000);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: durationS ?? 90,
-        faults: [
-          { kind: 'cut', atMs, left: others, right: [deaf], oneWay: true },
-          { kind: 'heal', atMs: atMs + random.between(15_000, 25_000), left: others, right: [deaf] },
-        ],
-      };
+      const others = boxesOf(agents).filter((agent) => agent !== deaf);
+      const atMs = soon(random);
+      return story(random, agents, durationS ?? 90, () =>
+        apart(atMs, atMs + random.between(15_000, 25_000), others, [deaf], true),
+      );
     },
     promises: nobodyWronged(lonely),
   },
@@ -86,17 +117,8 @@ export const killers: readonly Scenario[] = [
     agents: 2,
     reaches: ['live box held dead', 'dead box came back', 'duty run twice for a while'],
     draw(random, _agents, durationS) {
-      const atMs = settleMs + random.between(0, 2_000);
-      return {
-        ...drawBasics(random, 2),
-        ...drawExclusive(random, 2),
-        dutyFailure: 0,
-        durationS: durationS ?? 90,
-        faults: [
-          { kind: 'cut', atMs, left: [0], right: [1] },
-          { kind: 'heal', atMs: atMs + random.between(10_000, 30_000), left: [0], right: [1] },
-        ],
-      };
+      const atMs = soon(random);
+      return story(random, 2, durationS ?? 90, () => apart(atMs, atMs + random.between(10_000, 30_000), [0], [1]));
     },
   },
   {
@@ -122,20 +144,14 @@ export const killers: readonly Scenario[] = [
     agents: 200,
     reaches: ['two crashes within a second', 'dead box came back', 'duty taken over'],
     draw(random, agents, durationS) {
-      const atMs = settleMs + random.between(0, 2_000);
+      const atMs = soon(random);
       const faults: FaultEvent[] = [];
       for (const agent of drawBoxes(random, agents, Math.floor(agents / 2))) {
         const fellAt = atMs + random.between(0, 200);
         faults.push({ kind: 'crash', atMs: fellAt, agent, closes: false });
         faults.push({ kind: 'restart', atMs: atMs + random.between(15_000, 20_000), agent });
       }
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: durationS ?? 90,
-        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
-      };
+      return story(random, agents, durationS ?? 90, () => faults);
     },
   },
   {
@@ -145,15 +161,11 @@ export const killers: readonly Scenario[] = [
     draw(random, agents, durationS) {
       const [agent] = drawBoxes(random, agents, 1) as [number];
       const duration = durationS ?? 90;
-      const atMs = settleMs + random.between(0, 2_000);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: duration,
+      const atMs = soon(random);
+      return story(random, agents, duration, () => [
         // At some 40 steps a second for its probes and those of others, this is an event loop that is never idle.
-        faults: [{ kind: 'slow', atMs, agent, ms: duration * 1000 - atMs - 40_000, stepMs: random.between(10, 25) }],
-      };
+        { kind: 'slow', atMs, agent, ms: duration * 1000 - atMs - 40_000, stepMs: random.between(10, 25) },
+      ]);
     },
     promises: nobodyWronged((facts) => agentsOf(facts, 'slow')),
   },
@@ -164,14 +176,10 @@ export const killers: readonly Scenario[] = [
     reaches: ['clone at work'],
     draw(random, agents, durationS) {
       const [agent] = drawBoxes(random, agents, 1) as [number];
-      const atMs = settleMs + random.between(0, 2_000);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: durationS ?? 90,
-        faults: [{ kind: 'clone', atMs, agent, ms: random.between(5_000, 20_000) }],
-      };
+      const atMs = soon(random);
+      return story(random, agents, durationS ?? 90, () => [
+        { kind: 'clone', atMs, agent, ms: random.between(5_000, 20_000) },
+      ]);
     },
     promises: nobodyWronged((facts) => agentsOf(facts, 'clone')),
   },
@@ -184,17 +192,10 @@ export const killers: readonly Scenario[] = [
       const size = 1 + random.below(agents - 1);
       const order = drawBoxes(random, agents, agents);
       const [left, right] = [order.slice(0, size), order.slice(size)];
-      const atMs = settleMs + random.between(0, 2_000);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: durationS ?? 3_680,
-        faults: [
-          { kind: 'cut', atMs, left, right },
-          { kind: 'heal', atMs: Math.max(atMs + 5_000, (durationS ?? 3_680) * 1000 - 60_000), left, right },
-        ],
-      };
+      const atMs = soon(random);
+      const duration = durationS ?? 3_680;
+      const healAtMs = Math.max(atMs + 5_000, duration * 1000 - 60_000);
+      return story(random, agents, duration, () => apart(atMs, healAtMs, left, right));
     },
   },
   {
@@ -204,8 +205,8 @@ export const killers: readonly Scenario[] = [
     reaches: ['most of the site down at once', 'restart before the death was known', 'two crashes within a second'],
     draw(random, agents, durationS) {
       const faults: FaultEvent[] = [];
-      for (const agent of everybody(agents)) {
-        let atMs = settleMs + random.between(0, 500);
+      for (const agent of boxesOf(agents)) {
+        let atMs = soon(random, 500);
         for (let n = 2 + random.below(4); n > 0; n--) {
           const downMs = random.between(300, 8_000);
           faults.push({ kind: 'crash', atMs, agent, closes: random.chance(0.3) });
@@ -214,13 +215,7 @@ export const killers: readonly Scenario[] = [
         }
       }
       const last = faults.reduce((latest, { atMs }) => Math.max(latest, atMs), 0);
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
-        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
-      };
+      return story(random, agents, untilWell(last, durationS), () => faults);
     },
   },
   {
@@ -233,20 +228,14 @@ export const killers: readonly Scenario[] = [
       const boxes = drawBoxes(random, agents, 1 + random.below(Math.max(1, Math.floor(agents / 3))));
       let last = 0;
       for (const agent of boxes) {
-        const atMs = settleMs + random.between(0, 4_000);
+        const atMs = soon(random, 4_000);
         const ms = random.chance(0.2) ? random.between(60_000, 3_600_000) : random.between(2_000, 30_000);
         faults.push({ kind: 'suspend', atMs, agent, ms });
         if (random.chance(0.5))
           faults.push({ kind: 'wall', atMs: atMs + ms, agent, byMs: random.between(-1, 1) * 600_000 });
         last = Math.max(last, atMs + ms);
       }
-      return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        dutyFailure: 0,
-        durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
-        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
-      };
+      return story(random, agents, untilWell(last, durationS), () => faults);
     },
     promises: nobodyWronged((facts) => agentsOf(facts, 'suspend')),
   },
@@ -265,15 +254,10 @@ export const killers: readonly Scenario[] = [
         atMs += ms + random.between(300, 2_500);
       }
       return {
-        ...drawBasics(random, agents),
-        ...drawExclusive(random, agents),
-        exclusive: 3,
-        voters: agents < 3 ? 1 : 3,
+        ...story(random, agents, length, () => faults),
+        ...threeVoters(agents),
         // As long as the guard before the end of a right allows, so that many are on their way when a box stands still.
         effectMs: 90,
-        dutyFailure: 0,
-        durationS: length,
-        faults,
       };
     },
   },
@@ -286,19 +270,15 @@ export const killers: readonly Scenario[] = [
     draw(random, agents, durationS) {
       const hour = Math.min(3_600, Math.max(20, (durationS ?? 3_720) - 120)) * 1000;
       // One voter of three at most, or nobody could take over: the voters are the first ones.
-      const others = everybody(agents).slice(agents < 3 ? 1 : 3);
+      const others = boxesOf(agents).slice(agents < 3 ? 1 : 3);
       const boxes = [...others, random.below(agents < 3 ? 1 : 3)];
-      const atMs = settleMs + random.between(0, 3_000);
+      const atMs = soon(random, 3_000);
       const faults = boxes.map(
         (agent): FaultEvent => ({ kind: 'suspend', atMs, agent, ms: hour + random.between(0, 900) }),
       );
       return {
-        ...drawBasics(random, agents),
-        exclusive: 3,
-        voters: agents < 3 ? 1 : 3,
-        dutyFailure: 0,
-        durationS: Math.ceil((atMs + hour) / 1000) + 90,
-        faults,
+        ...story(random, agents, Math.ceil((atMs + hour) / 1000) + 90, () => faults),
+        ...threeVoters(agents),
       };
     },
   },

@@ -1,5 +1,5 @@
 import type { FaultEvent } from '../faults/fault.ts';
-import { drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
+import { boxesOf, drawBasics, drawBoxes, type Scenario, settleMs } from './scenario.ts';
 
 /** The site falls apart into two groups, or one box is cut from all; sometimes in one direction only. Then it is joined again. */
 export const partition: Scenario = {
@@ -11,7 +11,7 @@ export const partition: Scenario = {
     const cutMs = random.between(4_000, 25_000);
     const size = random.chance(0.3) ? 1 : 1 + random.below(Math.max(1, Math.floor(agents / 2)));
     const left = drawBoxes(random, agents, size).sort((a, b) => a - b);
-    const right = Array.from({ length: agents }, (_, agent) => agent).filter((agent) => !left.includes(agent));
+    const right = boxesOf(agents).filter((agent) => !left.includes(agent));
     const atMs = settleMs + random.between(0, 4_000);
     const faults: FaultEvent[] = [
       { kind: 'cut', atMs, left, right, oneWay: random.chance(0.25) },

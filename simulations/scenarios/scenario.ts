@@ -76,9 +76,14 @@ export function drawExclusive(random: Random, agents: number): Pick<ScenarioOpti
   return { exclusive: 1 + drawn.below(3), voters: agents < 3 ? 1 : agents < 5 && voters === 5 ? 3 : voters };
 }
 
+export const boxesOf = (agents: number): number[] => Array.from({ length: agents }, (_, agent) => agent);
+
 /** `count` distinct boxes. */
 export const drawBoxes = (random: Random, agents: number, count: number): number[] =>
-  random.shuffle(Array.from({ length: agents }, (_, agent) => agent)).slice(0, count);
+  random.shuffle(boxesOf(agents)).slice(0, count);
+
+/** As they begin. */
+export const inOrder = (faults: readonly FaultEvent[]): FaultEvent[] => faults.toSorted((a, b) => a.atMs - b.atMs);
 
 /** The same change of all that is lost on the wires: `loss` instead of what was drawn, wherever there is any. */
 export function withLoss(options: ScenarioOptions, loss: number): ScenarioOptions {
