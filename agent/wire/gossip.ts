@@ -1,7 +1,7 @@
 import { type KeyObject, sign, verify } from 'node:crypto';
 import type { AgentIndex } from '../base/ids.ts';
 import { ok, type Result } from '../base/result.ts';
-import type { HealthDigest } from '../core/health/digest.ts';
+import type { DigestVersion, HealthDigest } from '../core/health/digest.ts';
 import {
   type Bounds,
   decodeArray,
@@ -57,11 +57,14 @@ export type DigestError =
   | WireError
   /** An honest agent with another plan: its indices mean other things here. */
   | { readonly reason: 'other-plan'; readonly text: string }
-  | { readonly reason: 'wrong-signature'; readonly text: string };
+  | { readonly reason: 'wrong-signature'; readonly text: string }
+  /** Asked before its signature was looked at: it is known already, or its origin speaks too often. */
+  | { readonly reason: 'unwanted'; readonly text: string };
 
 /**
  * Decodes and judges an envelope: shape, plan, ranges, then the origin's signature (the costly part last, about
- * 0.1 ms). `keyOf` gives the key of an agent by the own roster; an agent without one is refused. Never throws.
+ * 0.1 ms). `keyOf` gives the key of an agent by the own roster; an agent without one is refused. `isWanted` may spare the
+ * signature: it hears what is claimed, not what is proven. Never throws.
  */
 export function decodeDigest(
   bytes: Uint8Array,
@@ -69,6 +72,7 @@ export function decodeDigest(
   topic: string,
   bounds: Bounds,
   keyOf: (agent: AgentIndex) => KeyObject | undefined,
+  isWanted: (claimed: DigestVersion) => boolean = () => true,
 ): Result<HealthDigest, DigestError> {
   if (peekType(bytes) !== digestEnvelopeType) return refuse('unknown-type', 'not a digest');
   const envelope = decodeArray(bytes, digestMaxBytes);
@@ -87,12 +91,15 @@ export function decodeDigest(
   if (Buffer.compare(stamp, plan) !== 0) {
     return { ok: false, error: { reason: 'other-plan', text: 'its origin runs another version of the site file' } };
   }
-  if (!isIndex(agent, bounds.agents)) return malformed();
+  if (!isIndex(agent, bounds.agents) || !isCount(bootCounter) || !isCount(sequence)) return malformed();
+  if (!isWanted({ agent, bootCounter, sequence })) {
+    return { ok: false, error: { reason: 'unwanted', text: 'known already, or too many of one origin' } };
+  }
   const key = keyOf(agent);
   if (key === undefined || !verify(null, signedBytes(topic, payload), key, signature)) {
     return { ok: false, error: { reason: 'wrong-signature', text: `not signed by agent ${agent}` } };
   }
-  if (!isCount(bootCounter) || !isCount(sequence) || !isIndex(localHealth, 256)) return malformed();
+  if (!isIndex(localHealth, 256)) return malformed();
   if (!isIndexList(judges, bounds.checks) || !isIndexList(anomalous, bounds.models)) return malformed();
   if (!isIndex(coordinator, coordinatorStates.length)) return malformed();
   const badChecks = readPairs(checks, bounds.checks, statuses.length);

@@ -8,6 +8,8 @@ import type { Connection, Multiaddr } from './libp2p-types.ts';
 const baseMs = 250;
 const capMs = 5_000;
 const dialTimeoutMs = 5_000;
+/** As many as libp2p dials in parallel, so that none waits in its queue with its time running. */
+export const dialsAtOnce = 32;
 /** Who refuses us says so within a round trip. A handshake that ends later than this was slow, whatever ended it. */
 const refusedWithinMs = 2_000;
 /** Handshakes refused one after the other before it is said why: one alone may be a peer that was just restarted. */
@@ -29,13 +31,16 @@ export interface DialerOptions {
 /**
  * Dials every address that should lead to a peer, again and again for as long as that peer is not connected: libp2p
  * stops after a few tries, and a box that was off for a week must still find its way back without anybody's help.
- * Jittered back-off up to 5 s keeps a hall from dialling in step after a power cut.
+ * Jittered back-off up to 5 s keeps a hall from dialling in step after a power cut. At most `dialsAtOnce` are under way:
+ * who answered before goes first, then who failed least, so that a thousand addresses behind which nobody is, each of
+ * which takes its five seconds, do not keep us from a peer that was just restarted.
  *
  * An address from the configuration may name no key: who answers there is learned from the handshake.
  */
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #targets = new Map<string, Target>();
+  #dialling = 0;
   #stopped = false;
   dials = 0;
   failures = 0;
@@ -70,30 +75,46 @@ export class Dialer {
   /** Call a few times a second. */
   tick(nowMs: number): void {
     if (this.#stopped) return;
+    const due: Target[] = [];
     for (const target of this.#targets.values()) {
       if (target.dialling || target.isSelf || nowMs < target.nextAt) continue;
       if (target.agent !== undefined && this.#options.hasConnection(target.agent)) {
         target.backoff.reset();
+        target.failures = 0;
         // A moment's grace after a loss: the peer may dial us just now.
         target.nextAt = nowMs + this.#options.random.between(0, baseMs);
         continue;
       }
-      target.dialling = true;
-      this.dials++;
-      const clock = this.#options.clock ?? (() => performance.now());
-      const beganAt = clock();
-      this.#dial(target).then(
-        () => {
-          target.dialling = false;
-        },
-        (cause: Error) => {
-          target.dialling = false;
-          this.failures++;
-          this.#failed(target, cause, clock() - beganAt);
-        },
-      );
+      due.push(target);
+    }
+    if (due.length > dialsAtOnce - this.#dialling) due.sort(byHope);
+    for (const target of due.slice(0, dialsAtOnce - this.#dialling)) {
+      this.#begin(target);
       target.nextAt = nowMs + target.backoff.next();
     }
+  }
+
+  /** Dials under way. */
+  get dialling(): number {
+    return this.#dialling;
+  }
+
+  #begin(target: Target): void {
+    target.dialling = true;
+    this.#dialling++;
+    this.dials++;
+    const clock = this.#options.clock ?? (() => performance.now());
+    const beganAt = clock();
+    const ended = (): void => {
+      target.dialling = false;
+      this.#dialling--;
+    };
+    this.#dial(target).then(ended, (cause: Error) => {
+      ended();
+      this.failures++;
+      target.failures++;
+      this.#failed(target, cause, clock() - beganAt);
+    });
   }
 
   stop(): void {
@@ -106,6 +127,7 @@ export class Dialer {
     if (agent !== undefined) target.agent = agent;
     target.lastComplaint = '';
     target.refusals = 0;
+    target.failures = 0;
   }
 
   #failed(target: Target, cause: Error, tookMs: number): void {
@@ -158,6 +180,7 @@ export class Dialer {
       isSelf: false,
       lastComplaint: '',
       refusals: 0,
+      failures: 0,
     });
   }
 }
@@ -174,6 +197,11 @@ interface Target {
   lastComplaint: string;
   /** Handshakes that the other side ended at once, one after the other. */
   refusals: number;
+  /** Dials in a row that led nowhere. */
+  failures: number;
 }
+
+const byHope = (a: Target, b: Target): number =>
+  Number(b.agent !== undefined) - Number(a.agent !== undefined) || a.failures - b.failures || a.nextAt - b.nextAt;
 
 const bare = (address: Multiaddr): string => address.toString().replace(/\/p2p\/[^/]+$/, '');

@@ -1,7 +1,8 @@
 import { createHash, type KeyObject } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 import { type GossipSub, gossipsub, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
 import type { AgentIndex } from '../../base/ids.ts';
-import type { HealthDigest } from '../../core/health/digest.ts';
+import { compareVersions, type DigestVersion, type HealthDigest } from '../../core/health/digest.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { Bounds } from '../../wire/codec.ts';
 import { decodeDigest, digestMaxBytes, encodeDigest } from '../../wire/gossip.ts';
@@ -14,6 +15,8 @@ export interface GossipCounters {
   accepted: number;
   /** Known already, or older than what is known. */
   stale: number;
+  /** Of an origin that says more than any agent has to say, or by a neighbour that brought many bad signatures. */
+  tooMany: number;
   otherPlan: number;
   garbage: number;
 }
@@ -31,7 +34,16 @@ export interface GossipOptions {
   readonly deliver: Deliver;
   readonly log: MeshLog;
   readonly garbage: (peer: string, text: string) => void;
+  /** Milliseconds, monotonic. */
+  readonly clock?: () => number;
 }
+
+/** An agent publishes at most every 200 ms, and what it says is handed on for a moment: so much at once, and per second. */
+export const originBurst = 32;
+export const originPerSecond = 8;
+/** Bad signatures that are looked at per neighbour: each costs us a tenth of a millisecond. */
+export const forgeryBurst = 16;
+export const forgeriesPerSecond = 4;
 
 /**
  * gossipsub with the settings that a small closed fleet wants. Messages carry no libp2p signature: a digest is
@@ -65,11 +77,21 @@ export function gossipService(topic: string): ReturnType<typeof gossipsub> {
 export class GossipChannel {
   readonly #options: GossipOptions;
   readonly #newest: { bootCounter: number; sequence: number }[] = [];
+  readonly #origins = new Buckets<AgentIndex>(originBurst, originPerSecond);
+  readonly #forgers = new Buckets<string>(forgeryBurst, forgeriesPerSecond);
   #service: GossipSub | undefined;
   #last: Uint8Array | undefined;
   /** The newest of each of our cell, as its origin signed it: for who missed it. */
   readonly #envelopes = new Map<AgentIndex, Uint8Array>();
-  readonly counters: GossipCounters = { published: 0, unheard: 0, accepted: 0, stale: 0, otherPlan: 0, garbage: 0 };
+  readonly counters: GossipCounters = {
+    published: 0,
+    unheard: 0,
+    accepted: 0,
+    stale: 0,
+    tooMany: 0,
+    otherPlan: 0,
+    garbage: 0,
+  };
 
   constructor(options: GossipOptions) {
     this.#options = options;
@@ -117,11 +139,31 @@ export class GossipChannel {
     );
   }
 
-  /** Judges bytes from `neighbour` and delivers what is new. Accept is also what lets gossipsub pass it on. */
+  /**
+   * Judges bytes from `neighbour` and delivers what is new. Accept is also what lets gossipsub pass it on. What is known
+   * already costs no look at its signature; nor does what an origin says beyond its share, which only its own proven words
+   * use up; nor anything of a neighbour that lately brought many forgeries.
+   */
   take(bytes: Uint8Array, neighbour: string): TopicValidatorResult {
-    const { plan, topic, bounds, keyOf, self } = this.#options;
-    const result = decodeDigest(bytes, plan, topic, bounds, keyOf);
+    const { plan, topic, bounds, keyOf, self, clock = () => performance.now() } = this.#options;
+    const now = clock();
+    if (this.#forgers.left(now, neighbour) < 1) {
+      this.counters.tooMany++;
+      return TopicValidatorResult.Ignore;
+    }
+    let unwanted: 'stale' | 'tooMany' = 'stale';
+    const isWanted = (claimed: DigestVersion): boolean => {
+      const known = this.#newest[claimed.agent];
+      unwanted = claimed.agent === self || (known !== undefined && !isNewer(claimed, known)) ? 'stale' : 'tooMany';
+      return unwanted === 'tooMany' && this.#origins.left(now, claimed.agent) >= 1;
+    };
+    const result = decodeDigest(bytes, plan, topic, bounds, keyOf, isWanted);
     if (!result.ok) {
+      if (result.error.reason === 'unwanted') {
+        this.counters[unwanted]++;
+        return TopicValidatorResult.Ignore;
+      }
+      if (result.error.reason === 'wrong-signature') this.#forgers.take(now, neighbour);
       if (result.error.reason === 'other-plan') {
         this.counters.otherPlan++;
         return TopicValidatorResult.Ignore;
@@ -131,11 +173,7 @@ export class GossipChannel {
       return TopicValidatorResult.Reject;
     }
     const digest = result.value;
-    const known = this.#newest[digest.agent];
-    if (digest.agent === self || (known !== undefined && !isNewer(digest, known))) {
-      this.counters.stale++;
-      return TopicValidatorResult.Ignore;
-    }
+    this.#origins.take(now, digest.agent);
     this.#newest[digest.agent] = { bootCounter: digest.bootCounter, sequence: digest.sequence };
     // A copy: the message may be a view into a large receive buffer.
     this.#envelopes.set(digest.agent, Uint8Array.from(bytes));
@@ -145,5 +183,27 @@ export class GossipChannel {
   }
 }
 
-const isNewer = (a: HealthDigest, b: { bootCounter: number; sequence: number }): boolean =>
-  a.bootCounter > b.bootCounter || (a.bootCounter === b.bootCounter && a.sequence > b.sequence);
+const isNewer = (a: Omit<DigestVersion, 'agent'>, b: Omit<DigestVersion, 'agent'>): boolean =>
+  compareVersions(a, b) > 0;
+
+/** Token buckets by name. As many as there are agents on the list: only who is on it gets here. */
+class Buckets<K> {
+  readonly #burst: number;
+  readonly #perSecond: number;
+  readonly #byKey = new Map<K, { left: number; at: number }>();
+
+  constructor(burst: number, perSecond: number) {
+    this.#burst = burst;
+    this.#perSecond = perSecond;
+  }
+
+  left(nowMs: number, key: K): number {
+    const bucket = this.#byKey.get(key);
+    if (bucket === undefined) return this.#burst;
+    return Math.min(this.#burst, bucket.left + ((nowMs - bucket.at) / 1_000) * this.#perSecond);
+  }
+
+  take(nowMs: number, key: K): void {
+    this.#byKey.set(key, { left: this.left(nowMs, key) - 1, at: nowMs });
+  }
+}

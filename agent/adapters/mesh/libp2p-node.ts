@@ -7,6 +7,7 @@ import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p, type Libp2p } from 'libp2p';
 import type { Admission } from './admission.ts';
+import { dialsAtOnce } from './dialer.ts';
 import { frugalNoise } from './frugal-noise.ts';
 import { gossipService } from './gossip-channel.ts';
 import type { PrivateKey } from './libp2p-types.ts';
@@ -73,7 +74,7 @@ export async function createNode(options: NodeOptions): Promise<MeshNode> {
       inboundUpgradeTimeout: 5_000,
       dialTimeout: 5_000,
       addressDialTimeout: 5_000,
-      maxParallelDials: 16,
+      maxParallelDials: dialsAtOnce,
       reconnectRetries: 0,
     },
     connectionMonitor: { enabled: false },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dialable, readAddress } from '../../../agent/adapters/mesh/address.ts';
-import { Dialer } from '../../../agent/adapters/mesh/dialer.ts';
+import { Dialer, dialsAtOnce } from '../../../agent/adapters/mesh/dialer.ts';
 import type { Connection } from '../../../agent/adapters/mesh/libp2p-types.ts';
 import { Random } from '../../../agent/base/random.ts';
 
@@ -146,6 +146,51 @@ describe('dialer', () => {
       ]);
       expect(said.join()).not.toContain('mesh.psk');
     });
+  });
+
+  it('two thousand addresses behind which nobody is → few dials at once, and a peer that was there before is found again', async () => {
+    const ends: { at: number; done: () => void }[] = [];
+    const connected = new Set<number>();
+    const joined = (): Connection => {
+      connected.add(1);
+      return { agent: 1 } as unknown as Connection;
+    };
+    let [now, most] = [0, 0];
+    const dialer = new Dialer({
+      random: new Random(3, 'dialer'),
+      log: { debug: () => {}, info: () => {}, warn: () => {} },
+      dial: (address) =>
+        new Promise((resolve, reject) => {
+          const isGood = address.toString().endsWith('/tcp/7777');
+          if (isGood) ends.push({ at: now + 5, done: () => resolve(joined()) });
+          else ends.push({ at: now + 5_000, done: () => reject(new Error('no answer')) });
+        }),
+      agentOf: (connection) => (connection as unknown as { agent: number }).agent,
+      hasConnection: (agent) => connected.has(agent),
+      handshakeFailed: () => {},
+      clock: () => now,
+    });
+    const run = async (ms: number): Promise<void> => {
+      for (const end = now + ms; now < end; now += 200) {
+        dialer.tick(now);
+        most = Math.max(most, dialer.dialling);
+        for (const { done } of ends.filter(({ at }) => at <= now)) done();
+        ends.splice(0, ends.length, ...ends.filter(({ at }) => at > now));
+        for (let i = 0; i < 4; i++) await Promise.resolve();
+      }
+    };
+    dialer.configure(readAddress('10.0.0.1:7777'), 0);
+    await run(1_000);
+    expect(connected.has(1)).toBe(true);
+    for (let port = 1; port <= 2_000; port++) dialer.configure(readAddress(`10.0.0.1:${port}`), now);
+    await run(20_000);
+    connected.clear();
+    const { dials } = dialer;
+    await run(6_000);
+    // As soon as one of those under way has ended.
+    expect(connected.has(1)).toBe(true);
+    expect(dialer.dials - dials).toBeLessThanOrEqual(3 * dialsAtOnce);
+    expect(most).toBe(dialsAtOnce);
   });
 
   it('connected → not dialled; lost → dialled again within 400 ms', async () => {
