@@ -59,10 +59,35 @@ agent
   .option('--for <time>', 'end by itself after this long, as 10m or 8h; else at --undo or the next start')
   .option('--undo', 'take duties again')
   .option('--wait <time>', 'how long to watch until all is given away; 0s only orders (default: 60s)')
+  .option('--key <file>', 'sign the order with this private key of a person, with')
+  .option('--by <name>', 'the name of that person in the site file')
   .option('--json', 'machine-readable')
   .action(async (options) => {
     const { drainCommand } = await import('./agent/ask.ts');
     process.exitCode = await drainCommand(options);
+  });
+
+millwright
+  .command('order')
+  .description('sign an order to an agent, and bring it there: drain, undrain, workflow THING/NAME, stop RUN')
+  .argument('<verb>', 'drain, undrain, workflow or stop')
+  .argument('[name]', 'the workflow, or the run')
+  .requiredOption('-k, --key <file>', 'private key of the person who orders')
+  .requiredOption('--by <name>', 'that person, as in the site file')
+  .option('-c, --config <file>', 'agent.yaml of the agent of this box; or')
+  .option('--data <folder>', 'data folder of an agent that started without one; or')
+  .option('--api <host:port>', 'its local API, with')
+  .option('--token <file>', 'the file of its token; or')
+  .option('--coordinator <url>', 'a coordinator that carries it over the broker, with --token, --site and --agent; or')
+  .option('-o, --out <file>', 'only write it, with --site and --agent')
+  .option('--site <name>', 'the site, where no agent is asked itself')
+  .option('--agent <name>', 'whom it is for')
+  .option('--for <time>', 'of a drain: end by itself after this long')
+  .option('--valid <time>', 'how long it may be on its way (default: 5m, at most 15m)')
+  .option('--json', 'machine-readable')
+  .action(async (verb: string, name: string | undefined, options) => {
+    const { orderCommand } = await import('./agent/order-command.ts');
+    process.exitCode = await orderCommand(verb, name, options);
   });
 
 millwright

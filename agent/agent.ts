@@ -21,6 +21,7 @@ import type { Log } from './adapters/log.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
+import { OrderDesk } from './adapters/order-desk.ts';
 import { SealDesk } from './adapters/seal-desk.ts';
 import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
@@ -30,7 +31,7 @@ import { connectSupervisor, type Say, supervisorFd } from './adapters/supervisor
 import { apiAddressFile, type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
-import { ok, type Result } from './base/result.ts';
+import { err, ok, type Result } from './base/result.ts';
 import type { WallTime } from './base/time.ts';
 import { after, never } from './base/time.ts';
 import { BundleKeeper } from './bundle-keeper.ts';
@@ -53,6 +54,7 @@ import {
   metricsText,
   type Surroundings,
 } from './status.ts';
+import type { OrderedAct } from './wire/order.ts';
 import { publicKeyOf, type Roster } from './wire/roster.ts';
 import type { SiteBundle } from './wire/site-bundle.ts';
 import { ed25519Voucher } from './wire/statement.ts';
@@ -485,6 +487,40 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     stops.push(() => clearInterval(clockTimer));
     await models.start();
 
+    /** What a person may have an agent do, by whatever door it came in. */
+    const obey = (what: OrderedAct, by: string): Result<undefined, string> => {
+      switch (what.verb) {
+        case 'drain':
+          deliver({ kind: 'drain-ordered', until: what.forMs === null ? never : after(clock.now(), what.forMs) });
+          return ok(undefined);
+        case 'undrain':
+          deliver({ kind: 'drain-ordered', until: undefined });
+          return ok(undefined);
+        case 'workflow': {
+          const spec = plan.workflows.find((workflow) => workflow.id === what.workflow);
+          if (spec === undefined) return err(`this site has no workflow ${what.workflow}`);
+          deliver({ kind: 'workflow-ordered', workflow: spec.index, by });
+          return ok(undefined);
+        }
+        case 'stop':
+          if (!core.remediation.runs().some((known) => known.run === what.run))
+            return err(`there is no run ${what.run} here`);
+          deliver({ kind: 'stop-ordered', run: what.run, by });
+          return ok(undefined);
+      }
+    };
+    const orders = new OrderDesk({
+      site: plan.site,
+      agent: name,
+      dataDir,
+      operators: () => keeper.bundle.operators,
+      wall: () => clock.wall(),
+      obey,
+      report,
+      log,
+    });
+    stops.push(() => orders.close());
+
     const startedAt = new Date();
     const around: Surroundings = {
       name,
@@ -514,24 +550,21 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
           status: () => agentStatus(around),
           explainDuty: (id) => explainDuty(around, id),
           drain: (forMs) => {
-            deliver({ kind: 'drain-ordered', until: forMs === undefined ? never : after(clock.now(), forMs) });
+            obey({ verb: 'drain', forMs: forMs ?? null }, 'agent API');
             return { accepted: true, drain: drainState(around) };
           },
-          undrain: () => deliver({ kind: 'drain-ordered', until: undefined }),
+          undrain: () => void obey({ verb: 'undrain' }, 'agent API'),
           explainCondition: (id) => {
             const spec = plan.conditions.find((condition) => condition.id === id || condition.id.startsWith(`${id} `));
             return spec && { condition: spec.id, source: spec.source, tree: core.health.explain(spec.index) };
           },
-          stopRun: (run, by) => {
-            if (!core.remediation.runs().some((known) => known.run === run)) return false;
-            deliver({ kind: 'stop-ordered', run, by });
-            return true;
-          },
-          orderWorkflow: (id, by) => {
-            const spec = plan.workflows.find((workflow) => workflow.id === id);
-            if (spec === undefined) return false;
-            deliver({ kind: 'workflow-ordered', workflow: spec.index, by });
-            return true;
+          stopRun: (run, by) => obey({ verb: 'stop', run }, by).ok,
+          orderWorkflow: (workflow, by) => obey({ verb: 'workflow', workflow }, by).ok,
+          takeOrder: (bytes) => {
+            const taken = orders.take(bytes, 'the API of this box');
+            return taken.ok
+              ? { kind: 'obeyed', id: taken.value.id, by: taken.value.by }
+              : { kind: 'refused', ...taken.error };
           },
           takeBundle: (bytes) => keeper.give(bytes, 'push'),
           takeForcedEpoch: (bytes) => {
@@ -577,6 +610,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         broker: setup.broker,
         outbox,
         deliver,
+        obey: (verb, document) => orders.take(document, 'the broker', verb).ok,
         log: (level, event, detail) => log[level](detail, event),
         health: () => agentHealth(around),
         info: () => agentInfo(around, api?.address),

@@ -7,6 +7,7 @@ import { loadAgent, readSecret } from './config/agent-file.ts';
 import { formatProblems } from './config/problem.ts';
 import { parseDuration } from './config/quantity.ts';
 import { isForcedEpoch } from './wire/forced-epoch.ts';
+import type { OrderedAct } from './wire/order.ts';
 import { bundleMaxBytes, compareBundles } from './wire/site-bundle.ts';
 import type { AgentStatus, BundleStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
 
@@ -180,6 +181,9 @@ function leaseLines(lease: LeaseStatus | undefined): string[] {
 }
 
 export interface DrainOptions extends AgentDoor {
+  /** Signed by a person, rather than by having the token of this box: private key and name. */
+  readonly key?: string | undefined;
+  readonly by?: string | undefined;
   readonly for?: string | undefined;
   readonly undo?: boolean | undefined;
   /** How long to watch until all is given away; `0s` only orders. */
@@ -197,14 +201,28 @@ export async function drainCommand(options: DrainOptions): Promise<number> {
   }
   const reached = reach(options);
   if (!reached.ok) return complain(reached.error, 2, json);
+  if ((options.key === undefined) !== (options.by === undefined)) {
+    return complain('--key and --by go together: who orders, and that person’s private key', 2, json);
+  }
+  const { key, by } = options;
+  const signed = async (what: OrderedAct): Promise<Result<unknown, string>> => {
+    const status = await ask<AgentStatus>(reached.value, 'GET', '/v1/status');
+    if (!status.ok) return status;
+    const { site, agent } = status.value;
+    const { signedOrder } = await import('./order-command.ts');
+    const order = signedOrder({ site, agent, what }, { key: key ?? '', by: by ?? '' });
+    return order.ok ? ask(reached.value, 'POST', '/v1/orders', order.value.bytes) : order;
+  };
   if (options.undo) {
-    const undone = await ask(reached.value, 'DELETE', '/v1/drain');
+    const undone = await (key === undefined ? ask(reached.value, 'DELETE', '/v1/drain') : signed({ verb: 'undrain' }));
     if (!undone.ok) return complain(undone.error, 1, json);
     process.stdout.write(json ? `${JSON.stringify({ drain: null })}\n` : 'this agent takes duties again\n');
     return 0;
   }
   const body = forMs.value === undefined ? {} : { forMs: forMs.value };
-  const ordered = await ask(reached.value, 'POST', '/v1/drain', body);
+  const ordered = await (key === undefined
+    ? ask(reached.value, 'POST', '/v1/drain', body)
+    : signed({ verb: 'drain', forMs: forMs.value ?? null }));
   if (!ordered.ok) return complain(ordered.error, 1, json);
 
   const end = performance.now() + waitMs.value;
@@ -350,7 +368,7 @@ function spreadOf(
 }
 
 /** Where the agent's API is, and its token. Every way to say it is tried in the order of how exactly it was said. */
-function reach({ config, data, api, token }: AgentDoor): Result<Reached, string> {
+export function reach({ config, data, api, token }: AgentDoor): Result<Reached, string> {
   if (api !== undefined && token !== undefined) return withToken(api, token);
   if (config !== undefined) {
     const loaded = loadAgent(config);
@@ -393,7 +411,7 @@ function noted(folder: string): string | undefined {
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
-async function ask<T>(
+export async function ask<T>(
   { url, token }: Reached,
   method: string,
   path: string,
@@ -428,7 +446,7 @@ async function ask<T>(
   }
 }
 
-function complain(message: string, code: number, json: boolean | undefined): number {
+export function complain(message: string, code: number, json: boolean | undefined): number {
   if (json) process.stdout.write(`${JSON.stringify({ ok: false, message })}\n`);
   else process.stderr.write(`${message}\n`);
   return code;

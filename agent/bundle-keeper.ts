@@ -411,7 +411,6 @@ function matterOf(bundle: SiteBundle): string {
     siteFile: bundle.siteFile,
     models: bundle.models,
     cells: bundle.cells,
-    operators: bundle.operators,
     agents: bundle.agents.map(({ id, cell, role, labels, capacity }) => ({ id, cell, role, labels, capacity })),
   });
 }

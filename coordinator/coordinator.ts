@@ -255,6 +255,8 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       wall,
       now,
       onAcknowledged: (alarm) => live.push('alarm', alarm),
+      site: config.site,
+      sendOrder: (agent, verb, document) => client?.sendOrder(agent, verb, document) ?? false,
     });
     stops.push(() => api.stop());
 

@@ -32,6 +32,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/status.ts', 6],
   ['agent/doctor.ts', 6],
   ['agent/ask.ts', 6],
+  ['agent/order-command.ts', 6],
   ['simulations/', 6],
   ['millwright.ts', 7],
 ];

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type FastifyInstance, fastify } from 'fastify';
+import { drainMaxMs } from '../wire/order.ts';
 import { bundleMaxBytes } from '../wire/site-bundle.ts';
 
 /** What became of a bundle that was brought to this door. */
@@ -21,6 +22,10 @@ export type ForcedEpochAnswer =
   | { readonly kind: 'accepted'; readonly cell: string; readonly epoch: number }
   | { readonly kind: 'refused'; readonly reason: string; readonly text: string };
 
+export type OrderAnswer =
+  | { readonly kind: 'obeyed'; readonly id: string; readonly by: string }
+  | { readonly kind: 'refused'; readonly reason: string; readonly text: string };
+
 /** What the agent hands to its API; the API itself knows nothing of the core. */
 export interface StatusSource {
   /** The whole picture as this agent sees it; JSON. */
@@ -40,6 +45,8 @@ export interface StatusSource {
   takeBundle(bytes: Uint8Array): BundleAnswer;
   /** Judges the bytes of a statement that forces the next epoch of a cell. */
   takeForcedEpoch(bytes: Uint8Array): ForcedEpochAnswer;
+  /** Judges a signed order and obeys it. */
+  takeOrder(bytes: Uint8Array): OrderAnswer;
   /** Prometheus text. */
   metrics(): string;
 }
@@ -61,9 +68,6 @@ export interface StatusApi {
 
 /** In the data folder while the agent lives: the API's address. */
 export const apiAddressFile = 'api.address';
-
-/** Thirty days; whoever wants longer means until it is taken back. */
-const drainMaxMs = 30 * 86_400_000;
 
 /** The agent's own HTTP face: it answers with the network away. Loopback by default, a token always. */
 export async function startStatusApi({ host, port, token, source }: StatusApiOptions): Promise<StatusApi> {
@@ -178,6 +182,16 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
       message: `Refused, the epoch goes on: ${answer.text}`,
       remedy:
         'millwright status says which epoch is spoken and which voters are missing; site force-epoch --help how one is forced.',
+    });
+  });
+  server.post<{ Body: unknown }>('/v1/orders', async ({ body }, reply) => {
+    const answer = source.takeOrder(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
+    if (answer.kind === 'obeyed') return reply.code(202).send({ accepted: true, id: answer.id, by: answer.by });
+    return reply.code(answer.reason === 'nothing-there' ? 404 : 409).send({
+      code: 'order-refused',
+      reason: answer.reason,
+      message: `Not obeyed: ${answer.text}`,
+      remedy: 'millwright order --help says how one is signed; people and what they may stand in the site file.',
     });
   });
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));

@@ -31,6 +31,8 @@ export interface BundleParts {
   /** The bundle in force; undefined founds a site. */
   readonly parent: SiteBundle | undefined;
   readonly era?: number;
+  /** Public keys of people by name, as they were made beside the site's own; what the site file says goes before them. */
+  readonly peopleKeys?: ReadonlyMap<string, string>;
   /** Agents whose keys go off the list now. */
   readonly revoke?: readonly string[];
   /** Cells that go on to their next epoch though nothing of them changed: their voters begin anew. */
@@ -93,8 +95,10 @@ export function bundleContent(parts: BundleParts): Result<BundleContent, string>
     agents,
     cells: cells.value,
     operators: Object.entries(model.shape.people ?? {}).flatMap(([name, person]) => {
-      const key = person.key === undefined ? undefined : publicKeyFrom(person.key);
-      return key === undefined ? [] : [{ name, key, may: person.may ?? [] }];
+      const given = person.key === undefined ? undefined : publicKeyFrom(person.key);
+      const known = parent?.operators.find((one) => one.name === name)?.key;
+      const key = given ?? parts.peopleKeys?.get(name) ?? known;
+      return key === undefined ? [] : [{ name, key: oneLineKey(key) ?? key, may: person.may ?? [] }];
     }),
     models: [...models].map(([file, sha256]) => ({ file, sha256 })).sort((a, b) => (a.file < b.file ? -1 : 1)),
     siteFile: parts.siteFile,

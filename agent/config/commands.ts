@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { didYouMean } from '../base/nearest.ts';
@@ -295,7 +295,8 @@ export async function initCommand(
   const first = agents[0]?.name ?? '';
   process.stdout.write(
     `Made ${made.value.files.length} files below ${folder.out}, readable by you alone.\n` +
-      `  site.key signs who belongs, recovery.key a new beginning when that one was stolen: keep both off the boxes.\n`,
+      `  site.key signs who belongs; recovery.key a new beginning, when that one was stolen or a majority of voters is gone.\n` +
+      `  Keep both off the boxes, recovery.key offline${existsSync(folder.people) ? '; people/ holds a key for each who gives orders: hand them out' : ''}.\n`,
   );
   if (file === undefined) {
     process.stdout.write(

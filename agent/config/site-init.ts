@@ -85,6 +85,8 @@ export interface SiteFolder {
   /** What agents start from: roster, cells, site file, signed. */
   readonly bundle: string;
   readonly psk: string;
+  /** NAME.key and NAME.pub of people who give orders: each gets his own, and it leaves this folder. */
+  readonly people: string;
   readonly roster: string;
   readonly coordinator: string;
   readonly coordinatorFile: string;
@@ -118,6 +120,7 @@ export function siteFolder(out: string): SiteFolder {
     recoveryPub: join(root, 'recovery.pub'),
     bundle: join(root, 'site.bundle'),
     psk: join(root, 'mesh.psk'),
+    people: join(root, 'people'),
     roster: join(root, 'roster.json'),
     coordinator: join(root, 'coordinator'),
     coordinatorFile: join(root, 'coordinator', 'coordinator.yaml'),
@@ -215,7 +218,19 @@ export function initSite(options: InitOptions): Result<InitReport, InitError> {
     passwords.push(mosquittoPassword('coordinator', password));
     writer.file(folder.roster, signRoster({ site, version: 1, agents: entries }, siteKey.privatePem));
 
+    const peopleKeys = new Map<string, string>();
+    for (const [name, person] of Object.entries(copy.model.shape.people ?? {})) {
+      // Who gives orders signs them; a key that the person made stands in the site file.
+      if (person.key !== undefined || !(person.may ?? []).some((right) => right === 'order' || right === 'approve'))
+        continue;
+      if (peopleKeys.size === 0) writer.folder(folder.people);
+      const pair = ed25519();
+      writer.file(join(folder.people, `${name}.key`), pair.privatePem);
+      writer.file(join(folder.people, `${name}.pub`), pair.publicPem);
+      peopleKeys.set(name, pair.publicPem);
+    }
     const content = bundleContent({
+      peopleKeys,
       site: layout.models === undefined ? copy.site : { ...copy.site, modelRoot: resolve(layout.models) },
       model: copy.model,
       siteFile: text.value,

@@ -139,6 +139,7 @@ export function signSite(options: SignOptions): Result<SignReport, SignError> {
     era: parent.era + (options.newEra === true ? 1 : 0),
     revoke: options.revoke ?? [],
     nextEpoch: options.nextEpoch ?? [],
+    peopleKeys: keysOfPeople(join(folder, '..', 'people'), Object.keys(checked.model.shape.people ?? {})),
   });
   if (!content.ok) return fail(content.error);
   let signed: Uint8Array;
@@ -203,6 +204,16 @@ export function changesOf(before: SiteBundle, after: SiteBundle): string[] {
   if (after.siteFile !== before.siteFile) changes.push('the site file changed');
   if (JSON.stringify(after.models) !== JSON.stringify(before.models)) changes.push('the models changed');
   return changes;
+}
+
+/** NAME.pub of each, as far as they are there. */
+export function keysOfPeople(folder: string, names: readonly string[]): Map<string, string> {
+  const keys = new Map<string, string>();
+  for (const name of names) {
+    const path = join(folder, `${name}.pub`);
+    if (existsSync(path)) keys.set(name, readFileSync(path, 'utf8'));
+  }
+  return keys;
 }
 
 const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));

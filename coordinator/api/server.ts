@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import fastifyStatic from '@fastify/static';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { peekOrder } from '../../agent/wire/order.ts';
 import type { Store } from '../store/store.ts';
 import type { Live, LiveEvent, LiveListener } from './live.ts';
 import {
@@ -37,6 +38,9 @@ export interface ApiOptions {
   readonly now: () => number;
   /** After an acknowledgement, so that other pages hear of it. */
   readonly onAcknowledged: (alarm: AlarmView) => void;
+  readonly site: string;
+  /** Carries a signed order to an agent; false: there is no line to the broker now. */
+  readonly sendOrder: (agent: string, verb: string, document: Uint8Array) => boolean;
 }
 
 export interface Api {
@@ -190,6 +194,38 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       options.onAcknowledged(views.alarm(alarmId)!);
     }
     return views.alarm(alarmId);
+  });
+
+  // The coordinator has no say in orders: a person signed it, the agent judges it, and here it is only carried.
+  app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
+  app.post('/api/v1/orders', async (request, reply) => {
+    const document = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const order = peekOrder(document);
+    if (!order.ok) {
+      return fail(reply, 400, {
+        code: 'no-order',
+        message: `This is no order: ${order.error.text}.`,
+        remedy: 'millwright order signs one; send it as it is, with Content-Type: application/octet-stream.',
+      });
+    }
+    const { site, agent, id, what } = order.value;
+    if (site !== options.site) {
+      return fail(reply, 409, {
+        code: 'other-site',
+        message: `The order is for site ${site}, this coordinator is of ${options.site}.`,
+        remedy: 'Sign it for this site, or bring it to the coordinator of that one.',
+      });
+    }
+    if (!options.sendOrder(agent, what.verb, document)) {
+      return fail(reply, 503, {
+        code: 'no-broker',
+        message: 'There is no line to the broker now.',
+        remedy: 'Bring it to the agent itself: millwright order --api HOST:PORT --token FILE.',
+      });
+    }
+    return reply.code(202).send({ carried: true, agent, id });
   });
 
   app.get('/api/v1/stream', (request, reply) => {

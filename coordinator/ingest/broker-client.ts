@@ -3,7 +3,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Backoff } from '../../agent/base/backoff.ts';
 import { Random } from '../../agent/base/random.ts';
 import type { Ack, Presence } from '../../agent/wire/report.ts';
-import { COORDINATOR, coordinatorTopics, parseTopic } from '../../agent/wire/topics.ts';
+import { agentTopics, COORDINATOR, coordinatorTopics, parseTopic } from '../../agent/wire/topics.ts';
 
 /**
  * The coordinator's own connection to the broker, embedded or not: one path for both, so that what holds for one
@@ -39,6 +39,8 @@ export interface SiteMessage {
 
 export interface BrokerClient {
   sendAck(agent: string, ack: Ack): void;
+  /** Carries what a person signed; false: there is no line to the broker now. */
+  sendOrder(agent: string, verb: string, document: Uint8Array): boolean;
   state(): BrokerClientState;
   stop(): Promise<void>;
 }
@@ -151,6 +153,12 @@ export function startBrokerClient(options: BrokerClientOptions): BrokerClient {
   return {
     sendAck(agent, ack) {
       if (connected) client?.publish(topics.acked(agent), JSON.stringify(ack), { qos: 0 }, () => {});
+    },
+    sendOrder(agent, verb, document) {
+      if (!connected || client === undefined) return false;
+      const topic = agentTopics(site, agent).commands.replace('+', verb);
+      client.publish(topic, Buffer.from(document), { qos: 1, retain: false }, () => {});
+      return true;
     },
     state: () => ({ state: connected ? 'connected' : 'connecting', lastError }),
     async stop() {

@@ -8,7 +8,8 @@ import { loadAgent, readSecret } from '../../agent/config/agent-file.ts';
 import { loadSite } from '../../agent/config/site-file.ts';
 import { enrolAgent, initSite, type SiteFolder, siteFolder } from '../../agent/config/site-init.ts';
 import { brokerUsersSchema } from '../../agent/wire/broker-users.ts';
-import { verifyRoster } from '../../agent/wire/roster.ts';
+import { oneLineKey, verifyRoster } from '../../agent/wire/roster.ts';
+import { readBundle } from '../../agent/wire/site-bundle.ts';
 import { Credentials } from '../../coordinator/broker/credentials.ts';
 import { loadCoordinatorConfig } from '../../coordinator/config.ts';
 
@@ -88,6 +89,13 @@ describe('site init', () => {
     const second = loadAgent(join(folder.agent('edge-2'), 'agent.yaml'));
     expect(first.ok && first.value.broker?.url).toBe('mqtt://127.0.0.1:51004');
     expect(second.ok && second.value.peers).toContain('127.0.0.1:51003');
+
+    // A key for each who gives orders, and none for who does not: anna may order, ben may only acknowledge.
+    expect(readdirSync(folder.people).sort()).toEqual(['anna.key', 'anna.pub']);
+    const bundle = readBundle(readFileSync(folder.bundle));
+    expect(bundle.ok && bundle.value.operators).toMatchObject([
+      { name: 'anna', key: oneLineKey(read(join(folder.people, 'anna.pub'))), may: expect.arrayContaining(['order']) },
+    ]);
 
     const coordinator = await loadCoordinatorConfig(folder.coordinatorFile, {});
     expect(coordinator).toMatchObject({

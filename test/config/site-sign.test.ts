@@ -1,5 +1,15 @@
-import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +17,7 @@ import { siteFromBundle } from '../../agent/config/agent-flags.ts';
 import { BundleStore } from '../../agent/config/bundle-store.ts';
 import { enrolAgent, initSite, siteFolder } from '../../agent/config/site-init.ts';
 import { type SignOptions, signSite } from '../../agent/config/site-sign.ts';
+import { oneLineKey } from '../../agent/wire/roster.ts';
 import { rosterOf, type SiteBundle, verifyBundle } from '../../agent/wire/site-bundle.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'millwright-sign-'));
@@ -148,6 +159,23 @@ describe('site sign', () => {
     const later = join(base, `later-${count}.bundle`);
     expect(sign(plant, { parent: next, out: later }).ok).toBe(true);
     expect(verified(later, verified(next, founding)).agents[1]).toMatchObject({ id: 'box-2', revoked: true });
+  });
+
+  it('people who give orders → known by the key in the site file, the one beside the site’s own, or as they were', () => {
+    const [mine, beside] = [newKey('anna-own'), newKey('anna-beside')];
+    const people = (key = '') => `${plant}people: { anna: { may: [order]${key} }, ben: { may: [acknowledge] } }\n`;
+    const keyOf = (signed: ReturnType<typeof sign>) => signed.ok && signed.value.bundle.operators;
+    expect(keyOf(sign(people()))).toEqual([]);
+    mkdirSync(folder.people, { recursive: true });
+    copyFileSync(beside.open, join(folder.people, 'anna.pub'));
+    const one = (path: string) => [{ name: 'anna', key: oneLineKey(read(path).toString()), may: ['order'] }];
+    expect(keyOf(sign(people(), { out: join(base, 'beside.bundle') }))).toEqual(one(beside.open));
+    const own = join(base, 'own.bundle');
+    const raw = createPublicKey(read(mine.open)).export({ type: 'spki', format: 'der' }).subarray(-32);
+    const written = sign(people(`, key: "ed25519:${raw.toString('base64')}"`), { out: own });
+    expect(keyOf(written)).toEqual(one(mine.open));
+    rmSync(folder.people, { recursive: true });
+    expect(keyOf(sign(people(), { parent: own, out: join(base, 'kept.bundle') }))).toEqual(one(mine.open));
   });
 
   it('new signing key → named by the old one; the recovery key alone begins an era', () => {

@@ -101,6 +101,8 @@ test('api: console built → its files, its pages and nothing else are open; ans
     wall: () => Date.now(),
     now: () => performance.now(),
     onAcknowledged: () => {},
+    site: 'demo',
+    sendOrder: () => false,
   });
   bench.onEnd(async () => {
     await api.stop();

@@ -113,6 +113,7 @@ export class Bench {
       outbox,
       deliver: (input) => this.inputs.push(input),
       log: () => {},
+      ...(options.obey === undefined ? {} : { obey: options.obey }),
       health: options.health ?? (() => ({ duties: [{ duty: 'press/poll', term: 1 }], members: [] })),
       info: () => ({ version: '0.0.0', duties: [{ duty: 'press/poll', kind: 'poll' }] }),
       // Waiting a minute for a broker that this test has just started again proves nothing.
@@ -160,6 +161,7 @@ export interface CoordinatorProcess {
 }
 
 export interface AgentOptions {
+  readonly obey?: (verb: string, document: Uint8Array) => boolean;
   readonly dir?: string;
   readonly boot?: string;
   readonly limits?: Partial<OutboxLimits>;

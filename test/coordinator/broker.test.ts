@@ -1,11 +1,17 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { OrderDesk } from '../../agent/adapters/order-desk.ts';
+import { ok } from '../../agent/base/result.ts';
+import { signOrder } from '../../agent/wire/order.ts';
+import { oneLineKey } from '../../agent/wire/roster.ts';
 import type { QuarantineView, StatusView } from '../../coordinator/api/schemas.ts';
 import { PacketGate } from '../../coordinator/broker/packet-gate.ts';
 import type { Coordinator } from '../../coordinator/coordinator.ts';
 import { eventually } from '../support/eventually.ts';
-import { Bench, event, get, items, passwordOf, portOf } from './bench.ts';
+import { Bench, event, get, items, passwordOf, portOf, TOKEN } from './bench.ts';
 
 let bench: Bench;
 let coordinator: Coordinator;
@@ -157,6 +163,71 @@ test('report link: unsigned command → not obeyed, counted, told through the ou
     },
   );
   expect(told).toMatchObject({ subject: 'edge-1', detail: { verb: 'stop' } });
+});
+
+test('order: carried by the coordinator as a person signed it, obeyed by the agent; changed or sent again by the broker, it is not', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const secret = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const key = oneLineKey(publicKey.export({ type: 'spki', format: 'pem' }) as string) ?? '';
+  const obeyed: string[] = [];
+  const desk = new OrderDesk({
+    site: 'demo',
+    agent: 'edge-1',
+    dataDir: join(bench.dir, 'orders'),
+    operators: () => [{ name: 'anna', key, may: ['order'] }],
+    wall: () => Date.now(),
+    obey: (what) => {
+      obeyed.push(what.verb);
+      return ok(undefined);
+    },
+    report: () => {},
+    log: { info() {}, warn() {} },
+  });
+  bench.onEnd(async () => desk.close());
+  const agent = bench.agent('edge-1', coordinator.broker, {
+    obey: (verb, document) => desk.take(document, 'the broker', verb).ok,
+  });
+  await eventually(() => agent.link.state().coordinator === 'connected');
+  const order = (site: string): Uint8Array =>
+    signOrder(
+      {
+        site,
+        agent: 'edge-1',
+        by: 'anna',
+        id: randomBytes(16).toString('hex'),
+        issuedAt: new Date().toISOString(),
+        notAfter: new Date(Date.now() + 60_000).toISOString(),
+        what: { verb: 'stop', run: 'r1' },
+      },
+      secret,
+    );
+  const bring = (body: Uint8Array, token = TOKEN) =>
+    fetch(`${coordinator.api}/api/v1/orders`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/octet-stream' },
+      body: Uint8Array.from(body),
+    });
+  const good = order('demo');
+  expect((await bring(good, 'guess')).status).toBe(401);
+  expect((await bring(Buffer.from('{"run":"r1"}'))).status).toBe(400);
+  expect((await bring(order('other'))).status).toBe(409);
+  expect(obeyed).toEqual([]);
+  const carried = await bring(good);
+  expect(carried.status).toBe(202);
+  expect(await carried.json()).toMatchObject({ carried: true, agent: 'edge-1' });
+  await eventually(() => obeyed.length === 1);
+
+  // Whoever has the coordinator's credential can send what it has seen, and what it makes of it.
+  const voice = await bench.client(coordinator.broker, as('coordinator'));
+  const changed = Buffer.from(good);
+  changed[20] = changed[20]! ^ 1;
+  await voice.publishAsync('mw/1/demo/edge-1/cmd/stop', Buffer.from(good), { qos: 1 });
+  await voice.publishAsync('mw/1/demo/edge-1/cmd/drain', Buffer.from(order('demo')), { qos: 1 });
+  await voice.publishAsync('mw/1/demo/edge-1/cmd/stop', changed, { qos: 1 });
+  await eventually(() => agent.link.state().commandsRefused === 3);
+  await voice.endAsync();
+  expect(desk.counts.refused).toMatchObject({ replayed: 1, 'other-verb': 1 });
+  expect(obeyed).toEqual(['stop']);
 });
 
 test('packet gate: frames in any pieces → passes what fits, trips on what announces too much', () => {

@@ -21,7 +21,15 @@ beforeAll(async () => {
   const programs = duties.map((duty) => `  ${duty}: { process: [sleep, "${mark(duty)}"], exclusive: false }`);
   writeFileSync(
     file,
-    ['millwright: 1', 'site: drained', 'agents:', ...names.map((n) => `  ${n}: {}`), 'duties:', ...programs].join('\n'),
+    [
+      'millwright: 1',
+      'site: drained',
+      'people: { anna: { may: [order] }, ben: { may: [acknowledge] } }',
+      'agents:',
+      ...names.map((n) => `  ${n}: {}`),
+      'duties:',
+      ...programs,
+    ].join('\n'),
   );
   expect(await run(['site', 'init', file, '--out', site])).toMatchObject({ code: 0 });
   const ports = await freePorts(2);
@@ -115,7 +123,32 @@ it('the only other box drains too → the command says what stays, and that nobo
   const all = await Promise.all(names.map(carries));
   const box = names[all[0] === 0 ? 1 : 0];
   const other = names[all[0] === 0 ? 0 : 1];
-  expect(await run(['agent', 'drain', '--data', join(folder, other), '--wait', '0s'])).toMatchObject({ code: 0 });
+  // Signed by a person, for whom site init made a key; another agent, or a second time: not.
+  const key = join(site, 'people', 'anna.key');
+  const signed = ['--data', join(folder, other), '--key', key, '--by'];
+  expect(await run(['agent', 'drain', ...signed, 'ben', '--wait', '0s'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('the site knows no key of "ben"'),
+  });
+  const away = join(folder, 'drain.order');
+  const order = ['order', 'drain', '--key', key, '--by', 'anna', '--site', 'drained', '--agent', box, '--out', away];
+  expect(await run(order)).toMatchObject({ code: 0 });
+  const bring = (name: string) =>
+    fetch(new URL('/v1/orders', readFileSync(join(folder, name, 'api.address'), 'utf8').trim()), {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${readFileSync(join(folder, name, 'api.token'), 'utf8').trim()}`,
+        'content-type': 'application/octet-stream',
+      },
+      body: Uint8Array.from(readFileSync(away)),
+    });
+  expect(await (await bring(other)).json()).toMatchObject({ code: 'order-refused', reason: 'other-agent' });
+  expect(await run(['agent', 'drain', ...signed, 'anna', '--wait', '0s'])).toMatchObject({ code: 0 });
+  expect((await status(other)).drain).toBeDefined();
+  expect(await run(['order', 'workflow', 'press/none', ...signed, 'anna'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('this site has no workflow press/none'),
+  });
   const drained = await run(['agent', 'drain', '--data', join(folder, box), '--wait', '2s']);
   expect(drained.code).toBe(3);
   expect(drained.stdout).toContain(
@@ -129,6 +162,11 @@ it('wrong words → each is answered with what would be right', async () => {
   for (const [args, code, words] of [
     [['agent', 'drain'], 2, 'which agent? Say --config agent.yaml, or --data FOLDER'],
     [['agent', 'drain', '--data', data, '--for', '10'], 2, 'has no unit: say 10s'],
+    [['agent', 'drain', '--data', data, '--by', 'anna'], 2, '--key and --by go together'],
+    [['order', 'explode', '--data', data, '--key', 'k', '--by', 'anna'], 2, '"explode" is no order'],
+    [['order', 'stop', '--data', data, '--key', 'k', '--by', 'anna'], 2, 'which run?'],
+    [['order', 'undrain', '--data', data, '--key', 'k', '--by', 'anna', '--valid', '1h'], 2, 'at most 15m'],
+    [['order', 'undrain', '--data', data, '--key', 'nowhere', '--by', 'anna'], 2, 'there is no nowhere'],
     [['explain', 'duty', 'site/nope', '--data', data], 1, 'This site has no duty site/nope.'],
     [['explain', 'duty', 'nope', '--data', join(folder, 'nowhere')], 2, 'no agent with an API runs on'],
   ] as const) {

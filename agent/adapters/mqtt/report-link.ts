@@ -31,6 +31,8 @@ export interface ReportLinkOptions {
   readonly health: () => object;
   /** Facts of this life (`infoSchema` without `v` and `boot`), asked once per connection. */
   readonly info?: () => object;
+  /** Obeys a signed order that came for this agent, or says why not; without it all are refused. */
+  readonly obey?: (verb: string, document: Uint8Array) => boolean;
   readonly clock?: { now(): Instant; wall(): number };
   readonly random?: Random;
   readonly policy?: OutboxPolicyOptions;
@@ -233,8 +235,9 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
     if (topic === coordinator.info) return;
     const verb = topic.split('/')[5];
     if (topic === topics.commands.replace('+', verb ?? '')) {
-      // Commands are obeyed only when signed, and signed commands come later; until then each is refused and told.
+      if (verb !== undefined && options.obey?.(verb, payload) === true) return;
       commandsRefused++;
+      if (options.obey !== undefined) return;
       const now = clock.now();
       if (now - commandTold >= 60_000) {
         commandTold = now;
@@ -245,7 +248,7 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
             name: 'command-refused',
             subject: agent,
             severity: 'warning',
-            text: 'A command came over the broker without a signature and was not obeyed.',
+            text: 'A command came over the broker to an agent that takes none, and was not obeyed.',
             detail: { verb: verb !== undefined && isLevel(verb) ? verb : '?', refused: commandsRefused },
           },
         });
