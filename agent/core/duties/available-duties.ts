@@ -6,7 +6,7 @@ import { type DutyMessage, maxUnable, type Stance } from './claim.ts';
 import { type Claim, ClaimEar } from './claim-ear.ts';
 import type { AgentPlace, Checkpoint, DutySpec } from './duty.ts';
 import type { DutyOutput } from './duty-output.ts';
-import { type Hand, isHeld, newHand } from './hand.ts';
+import { type Hand, type HeardClaim, isHeld, newHand } from './hand.ts';
 import { Replication } from './handover.ts';
 import { MoveBudget } from './move-budget.ts';
 import type { DutyOptions } from './options.ts';
@@ -414,8 +414,15 @@ export class AvailableDuties {
       hand.listed = listing;
       if (!this.#isReturned && this.#returns !== undefined && now - this.#startedAt < gatherMaxMs)
         this.#isReturned = true;
-      if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       const before = hand.claims.get(from);
+      if (before !== undefined && this.#isUsual(hand, before, term, isOffer)) {
+        // The word of every period, and all that is left of it: it says so still.
+        before.at = now;
+        hand.wakeAt = after(now, this.#freshFor(from));
+        this.#stale = true;
+        continue;
+      }
+      if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       const wasFirm = hand.claims.isFirm;
       if (before === undefined && !isOffer && (wasFirm || (isHeld(hand) && !this.draining))) this.#budget.moved(now);
       hand.claims.set({ agent: from, at: now, term, isOffer });
@@ -436,6 +443,12 @@ export class AvailableDuties {
         hand.replication?.replicasChanged(this.#replicas(now, hand));
       }
     }
+  }
+
+  /** The one runner of what we do not carry says again what it said. */
+  #isUsual(hand: Hand, before: HeardClaim, term: number, isOffer: boolean): boolean {
+    if (isOffer || before.isOffer || before.term !== term || hand.term < term) return false;
+    return !isHeld(hand) && hand.claims.size === 1 && hand.holder === before.agent && hand.lost === undefined;
   }
 
   /** Two consecutive claims of a better runner that hears us: it goes on, we stop. */
@@ -544,6 +557,7 @@ export class AvailableDuties {
       return member !== this.#self && state !== 'dead' && state !== 'left';
     };
     if (this.#agents.length <= smallSite) return this.#agents.map((_, member) => member).filter(reachable);
+    if (hands.length === 1) return hands[0]!.order.byNumber.filter(reachable);
     const wanted = new Set<AgentIndex>();
     for (const hand of hands) for (const { agent } of hand.order.candidates) if (reachable(agent)) wanted.add(agent);
     return [...wanted].sort((a, b) => a - b);

@@ -22,12 +22,19 @@ export class ClaimEar {
     if (last !== undefined && now - last.at < lateAtMostMs) {
       if (bootCounter < last.bootCounter || (bootCounter === last.bootCounter && seq <= last.seq)) return false;
     }
+    if (last !== undefined && last.stance === stance && last.unable === none && isNothing(unable)) {
+      // As usual nothing but its number is new.
+      last.at = now;
+      last.bootCounter = bootCounter;
+      last.seq = seq;
+      return true;
+    }
     this.#last.set(from, {
       at: now,
       bootCounter,
       seq,
       stance,
-      unable: unable === undefined || unable.length === 0 ? none : new Set(unable.slice(0, maxUnable)),
+      unable: isNothing(unable) ? none : new Set(unable?.slice(0, maxUnable)),
     });
     return true;
   }
@@ -47,13 +54,14 @@ export class ClaimEar {
 }
 
 interface Word {
-  readonly at: Instant;
-  readonly bootCounter: number;
-  readonly seq: number;
+  at: Instant;
+  bootCounter: number;
+  seq: number;
   readonly stance: Stance | undefined;
   readonly unable: ReadonlySet<DutyIndex>;
 }
 
 const none: ReadonlySet<DutyIndex> = new Set();
+const isNothing = (unable: readonly DutyIndex[] | undefined): boolean => unable === undefined || unable.length === 0;
 /** Beyond what TCP tries again before a connection is given up and its last words with it. */
 const lateAtMostMs = 10_000;

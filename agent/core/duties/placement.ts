@@ -19,9 +19,10 @@ export interface Candidate {
   readonly score: number;
 }
 
-/** The eligible agents of one duty, best first, and each one's place. */
+/** The eligible agents of one duty, best first, each one's place, and the same agents by number. */
 export interface StaticOrder {
   readonly candidates: readonly Candidate[];
+  readonly byNumber: readonly AgentIndex[];
   readonly place: ReadonlyMap<AgentIndex, number>;
 }
 
@@ -47,7 +48,11 @@ export function orderOf(duty: DutySpec, agents: readonly AgentPlace[]): StaticOr
   const known = orders.get(duty);
   if (known?.agents === agents) return known.order;
   const candidates = staticOrder(duty, agents);
-  const order = { candidates, place: new Map(candidates.map(({ agent }, at) => [agent, at])) };
+  const order = {
+    candidates,
+    byNumber: candidates.map(({ agent }) => agent).sort((a, b) => a - b),
+    place: new Map(candidates.map(({ agent }, at) => [agent, at])),
+  };
   orders.set(duty, { agents, order });
   return order;
 }
