@@ -14,6 +14,7 @@ import { createUploadRunner } from './adapters/duty-runners/upload.ts';
 import { createWatchRunner } from './adapters/duty-runners/watch.ts';
 import { createEffectLog } from './adapters/effect-log.ts';
 import { openGateway } from './adapters/gateway/gateway.ts';
+import { createRequestHand } from './adapters/gateway/request-hand.ts';
 import { createWriteHand } from './adapters/gateway/write-hand.ts';
 import { createHookPort } from './adapters/hooks.ts';
 import { createLeaseSessions } from './adapters/lease-sessions.ts';
@@ -343,6 +344,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         elapsed: () => clock.elapsed(),
         lend: (source) => poll.lend(source),
       }),
+      request: createRequestHand({ gate, elapsed: () => clock.elapsed() }),
       log,
     });
     stops.push(() => actions.stop());

@@ -13,6 +13,7 @@ import { fenceEnvironment, type ProcessRunner } from './duty-runners/process.ts'
 import type { Log } from './duty-runners/runner.ts';
 import type { EffectLog } from './effect-log.ts';
 import { claimOf, commandsHere, type Gate } from './gateway/claims.ts';
+import type { RequestHand } from './gateway/request-hand.ts';
 import type { WriteHand } from './gateway/write-hand.ts';
 
 export interface ActionPortOptions {
@@ -31,6 +32,8 @@ export interface ActionPortOptions {
   readonly gate?: Gate | undefined;
   /** Writes to devices; undefined: this agent has none that it may write to. */
   readonly write?: WriteHand | undefined;
+  /** Sends requests to devices behind HTTP; undefined: it sends none. */
+  readonly request?: RequestHand | undefined;
   readonly log: Log;
 }
 
@@ -76,6 +79,14 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
           (await options.write?.(request, action, signal)) ?? {
             outcome: 'failed',
             detail: 'this agent writes to no device',
+            untouched: true,
+          }
+        );
+      case 'http.request':
+        return (
+          (await options.request?.(request, action, signal)) ?? {
+            outcome: 'failed',
+            detail: 'this agent sends requests to no device',
             untouched: true,
           }
         );
@@ -242,6 +253,7 @@ export function createActionPort(options: ActionPortOptions): ActionPort & { sto
         return { applied: 'not-applied', detail: 'waiting leaves no trace' };
       case 'command.run':
       case 'plc.write':
+      case 'http.request':
       case 'notify':
         return { applied: 'unknown', detail: 'there is nothing to look at' };
       default:

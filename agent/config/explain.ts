@@ -294,9 +294,11 @@ function stepText({ plan }: Site, step: StepSpec): string {
         ? `runs ${action.argv.join(' ')}`
         : action.kind === 'plc.write'
           ? `writes ${action.value} to ${action.name}`
-          : action.kind === 'wait'
-            ? `waits ${formatDuration(action.ms)}`
-            : `tells ${action.people.join(', ')}: ${action.text}`;
+          : action.kind === 'http.request'
+            ? `sends ${action.method} to ${action.url}`
+            : action.kind === 'wait'
+              ? `waits ${formatDuration(action.ms)}`
+              : `tells ${action.people.join(', ')}: ${action.text}`;
   const retry =
     step.retry.times === 0
       ? ''

@@ -166,7 +166,15 @@ const stepSchema = z.strictObject({
     .describe('One of `writes` and its value: { oil-target: 45 }. Needs a permit, or a device with `clients: 1`.'),
   'plc.backup': later('The step "plc.backup"'),
   'file.prune': later('The step "file.prune"'),
-  'http.request': later('The step "http.request"'),
+  'http.request': z
+    .strictObject({
+      url: text,
+      method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE']).optional().describe('POST unless said.'),
+      body: z.string().optional().describe('As it is; JSON unless a header content-type says otherwise.'),
+      headers: z.record(text, text).optional().describe('Secrets as env:NAME or file:/path.'),
+    })
+    .optional()
+    .describe('One request that changes something on a device. Needs a permit or an exclusive duty.'),
   'ansible.run': later('The step "ansible.run"'),
   'wait-until': later('The step "wait-until"'),
   'for-each': later('The step "for-each"'),

@@ -9,6 +9,7 @@ import type { Entry } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
 import { singular } from './names.ts';
 import { everywhere, same } from './places.ts';
+import { compileRequestStep } from './requests.ts';
 import { compileWriteStep } from './writes.ts';
 
 /** Workflows, their steps, and where they run. */
@@ -145,7 +146,7 @@ export function compileWorkflows(site: SiteContext): void {
     i: number,
   ): StepSpec {
     const below: Path = ['steps', i];
-    const kinds = (['process.restart', 'command.run', 'plc.write', 'wait', 'notify'] as const).filter(
+    const kinds = (['process.restart', 'command.run', 'plc.write', 'http.request', 'wait', 'notify'] as const).filter(
       (kind) => step[kind] !== undefined,
     );
     if (kinds.length !== 1 && !entry.thing.broken.has(`workflows/${entry.name}`)) {
@@ -154,7 +155,7 @@ export function compileWorkflows(site: SiteContext): void {
         below,
         'missing',
         kinds.length === 0
-          ? 'This step does nothing: say process.restart, command.run, plc.write, wait or notify'
+          ? 'This step does nothing: say process.restart, command.run, plc.write, http.request, wait or notify'
           : `This step does ${kinds.join(' and ')}: make two steps of it`,
       );
     }
@@ -194,6 +195,11 @@ export function compileWorkflows(site: SiteContext): void {
       doubt = 'fire-once';
       timeoutMs = 10_000;
       landsWithinMs = 2_000;
+    } else if (kind === 'http.request') {
+      action = compileRequestStep(site, entry, [...below, kind], step[kind]!);
+      doubt = 'fire-once';
+      timeoutMs = 10_000;
+      landsWithinMs = 5_000;
     } else if (kind === 'notify') {
       const { people: who, text } = step.notify!;
       const all = typeof who === 'string' ? [who] : who;
@@ -228,7 +234,7 @@ export function compileWorkflows(site: SiteContext): void {
       retry: { times: step.retry?.times ?? 0, backoffMs },
       doubt: step.doubt ?? doubt,
       landsWithinMs: time('lands-within', landsWithinMs, 0),
-      fixing: kind === 'process.restart' || kind === 'command.run' || kind === 'plc.write',
+      fixing: kind !== 'wait' && kind !== 'notify',
     };
   }
 

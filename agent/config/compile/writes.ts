@@ -105,22 +105,26 @@ export function compileWriteStep(
   return { write: at('writes', found.found), name: found.found.id, value: number };
 }
 
-/** A write goes with a fencing token, so it needs work that has one. */
+/** What changes a device goes with a fencing token, so it needs work that has one. */
 export function checkWriteRights(site: SiteContext): void {
   const { model, findings, duties, workflows, writes, entriesOf, placeName } = site;
   for (const [i, entry] of entriesOf('workflows').entries()) {
     const workflow = workflows[i]!;
     const { runsOn } = workflow;
     for (const [n, step] of workflow.steps.entries()) {
-      if (step.action.kind !== 'plc.write') continue;
-      const path: Path = ['steps', n, 'plc.write'];
+      const { kind } = step.action;
+      if (kind !== 'plc.write' && kind !== 'http.request') continue;
+      const path: Path = ['steps', n, kind];
       const exclusive = runsOn.on === 'holder' && duties[runsOn.duty]?.exclusive === true;
       if (workflow.permit === undefined && entry.value.permit === undefined && !exclusive) {
-        findings.of(entry.origin, path, 'missing', 'Two agents could write at once: nothing here says who may', {
-          remedy: 'give the workflow a `permit`, or the device `clients: 1`',
+        const does = kind === 'plc.write' ? 'write' : 'send it';
+        findings.of(entry.origin, path, 'missing', `Two agents could ${does} at once: nothing here says who may`, {
+          remedy: `give the workflow a \`permit\`${kind === 'plc.write' ? ', or the device `clients: 1`' : ''}`,
         });
       }
-      const target = writes.get(step.action.write);
+      if (step.action.kind !== 'plc.write') continue;
+      const { write } = step.action;
+      const target = writes.get(write);
       const device = model.things.find(({ index }) => index === target?.source);
       if (device === undefined) continue;
       const single = (device.connect?.modbus ?? device.connect?.opcua)?.clients === 1;

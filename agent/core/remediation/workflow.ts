@@ -16,6 +16,14 @@ export type StepAction =
   | { readonly kind: 'command.run'; readonly argv: readonly string[] }
   /** `write`: which of the site's `writes`; its `name` is for people. */
   | { readonly kind: 'plc.write'; readonly write: number; readonly name: string; readonly value: number }
+  /** Header values may be references to secrets (`env:NAME`, `file:/path`), resolved where they are used. */
+  | {
+      readonly kind: 'http.request';
+      readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+      readonly url: string;
+      readonly body: string;
+      readonly headers: readonly (readonly [name: string, value: string])[];
+    }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'notify'; readonly people: readonly string[]; readonly text: string };
 
