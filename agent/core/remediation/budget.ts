@@ -182,7 +182,10 @@ export class Budget {
     for (const [id, account] of this.#accounts) {
       if (account.level > 0 || account.latched !== undefined) return true;
       const workflow = this.#workflows.get(id);
-      if (workflow !== undefined && within(account.spent, proven - workflow.budget.perMs) > 0) return true;
+      if (workflow === undefined) continue;
+      if (within(account.spent, proven - workflow.budget.perMs) > 0) return true;
+      // A denied run spends nothing, and cools down all the same: a life that proves no time would cool down for ever.
+      if (this.coolingMs(workflow, proven) > 0) return true;
     }
     return false;
   }

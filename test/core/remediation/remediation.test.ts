@@ -552,6 +552,21 @@ test('brakes: a box that restarts every ten seconds does not rest between its re
   expect(world.issues, 'five minutes of ten-second lives prove less than one minute').toHaveLength(1);
 });
 
+test('brakes: denied and then restarted within the cool-down → it begins again when the cool-down has passed', () => {
+  const world = new RepairWorld(workflow({ onlyIf: permission, guardWaitMs: 5_000, cooldownMs: 10_000 }));
+  world.truths.set(permission, 'false');
+  world.start();
+  world.runFor(6_000);
+  expect(world.ends).toEqual(['DENIED']);
+  world.crash(false);
+  world.set(permission, 'true');
+  world.reborn();
+  world.runFor(9_000);
+  expect(world.issues).toEqual([]);
+  world.runFor(3_000);
+  expect(world.issues).toHaveLength(1);
+});
+
 test('resume: mid-soak → the soak starts from zero, and the incident says that it spans a restart', () => {
   const world = new RepairWorld(workflow());
   world.start();
