@@ -106,7 +106,10 @@ export function optionRows(options: ScenarioOptions): readonly [string, string][
     ['agents', String(options.agents)],
     ['duties', String(options.duties)],
     ['of them exclusive', options.exclusive ? `${options.exclusive}, up to ${options.voters ?? 3} voters` : 'none'],
-    ['boxes to repair', String(options.repairs)],
+    [
+      'boxes to repair',
+      `${options.repairs}${options.permits === undefined ? '' : `, ${options.permits} at once by permit`}`,
+    ],
     ['duration', `${options.durationS} s`],
     ['latency', `${network.latencyMs.toFixed(2)} ms, tail ${network.jitterMs.toFixed(2)} ms`],
     ['loss', percent(network.loss)],

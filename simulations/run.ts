@@ -90,6 +90,7 @@ export function playScenario(run: RunOptions): Run {
       agents: options.agents,
       duties: options.duties,
       repairs: options.repairs,
+      permits: options.permits ?? 0,
       exclusive: options.exclusive ?? 0,
       voters: options.voters ?? 3,
       random: random.fork('plan'),
@@ -126,6 +127,7 @@ export function playScenario(run: RunOptions): Run {
       acted: (_at, box, duty, act) => measured.acted(world, box, duty, act),
       journalled: (_at, agent, entries) => measured.journalled(world, agent, entries),
       actionIssued: (_at, agent, action) => measured.actionIssued(world, agent, action),
+      workBegun: (_at, box, work) => measured.workBegun(world, box, work),
     },
   });
 

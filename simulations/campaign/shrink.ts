@@ -144,6 +144,7 @@ function simplerOptions(options: ScenarioOptions): readonly ((from: ScenarioOpti
     (from) => ({ ...from, clockDrift: 0 }),
     (from) => ({ ...from, dutyFailure: 0 }),
     (from) => ({ ...from, repairs: mended(from.faults) }),
+    ({ permits: _, ...from }) => from,
     (from) => ({ ...from, duties: Math.min(from.duties, 1) }),
     ...fewerLeases,
     (from) => ({ ...from, diskMs: 1 }),

@@ -48,6 +48,7 @@ interface CellState {
  * suspended boxes, wall clocks, slow boxes, bad wires, and the loss of fewer disks than a majority.
  */
 export class ExclusiveKeepsItsWord {
+  readonly #cells: ReadonlyMap<string, CellState>;
   readonly #duties: readonly Watched[];
   readonly #byDuty: ReadonlyMap<number, Watched>;
   readonly #gate: EffectGate;
@@ -73,16 +74,24 @@ export class ExclusiveKeepsItsWord {
     ) => void;
   }) {
     const { plan } = parts;
-    this.#duties = plan.cells.flatMap(({ id, voters, leases, options }) => {
-      const cell: CellState = {
-        id,
-        voters,
-        leaseMs: options.leaseMs,
-        drift: options.drift,
-        forgetful: new Set(),
-        clonedUntil: Number.NEGATIVE_INFINITY,
-        wasCloned: false,
-      };
+    this.#cells = new Map(
+      plan.cells
+        .filter(({ leases }) => leases.length > 0)
+        .map(({ id, voters, options }) => [
+          id,
+          {
+            id,
+            voters,
+            leaseMs: options.leaseMs,
+            drift: options.drift,
+            forgetful: new Set<number>(),
+            clonedUntil: Number.NEGATIVE_INFINITY,
+            wasCloned: false,
+          },
+        ]),
+    );
+    this.#duties = plan.cells.flatMap(({ id, leases }) => {
+      const cell = this.#cells.get(id)!;
       return leases.flatMap(({ of, eligible }): Watched[] =>
         of.kind !== 'duty'
           ? []
@@ -114,19 +123,25 @@ export class ExclusiveKeepsItsWord {
     return this.#duties.length === 0;
   }
 
+  /** Nothing has happened to the voters of this cell that no lease can bear. */
+  isSoundIn(world: World, cell: string): boolean {
+    const state = this.#cells.get(cell);
+    return state !== undefined && !state.wasCloned && this.#isSound(world, state);
+  }
+
   before(world: World, fault: FaultEvent): void {
-    if (this.isIdle) return;
+    if (this.#cells.size === 0) return;
     if (!harmless.has(fault.kind)) this.#struckAt = Math.max(this.#struckAt, world.now, touches(fault).untilMs);
     switch (fault.kind) {
       case 'drift': {
-        const bound = Math.min(...this.#duties.map(({ cell }) => cell.drift));
+        const bound = Math.min(...[...this.#cells.values()].map(({ drift }) => drift));
         if (Math.abs(fault.rate - 1) <= bound) return;
         this.#driftsUntil = Math.max(this.#driftsUntil, world.now + fault.ms + this.#aftermathMs());
         return;
       }
       case 'clone':
         this.#cloned.add(fault.agent);
-        for (const { cell } of this.#duties) {
+        for (const cell of this.#cells.values()) {
           if (!cell.voters.includes(fault.agent)) continue;
           cell.wasCloned = true;
           cell.clonedUntil = Math.max(cell.clonedUntil, touches(fault).untilMs + this.#aftermathMs());
@@ -134,7 +149,7 @@ export class ExclusiveKeepsItsWord {
         return;
       case 'disk':
         if (fault.what !== 'wiped' && fault.what !== 'rolled-back' && fault.what !== 'unsynced') return;
-        for (const { cell } of this.#duties) if (cell.voters.includes(fault.agent)) cell.forgetful.add(fault.agent);
+        for (const cell of this.#cells.values()) if (cell.voters.includes(fault.agent)) cell.forgetful.add(fault.agent);
         return;
       case 'pause':
       case 'suspend':
@@ -244,8 +259,14 @@ export class ExclusiveKeepsItsWord {
     return [{ invariant: 'an exclusive duty is held within T + 1 s of a healthy quorum', atMs: world.now, text }];
   }
 
+  /** One of these could be granted a lease of this cell now. */
+  mayBeGranted(world: World, id: string, eligible: readonly number[]): boolean {
+    const cell = this.#cells.get(id);
+    return cell !== undefined && this.#isHealthy(world, { cell, eligible });
+  }
+
   /** Somebody who may hold it is connected, both ways, to a majority that votes. */
-  #isHealthy(world: World, { cell, eligible }: Watched): boolean {
+  #isHealthy(world: World, { cell, eligible }: Pick<Watched, 'cell' | 'eligible'>): boolean {
     const isWell = (agent: number): boolean => {
       const { up, pausedUntil, startedAt, core } = world.boxes[agent]!;
       return up && pausedUntil === 0 && core?.exclusive !== undefined && world.now > startedAt + 500;
@@ -280,7 +301,7 @@ export class ExclusiveKeepsItsWord {
   }
 
   #aftermathMs(): number {
-    return 3 * Math.max(...this.#duties.map(({ cell }) => cell.leaseMs));
+    return 3 * Math.max(...[...this.#cells.values()].map(({ leaseMs }) => leaseMs));
   }
 }
 

@@ -284,22 +284,22 @@ export class JournalTellsAll {
 }
 
 /**
- * Long after the last fault nothing is left broken where an agent lives to mend it. What a person stopped, or what
- * came back three times, and has not been well for long enough since, is left to that person.
+ * Long after the last fault nothing is left broken where an agent lives to mend it. What a person stopped, or what came
+ * back three times, and has not been well for long enough since, is left to that person; and without a majority of voters
+ * nobody is given a permit.
  */
-export const everythingMended: Invariant = (world) =>
-  world.boxes.flatMap((box) =>
-    box.up && box.brokenAt !== undefined && world.now - box.brokenAt > 45_000 && !isOfAPerson(world, box)
-      ? [violation(world, 'what broke is mended', `box ${box.index} is broken since ${Math.round(box.brokenAt)} ms`)]
-      : [],
-  );
+export const everythingMended = (world: World, mayHaveItsPermit: (box: number) => boolean): readonly Violation[] =>
+  world.boxes.flatMap((box) => {
+    if (!box.up || box.brokenAt === undefined || world.now - box.brokenAt <= 45_000) return [];
+    if (!mayHaveItsPermit(box.index)) return [];
+    const why = whyBroken(world, box);
+    if (why.some((reason) => /^handed to a person \((stopped by a person|relapsed)/.test(reason))) return [];
+    const text = `box ${box.index} is broken since ${Math.round(box.brokenAt)} ms: ${why.join('; ') || 'no reason'}`;
+    return [violation(world, 'what broke is mended', text)];
+  });
 
-const isOfAPerson = (world: World, { core, index }: World['boxes'][number]): boolean =>
-  world.plan.workflows.some(
-    (workflow) =>
-      workflow.runsOn.on === 'agent' &&
-      workflow.runsOn.agent === index &&
-      core?.remediation
-        .explain(world.monotonic(index), workflow.index)
-        .some((why) => /^handed to a person \((stopped by a person|relapsed)/.test(why)),
-  );
+/** What the agent says when it is asked. */
+const whyBroken = (world: World, { core, index }: World['boxes'][number]): readonly string[] =>
+  world.plan.workflows
+    .filter(({ runsOn }) => runsOn.on === 'agent' && runsOn.agent === index)
+    .flatMap((workflow) => core?.remediation.explain(world.monotonic(index), workflow.index) ?? []);

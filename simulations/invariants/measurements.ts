@@ -3,7 +3,7 @@ import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { type FaultEvent, touches } from '../faults/fault.ts';
 import { type ScenarioOptions, settleMs } from '../scenarios/scenario.ts';
 import type { NetworkOptions } from '../world/network.ts';
-import { type Box, usualEffectMs, type World } from '../world/world.ts';
+import { type Box, usualEffectMs, type Work, type World } from '../world/world.ts';
 import { convergedWithinMs, knownToAllWithinMs, oneRunnerWithinMs, runnerWithinMs } from './bounds.ts';
 import { ExclusiveKeepsItsWord } from './exclusive.ts';
 import {
@@ -19,6 +19,7 @@ import {
   viewsConverge,
 } from './invariants.ts';
 import { OneRunner } from './one-runner.ts';
+import { PermitsKeepTheirWord } from './permits.ts';
 
 /** A verdict of one box over another, and what was true of that other at this moment. */
 export interface Death {
@@ -78,6 +79,9 @@ export const rarities = [
   'exclusive duty taken over',
   'holder of an exclusive duty frozen',
   'late effect refused',
+  'repair waited for a permit',
+  'permit held over a crash',
+  'all permits at work',
 ] as const;
 export type Rarity = (typeof rarities)[number];
 
@@ -97,6 +101,7 @@ export class Measurements {
   readonly sometimes = new Map<Rarity, number>();
   readonly repairs = new RemediationKeepsItsWord();
   readonly exclusive: ExclusiveKeepsItsWord;
+  readonly permits: PermitsKeepTheirWord;
   falseDeaths = 0;
   readonly #options: ScenarioOptions;
   readonly #knownWithin: number;
@@ -155,6 +160,11 @@ export class Measurements {
       effectMs: options.effectMs ?? usualEffectMs,
       // Each of its candidates may fail once in turn before one of them does not.
       dutyMs: options.dutyStartMs + (options.dutyFailure > 0 || options.network.loss > 0.02 ? 8_000 : 0),
+      count: (what) => this.count(what),
+    });
+    this.permits = new PermitsKeepTheirWord({
+      plan,
+      isSound: (world, cell) => this.exclusive.isSoundIn(world, cell),
       count: (what) => this.count(what),
     });
     if (isRough(options.network)) this.#roughUntil = Number.POSITIVE_INFINITY;
@@ -227,6 +237,8 @@ export class Measurements {
       )
         this.count('one-way cut during a crash');
     }
+    if (box.core?.remediation.runs().some(({ run }) => box.core?.exclusive?.permits.leaseOf(run) !== undefined))
+      this.count('permit held over a crash');
     for (const crash of this.#open) crash.missing.delete(agent);
     this.#close(world.now);
     const missing = new Set<number>();
@@ -325,6 +337,7 @@ export class Measurements {
   journalled(world: World, agent: number, entries: readonly JournalEntry[]): void {
     for (const entry of entries) {
       if (entry.kind === 'end' && world.boxes[agent]!.life > 1) this.count('repair over a restart');
+      if (entry.kind === 'denied' && entry.guard === 'permit') this.count('repair waited for a permit');
       if (entry.kind === 'stop') this.count('repair stopped by a person');
     }
     this.#readJournal(world, agent);
@@ -334,6 +347,10 @@ export class Measurements {
   actionIssued(world: World, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void {
     this.#readJournal(world, agent);
     this.#violated(this.repairs.issued(world, agent, action));
+  }
+
+  workBegun(world: World, box: Box, work: Work): void {
+    this.#violated(this.permits.begun(world, box, work));
   }
 
   #readJournal(world: World, agent: number): void {
@@ -378,12 +395,20 @@ export class Measurements {
       0,
     );
     this.#violated(queuesBounded(world));
-    if (endMs - lastFault > mendedWithinMs) this.#violated(everythingMended(world));
+    if (endMs - lastFault > mendedWithinMs)
+      this.#violated(everythingMended(world, (box) => this.#mayHaveItsPermit(world, box)));
     if (world.traffic.lost > 0) this.count('message lost', world.traffic.lost);
     if (world.network.options.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
     this.#violated(viewsConverge(world));
     this.#violated(numbersAgree(world));
     this.#violated(digestsConverge(world));
+  }
+
+  #mayHaveItsPermit(world: World, box: number): boolean {
+    return world.plan.workflows.every(({ runsOn, permit }) => {
+      if (permit === undefined || runsOn.on !== 'agent' || runsOn.agent !== box) return true;
+      return this.exclusive.mayBeGranted(world, world.plan.cells[permit.cell]?.id ?? '', [box]);
+    });
   }
 
   violate(atMs: number, invariant: string, text: string): void {

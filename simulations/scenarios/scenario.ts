@@ -11,6 +11,8 @@ export interface ScenarioOptions {
   readonly duties: number;
   /** Boxes with something to repair. */
   readonly repairs: number;
+  /** So many of them may be repaired at once, by permit; as many as there are where nothing is said. */
+  readonly permits?: number;
   /** Virtual seconds of the whole run, settling and healing included. */
   readonly durationS: number;
   readonly network: NetworkOptions;

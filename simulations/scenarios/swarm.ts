@@ -66,16 +66,19 @@ export const swarm: Scenario = {
     const endOfFaults = settleMs + faultMs;
     const repairs = on.includes('break') ? Math.min(agents, 4) : 0;
     const events = drawFaults(random.fork('faults'), on, { ...basics, agents }, endOfFaults, repairs);
+    const permits = repairs >= 2 ? drawPermits(random.fork('permits'), repairs, endOfFaults) : undefined;
+    if (permits) events.push(...permits.breaks);
     const preset = random.chance(0.15) ? (random.chance(0.5) ? presets.wifi : presets.quiet) : undefined;
     return {
       ...basics,
       ...(random.fork('with leases').chance(0.8) ? drawExclusive(random, agents) : {}),
       repairs,
+      ...(permits ? { permits: permits.slots } : {}),
       membership: preset ?? {},
       // A start that fails now and then is a fault as well, and ends with the others only where its chance is small.
       dutyFailure: basics.dutyFailure / 2,
       durationS: Math.max(durationS ?? 0, Math.ceil(endOfFaults / 1000) + (preset ? 200 : 75)),
-      faults: [...events, ...healed(events, agents, endOfFaults, basics.network)],
+      faults: [...events.toSorted((a, b) => a.atMs - b.atMs), ...healed(events, agents, endOfFaults, basics.network)],
     };
   },
 };
@@ -191,6 +194,21 @@ function drawFaults(
     else atMs += random.exponential(everyMs);
   }
   return events.filter((event) => event.atMs < endMs).toSorted((a, b) => a.atMs - b.atMs);
+}
+
+/** Not all may be repaired at once, and now and then several break together and want to be. */
+function drawPermits(
+  random: Random,
+  repairs: number,
+  endMs: number,
+): { readonly slots: number; readonly breaks: readonly FaultEvent[] } | undefined {
+  if (random.chance(0.3)) return undefined;
+  const breaks: FaultEvent[] = [];
+  for (let atMs = settleMs + random.between(0, 8_000); atMs < endMs; atMs += random.between(15_000, 30_000)) {
+    const together = drawBoxes(random, repairs, 2 + random.below(repairs - 1));
+    for (const agent of together) breaks.push({ kind: 'break', atMs: atMs + random.between(0, 1_500), agent });
+  }
+  return { slots: random.chance(0.7) ? 1 : 2, breaks: breaks.filter(({ atMs }) => atMs < endMs) };
 }
 
 function sides(random: Random, agents: number, isPair: boolean): readonly [readonly number[], readonly number[]] {

@@ -22,6 +22,8 @@ export function sitePlan(parts: {
   duties: number;
   /** Boxes (the first ones) with a fan that may stall, a check that sees it, and a workflow that mends it. */
   repairs?: number;
+  /** So many of those workflows may be at work at once, by permit; undefined: as many as there are. */
+  permits?: number;
   /** So many duties (the first ones) are exclusive. */
   exclusive?: number;
   /** So many vote in each cell with one of them: 1, 3 or 5, and three where nobody says; fewer where it is smaller. */
@@ -75,31 +77,46 @@ export function sitePlan(parts: {
       state: undefined,
       lockout: undefined,
     })),
-    cells: cellPlans(agents, duties, parts.voters ?? 3),
+    cells: cellPlans(agents, duties, parts.voters ?? 3, permitLeases(parts.permits ?? 0, repairs)),
     signals: [],
     checks: Array.from({ length: repairs }, (_, box) => fanCheck(box)),
     models: [],
     conditions: Array.from({ length: repairs }, (_, box) => fanConditions(box)).flat(),
     duties,
-    workflows: Array.from({ length: repairs }, (_, box) => fanWorkflow(box)),
+    workflows: Array.from({ length: repairs }, (_, box) => fanWorkflow(box, (parts.permits ?? 0) > 0)),
     alarms: [],
     membership: { ...lan, ...parts.membership },
     dutyOptions: { ...dutyDefaults, ...parts.dutyOptions },
   };
 }
 
-function cellPlans(agents: number, duties: readonly DutySpec[], wanted: number): CellPlan[] {
-  if (!duties.some(({ exclusive }) => exclusive)) return [];
+/** The boxes with something to repair are the first ones, all of the first cell. */
+const permitLeases = (slots: number, repairs: number): CellLease[] =>
+  Array.from({ length: slots }, (_, n) => ({
+    id: `guard:cell-0/${permitName}/slot-${n + 1}`,
+    of: { kind: 'permit', permit: permitName, slot: n + 1 },
+    eligible: Array.from({ length: repairs }, (__, box) => box),
+    lingerMs: stepTimeoutMs + permittedLandsWithinMs,
+  }));
+
+function cellPlans(
+  agents: number,
+  duties: readonly DutySpec[],
+  wanted: number,
+  permits: readonly CellLease[],
+): CellPlan[] {
+  if (permits.length === 0 && !duties.some(({ exclusive }) => exclusive)) return [];
   return Array.from({ length: Math.ceil(agents / cellSize) }, (_, index) => {
     const members = Array.from(
       { length: Math.min(cellSize, agents - index * cellSize) },
       (__, i) => index * cellSize + i,
     );
-    const leases = duties.flatMap(({ index: duty, id, exclusive, eligible }): CellLease[] =>
+    const held = duties.flatMap(({ index: duty, id, exclusive, eligible }): CellLease[] =>
       exclusive && cellOf(eligible[0]!) === index
         ? [{ id: `duty:${id}`, of: { kind: 'duty', duty }, eligible, lingerMs: 0 }]
         : [],
     );
+    const leases = index === 0 ? [...held, ...permits] : held;
     // Two agents have one voter, four have three: an even one more is one more to lose.
     const most = Math.min(wanted, members.length - ((members.length + 1) % 2));
     const voters = leases.length === 0 ? [] : members.slice(0, most);
@@ -143,7 +160,12 @@ const fanConditions = (box: number): ConditionSpec[] => [
   },
 ];
 
-const fanWorkflow = (box: number): WorkflowSpec => ({
+const permitName = 'repairing';
+const stepTimeoutMs = 2_000;
+/** What a machine may do so long after a time-out, no linger may be shorter than; see `World.plc`. */
+const permittedLandsWithinMs = 2_000;
+
+const fanWorkflow = (box: number, byPermit: boolean): WorkflowSpec => ({
   index: box,
   id: entryId(`${boxName(box)}/restart-fan`),
   thing: box,
@@ -155,7 +177,7 @@ const fanWorkflow = (box: number): WorkflowSpec => ({
   lockout: undefined,
   budget: { count: 100, perMs: 3_600_000 },
   cooldownMs: 1_000,
-  permit: undefined,
+  permit: byPermit ? { cell: 0, name: permitName } : undefined,
   guardWaitMs: 10_000,
   steps: [
     {
@@ -170,10 +192,10 @@ const fanWorkflow = (box: number): WorkflowSpec => ({
     {
       name: 'restart the fan',
       action: { kind: 'command.run', argv: ['fan', 'restart'] },
-      timeoutMs: 2_000,
+      timeoutMs: stepTimeoutMs,
       retry: { times: 3, backoffMs: 500 },
       doubt: box % 2 === 0 ? 'idempotent' : 'probeable',
-      landsWithinMs: 500,
+      landsWithinMs: byPermit ? permittedLandsWithinMs : 500,
       fixing: true,
     },
   ],

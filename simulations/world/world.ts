@@ -10,6 +10,7 @@ import { ElapsedClock } from '../../agent/core/leases/elapsed-clock.ts';
 import type { SessionId } from '../../agent/core/leases/session.ts';
 import type { Observation } from '../../agent/core/observation.ts';
 import type { JournalEntry, RunId } from '../../agent/core/remediation/journal-entry.ts';
+import type { EffectRight } from '../../agent/core/remediation/remediation-output.ts';
 import type { SitePlan } from '../../agent/core/site-plan.ts';
 import { Driver, type Steppable, type Tap } from '../../agent/driver/driver.ts';
 import type { ClockPort, MeshPort, Ports } from '../../agent/driver/ports.ts';
@@ -58,7 +59,22 @@ export interface WorldWatch {
   acted?(at: number, box: Box, duty: number, act: { readonly fence: Fence; readonly checkedAt: number }): void;
   /** These entries are durable now. */
   journalled?(at: number, agent: number, entries: readonly JournalEntry[]): void;
+  /** A step with an effect was issued, by whatever process has the key; something of it may be under way until `untilMs`. */
+  workBegun?(at: number, box: Box, work: Work): void;
   actionIssued?(at: number, agent: number, action: { run: RunId; step: number; try: number; issue: number }): void;
+}
+
+/** A step that touches something, as it is issued. */
+export interface Work {
+  readonly run: RunId;
+  readonly step: number;
+  readonly try: number;
+  readonly issue: number;
+  /** The permit that its workflow needs, `cell/name`, and the slot that it has. */
+  readonly permit: string | undefined;
+  readonly slot: string | undefined;
+  readonly fence: EffectRight | undefined;
+  readonly untilMs: number;
 }
 
 /** One box: what survives a crash (disk), and the process that lives on it, if one does. */
@@ -767,15 +783,22 @@ export class World {
         },
       },
       actions: {
-        issue: ({ run, step, try: attempt, issue, action }) => {
+        issue: ({ run, step, try: attempt, issue, action, fence }) => {
           if (!isClone) this.#watch.actionIssued?.(this.#now, agent, { run, step, try: attempt, issue });
           const restarts = action.kind === 'command.run' && action.argv[1] === 'restart';
           const works = chance.chance(0.9);
           // The effect outlives the process that ordered it; its completion does not.
           const doneIn = chance.between(10, 800);
           const timesOut = this.plc.timeouts > 0 && chance.chance(this.plc.timeouts);
+          const landsIn = timesOut && restarts && works ? doneIn + chance.between(0, this.plc.lateMs) : doneIn;
+          if (restarts) {
+            this.#watch.workBegun?.(this.#now, box, {
+              ...{ run, step, try: attempt, issue, fence },
+              ...this.#permitOf(box, run),
+              untilMs: this.#now + landsIn,
+            });
+          }
           if (restarts && works) {
-            const landsIn = timesOut ? doneIn + chance.between(0, this.plc.lateMs) : doneIn;
             this.at(this.#now + landsIn, () => {
               box.brokenAt = undefined;
             });
@@ -830,6 +853,15 @@ export class World {
       } else this.#watch.acted?.(this.#now, box, duty, { fence, checkedAt });
     };
     this.at(this.#now + landsInMs, write);
+  }
+
+  #permitOf({ core }: Box, run: RunId): Pick<Work, 'permit' | 'slot'> {
+    const permit = core?.remediation.workflowOf(run)?.permit;
+    if (permit === undefined) return { permit: undefined, slot: undefined };
+    return {
+      permit: `${this.plan.cells[permit.cell]?.id ?? ''}/${permit.name}`,
+      slot: core?.exclusive?.permits.leaseOf(run),
+    };
   }
 
   #setRunning(box: Box, duty: number, running: boolean): void {
