@@ -118,7 +118,7 @@ export function playScenario(run: RunOptions): Run {
         measured.memberChanged(world, at, agent, observation);
         witness?.memberChanged?.(at, agent, member, from, to, why);
       },
-      incarnationSaved: (at, agent, incarnation) => measured.incarnationSaved(at, agent, incarnation),
+      incarnationSaved: (_at, agent, boot, incarnation) => measured.incarnationSaved(world, agent, boot, incarnation),
       dutyRunning: (at, agent, duty, running) => {
         measured.dutyRunning(world, agent, duty, running);
         witness?.dutyRunning?.(at, agent, duty, running);

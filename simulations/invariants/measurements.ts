@@ -110,7 +110,10 @@ export class Measurements {
   readonly #oneRunner: OneRunner;
   readonly #neverBack = new IncarnationsNeverGoBack();
   readonly #journals = new JournalTellsAll();
-  readonly #saved = new Map<number, number>();
+  readonly #saved = new Map<
+    number,
+    { readonly life: number; readonly bootCounter: number; readonly incarnation: number }
+  >();
   /** Boxes that a fault is at work on until then, or was until lately. */
   readonly #disturbedUntil: Float64Array;
   /** The network is worse than what anything is promised for, or was lately. */
@@ -299,11 +302,16 @@ export class Measurements {
     this.#close(at);
   }
 
-  incarnationSaved(at: number, agent: number, incarnation: number): void {
-    const last = this.#saved.get(agent) ?? -1;
-    if (incarnation < last)
-      this.violate(at, 'incarnations never go back', `box ${agent} saved ${incarnation} after ${last}`);
-    this.#saved.set(agent, incarnation);
+  /** They fall only where a process jumps over lives that somebody led under its key beside it: a clone's. */
+  incarnationSaved(world: World, agent: number, bootCounter: number, incarnation: number): void {
+    const { life } = world.boxes[agent]!;
+    const last = this.#saved.get(agent) ?? { life, bootCounter: 0, incarnation: -1 };
+    const hasJumped = life === last.life && bootCounter > last.bootCounter;
+    if (incarnation < last.incarnation && !hasJumped) {
+      const text = `box ${agent} saved ${bootCounter}.${incarnation} after ${last.bootCounter}.${last.incarnation}`;
+      this.violate(world.now, 'incarnations never go back', text);
+    }
+    this.#saved.set(agent, { life, bootCounter, incarnation });
   }
 
   /** The store of a box was lost or set back on purpose: what it saved before binds nobody any more. */

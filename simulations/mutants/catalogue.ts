@@ -5,6 +5,7 @@ import { leaseScenarios, runLeaseScenario } from '../leases/scenarios.ts';
 import { claimMutants } from './claims.ts';
 import { membershipMutants } from './membership.ts';
 import type { Mutant } from './mutant.ts';
+import { permitMutants } from './permits.ts';
 
 /** Of the lease world: found by harm (two at once, a token that went back), not by an odd step on the way to it. */
 const leases: Mutant[] = [...leaseMutants].map(([name, plant]) => {
@@ -24,6 +25,13 @@ const leases: Mutant[] = [...leaseMutants].map(([name, plant]) => {
   };
 });
 
+const permits: Mutant[] = [...permitMutants].map(([name, { plant, trial }]) => ({
+  part: 'permits',
+  name,
+  seeds: 100,
+  trial: (seed, isPlanted) => trial(seed, isPlanted ? plant : undefined)[0],
+}));
+
 const claims: Mutant[] = [...claimMutants].map(([name, kind]) => ({
   part: 'claims',
   name,
@@ -39,4 +47,4 @@ const membership: Mutant[] = [...membershipMutants].map(([name, { plant, trial }
 }));
 
 /** Everything that is planted, in the order in which it is told. */
-export const catalogue: readonly Mutant[] = [...leases, ...claims, ...membership];
+export const catalogue: readonly Mutant[] = [...leases, ...permits, ...claims, ...membership];

@@ -7,7 +7,7 @@ import { huntAll } from './pool.ts';
 import { isGood, readable, summarize } from './report.ts';
 
 /**
- * `npm run sim:mutants`: takes each safeguard of leases, claims and membership out in turn, and looks whether the
+ * `npm run sim:mutants`: takes each safeguard of leases, permits, claims and membership out in turn, and looks whether the
  * simulator misses it, while the code as it ships passes the very same seeds.
  *
  * Exit codes: 0 each is found and nothing else is, 1 not so, 2 wrong words, 130 ended by Ctrl-C.

@@ -1,6 +1,6 @@
 import type { Violation } from '../invariants/invariants.ts';
 
-export const parts = ['leases', 'claims', 'membership'] as const;
+export const parts = ['leases', 'permits', 'claims', 'membership'] as const;
 export type Part = (typeof parts)[number];
 
 /** A safeguard taken out, outside the shipped code, and a world in which that should be noticed. */

@@ -262,6 +262,41 @@ export const killers: readonly Scenario[] = [
     },
   },
   {
+    name: 'permit-holder-dies',
+    about:
+      'one repair at a time by permit: the box at work dies in the middle, and nobody begins while its work may land',
+    agents: 5,
+    reaches: ['repair waited for a permit', 'permit held over a crash', 'all permits at work'],
+    draw(random, agents, durationS) {
+      const repairs = Math.min(agents, 4);
+      const length = Math.max(durationS ?? 300, 120);
+      // What a machine was told may happen long after its time-out.
+      const faults: FaultEvent[] = [
+        { kind: 'plc', atMs: settleMs, ms: length * 1000 - settleMs - 70_000, timeouts: 0.5, lateMs: 3_000 },
+      ];
+      for (let atMs = settleMs + 500; atMs < length * 1000 - 90_000; atMs += random.between(22_000, 30_000)) {
+        const order = drawBoxes(random, repairs, repairs);
+        for (const agent of order) faults.push({ kind: 'break', atMs: atMs + random.between(0, 300), agent });
+        for (const agent of order.slice(0, 2)) {
+          const diesAt = atMs + random.between(1_500, 7_000);
+          faults.push({ kind: 'crash', atMs: diesAt, agent, closes: random.chance(0.8) });
+          faults.push({ kind: 'restart', atMs: diesAt + random.between(3_000, 8_000), agent });
+        }
+      }
+      return {
+        ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
+        // Nobody is kept from a permit by a majority that is down: at most two of five die at once.
+        voters: agents < 3 ? 1 : agents < 5 ? 3 : 5,
+        repairs,
+        permits: 1,
+        dutyFailure: 0,
+        durationS: length,
+        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
+      };
+    },
+  },
+  {
     name: 'suspended-for-an-hour',
     about:
       'boxes are suspended for an hour with their monotonic clocks, holders and voters among them: none wakes with a right',

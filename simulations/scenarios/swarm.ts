@@ -58,6 +58,9 @@ export const swarm: Scenario = {
     'clock stood still',
     'exclusive duty taken over',
     'holder of an exclusive duty frozen',
+    'repair waited for a permit',
+    'permit held over a crash',
+    'all permits at work',
   ],
   draw(random, agents, durationS) {
     const basics = drawBasics(random, agents);
@@ -196,7 +199,7 @@ function drawFaults(
   return events.filter((event) => event.atMs < endMs).toSorted((a, b) => a.atMs - b.atMs);
 }
 
-/** Not all may be repaired at once, and now and then several break together and want to be. */
+/** Not all may be repaired at once. Now and then several break together and want to be, and one dies over it. */
 function drawPermits(
   random: Random,
   repairs: number,
@@ -207,6 +210,13 @@ function drawPermits(
   for (let atMs = settleMs + random.between(0, 8_000); atMs < endMs; atMs += random.between(15_000, 30_000)) {
     const together = drawBoxes(random, repairs, 2 + random.below(repairs - 1));
     for (const agent of together) breaks.push({ kind: 'break', atMs: atMs + random.between(0, 1_500), agent });
+    if (!random.chance(0.4)) continue;
+    // Two readings see it, and then whoever was quickest is at work.
+    const agent = together[random.below(together.length)]!;
+    const diesAt = atMs + random.between(1_500, 6_000);
+    if (diesAt + 4_000 > endMs) continue;
+    breaks.push({ kind: 'crash', atMs: diesAt, agent, closes: random.chance(0.7) });
+    breaks.push({ kind: 'restart', atMs: diesAt + random.between(100, 4_000), agent });
   }
   return { slots: random.chance(0.7) ? 1 : 2, breaks: breaks.filter(({ atMs }) => atMs < endMs) };
 }

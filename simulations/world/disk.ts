@@ -195,7 +195,7 @@ export function simulatedJournal(
     readonly deliver: Deliver;
     /** Told before the process hears of it. */
     readonly durable?: (entries: readonly JournalEntry[]) => void;
-    readonly incarnationSaved?: (incarnation: number) => void;
+    readonly incarnationSaved?: (bootCounter: number, incarnation: number) => void;
   },
 ): JournalPort {
   return {
@@ -212,7 +212,7 @@ export function simulatedJournal(
       });
     },
     saveIncarnation: (bootCounter, incarnation) => {
-      edge.incarnationSaved?.(incarnation);
+      edge.incarnationSaved?.(bootCounter, incarnation);
       disk.saveIncarnation(bootCounter, incarnation);
     },
     saveCheckpoint: (checkpoint) => disk.saveCheckpoint(checkpoint),

@@ -50,7 +50,7 @@ export interface WorldOptions {
 /** What the scenario's measurements and invariants look at. Times are the world's, in milliseconds. */
 export interface WorldWatch {
   observed?(at: number, agent: number, observation: Observation): void;
-  incarnationSaved?(at: number, agent: number, incarnation: number): void;
+  incarnationSaved?(at: number, agent: number, bootCounter: number, incarnation: number): void;
   dutyRunning?(at: number, agent: number, duty: number, running: boolean): void;
   /** What a process with a cloned key sees; everything else here is about the boxes alone. */
   cloneObserved?(at: number, agent: number, observation: Observation): void;
@@ -694,8 +694,8 @@ export class World {
         durable: (entries) => {
           if (!isClone) this.#watch.journalled?.(this.#now, agent, entries);
         },
-        incarnationSaved: (incarnation) => {
-          if (!isClone) this.#watch.incarnationSaved?.(this.#now, agent, incarnation);
+        incarnationSaved: (bootCounter, incarnation) => {
+          if (!isClone) this.#watch.incarnationSaved?.(this.#now, agent, bootCounter, incarnation);
         },
       }),
       outbox: { publish: () => true },

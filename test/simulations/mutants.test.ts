@@ -6,6 +6,7 @@ import { catalogue } from '../../simulations/mutants/catalogue.ts';
 import { claimMutants } from '../../simulations/mutants/claims.ts';
 import { membershipMutants } from '../../simulations/mutants/membership.ts';
 import { hunt, type Mutant } from '../../simulations/mutants/mutant.ts';
+import { permitMutants } from '../../simulations/mutants/permits.ts';
 import { PlantedCore } from '../../simulations/mutants/planted-core.ts';
 import { huntAll } from '../../simulations/mutants/pool.ts';
 import { isGood, type MutantsReport, readable, summarize } from '../../simulations/mutants/report.ts';
@@ -58,10 +59,20 @@ describe('mutants of the membership', () => {
   });
 });
 
+describe('mutants of the permits', () => {
+  it.each([
+    ['a permit does not linger', 'at most k repairs of a guard'],
+    ['nobody asks for the permit', 'no step without its permit'],
+  ])('%s → found, while the code that ships passes the same seed', (name, invariant) => {
+    expect(hunt(mutantNamed(name), { seeds: 1 })).toMatchObject({ found: true, invariant, shippedFails: [] });
+  });
+});
+
 describe('the catalogue', () => {
-  it('holds every mutant of leases, claims and membership once', () => {
+  it('holds every mutant of leases, permits, claims and membership once', () => {
     const names = (part: string): string[] => catalogue.filter((one) => one.part === part).map(({ name }) => name);
     expect(names('leases')).toEqual([...leaseMutants.keys()]);
+    expect(names('permits')).toEqual([...permitMutants.keys()]);
     expect(names('claims')).toEqual([...claimMutants.keys()]);
     expect(names('membership')).toEqual([...membershipMutants.keys()]);
     expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
@@ -151,7 +162,7 @@ describe('npm run sim:mutants', () => {
 
   it.each([
     [['--only', 'nothing of that name'], 'see --list'],
-    [['--part', 'verdicts'], 'there are leases, claims, membership'],
+    [['--part', 'verdicts'], 'there are leases, permits, claims, membership'],
     [['--loud'], '--loud'],
   ])('%j → exit code 2 and why', (words, why) => {
     const { status, stderr } = run(...words);
