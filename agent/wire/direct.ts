@@ -31,7 +31,7 @@ import { isLeaseMessage, leaseFromArray, leaseMaxBytes, leaseSize, leaseToArray,
  * ack          [2, seq, digestVersion, updates?]
  * ping-request [3, seq, target, updates?]
  * nack         [4, seq, updates?]
- * gossip       [5, updates]
+ * gossip       [5, updates, [member wanted…]?]
  * hello        [6, boot 16 bytes, bootCounter, incarnation, updates?]
  * claim        [7, bootCounter, seq, [[duty, term, [heard…]]…], stance?, [unable…]?]
  * checkpoint   [8, duty, term, sequence, takenAt, data]
@@ -152,7 +152,11 @@ export function encodedSize(message: DirectMessage): number {
     case 'nack':
       return 2 + sizeOfCount(message.seq) + sizeOfUpdates(message.updates);
     case 'gossip':
-      return 2 + (message.updates.length === 0 ? 1 : sizeOfUpdates(message.updates));
+      return (
+        2 +
+        (message.updates.length === 0 ? 1 : sizeOfUpdates(message.updates)) +
+        (message.wants === undefined ? 0 : sizeOfCounts(message.wants))
+      );
     case 'hello':
       return (
         2 + 17 + sizeOfCount(message.bootCounter) + sizeOfCount(message.incarnation) + sizeOfUpdates(message.updates)
@@ -233,7 +237,9 @@ function toArray(message: DirectMessage): readonly unknown[] {
     case 'nack':
       return withUpdates([type.nack, message.seq], message.updates);
     case 'gossip':
-      return [type.gossip, message.updates.map(fromUpdate)];
+      return message.wants === undefined
+        ? [type.gossip, message.updates.map(fromUpdate)]
+        : [type.gossip, message.updates.map(fromUpdate), message.wants];
     case 'hello': {
       const boot = Buffer.from(message.boot, 'hex');
       invariant(boot.length === 16, 'a boot id is 32 hex digits');
@@ -305,8 +311,13 @@ function fromArray(kind: PlainKind, array: readonly unknown[], bounds: Bounds): 
       return ok({ kind, seq, updates });
     }
     case 'gossip': {
-      const updates = array.length === 2 ? readUpdateList(array[1], bounds) : undefined;
-      return updates === undefined ? malformed(kind) : ok({ kind, updates });
+      const [, list, wants] = array;
+      const updates = readUpdateList(list, bounds);
+      if (updates === undefined) return malformed(kind);
+      if (array.length === 2) return ok({ kind, updates });
+      // Nothing wanted is said by nothing.
+      if (array.length !== 3 || !isIndexList(wants, bounds.agents) || wants.length === 0) return malformed(kind);
+      return ok({ kind, updates, wants });
     }
     case 'hello': {
       const [, boot, bootCounter, incarnation] = array;

@@ -271,6 +271,7 @@ const samples: readonly DirectMessage[] = [
   { kind: 'ping-request', seq: 4, target: 2, updates: [{ ...update, state: 'alive' }] },
   { kind: 'nack', seq: 5, updates: [] },
   { kind: 'gossip', updates: [update] },
+  { kind: 'gossip', updates: [], wants: [2, 0] },
   { kind: 'claim', bootCounter: 1, seq: 6, duties: [{ duty: 7, term: 2, heard: [0, 2] }] },
   { kind: 'claim', bootCounter: 1, seq: 7, duties: [] },
   { kind: 'sync', hash: 7, digests: 0xffff_ffff, updates: [] },

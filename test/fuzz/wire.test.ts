@@ -55,6 +55,7 @@ const honest: readonly DirectMessage[] = [
   { kind: 'ping-request', seq: 70, target: 2, updates },
   { kind: 'nack', seq: 70, updates: [] },
   { kind: 'gossip', updates },
+  { kind: 'gossip', updates: [], wants: [4, 2] },
   { kind: 'hello', boot: bootId('0f'.repeat(16)), bootCounter: 2, incarnation: 0, updates },
   { kind: 'sync', hash: 0xdead_beef, updates: [] },
   { kind: 'sync-buckets', hashes: [0xdead_beef], updates: [] },

@@ -53,6 +53,11 @@ const message = fc.oneof(
     updates: fc.constant([]),
   }),
   fc.record({ kind: fc.constant('sync'), hash, digests: hash, updates: fc.constant([]) }),
+  fc.record({
+    kind: fc.constant('gossip'),
+    updates,
+    wants: fc.uniqueArray(agent, { minLength: 1, maxLength: 44 }),
+  }),
   fc.record({ kind: fc.constant('digest-buckets'), hashes: fc.array(hash, { maxLength: 128 }) }),
   fc.record({
     kind: fc.constant('digest-versions'),
@@ -130,6 +135,10 @@ describe('direct messages', () => {
     ['a negative incarnation', [5, [[0, 0, 1, -1, 0]]]],
     ['a hash beyond 32 bits', [13, 2 ** 32]],
     ['a hash with something behind it', [13, 1, []]],
+    ['a member wanted twice', [5, [], [1, 1]]],
+    ['a member beyond the plan wanted by gossip', [5, [], [200]]],
+    ['nothing wanted, in the long form', [5, [], []]],
+    ['something behind what is wanted', [5, [], [1], 1]],
     ['too many hashes', [14, Array.from({ length: 601 }, () => 1)]],
     ['a hash of digests beyond 32 bits', [13, 1, 2 ** 32]],
     ['something behind the hash of digests', [13, 1, 1, 1]],

@@ -4,6 +4,8 @@ import type { MembershipOptions } from './options.ts';
 
 interface Queued {
   readonly update: MemberUpdate;
+  /** Transmissions so far. */
+  sent: number;
   /** Transmissions left; 0 once it is superseded. */
   left: number;
 }
@@ -12,6 +14,11 @@ interface Queued {
  * Updates that wait to ride on probes and gossip (SWIM §4.1). Each is sent retransmitMult·⌈log10(N+1)⌉ times: new ones
  * first, then all in turn. A newer statement about a member replaces the older one; confirmations of one suspicion by
  * different accusers stand beside each other, because the receivers count them.
+ *
+ * A signed update is eight times as long as its numbers. It is said in full `fullCopies` times; by then most have it, and
+ * further copies are its numbers alone, by which who lacks it asks for it. A confirmation beside a first accusation ends
+ * there: numbers cannot name it. (Half of 80 members go dark, everything signed, 4 kB/s: all is known after 7 to 9 s; with
+ * full copies only, after 10.)
  */
 export class Dissemination {
   readonly #limit: number;
@@ -40,7 +47,7 @@ export class Dissemination {
     if (about) for (const queued of about) if (staysBeside(queued.update, update)) kept.push(queued);
     if (about) for (const queued of about) if (!kept.includes(queued)) this.#drop(queued);
     while (this.#length >= this.#capacity && this.#discardOldest());
-    const queued: Queued = { update, left: Math.max(1, Math.min(transmissions, this.#limit)) };
+    const queued: Queued = { update, sent: 0, left: Math.max(1, Math.min(transmissions, this.#limit)) };
     kept.push(queued);
     this.#byMember.set(update.member, kept);
     this.#fresh.push(queued);
@@ -56,8 +63,12 @@ export class Dissemination {
       const queued = this.#fresh.pop() ?? this.#turn[this.#head++];
       if (!queued) break;
       if (queued.left === 0) continue;
-      updates.push(queued.update);
+      const full = this.#length > crowd ? 1 : fullCopies;
+      const isFull = queued.update.signature === undefined || queued.sent < full;
+      updates.push(isFull ? queued.update : bare(queued.update));
+      queued.sent++;
       queued.left--;
+      if (queued.left > 0 && queued.sent >= full && this.#isConfirmation(queued)) queued.left = 0;
       if (queued.left > 0) again.push(queued);
       else this.#forget(queued);
     }
@@ -67,6 +78,12 @@ export class Dissemination {
       this.#head = 0;
     }
     return updates;
+  }
+
+  /** Signed, and another accusation of the same member stands before it. */
+  #isConfirmation(queued: Queued): boolean {
+    const { update } = queued;
+    return update.signature !== undefined && this.#byMember.get(update.member)?.[0] !== queued;
   }
 
   /** Superseded entries go when they are met; if nothing is sent for long, they go here. */
@@ -99,6 +116,16 @@ export class Dissemination {
   }
 }
 
+/** Without its signature: said by its origin itself, over an authenticated connection, or not to be passed on. */
+export function bare({ member, state, bootCounter, incarnation, origin }: MemberUpdate): MemberUpdate {
+  return { member, state, bootCounter, incarnation, origin };
+}
+
+/** Who hears an update tells three others in full: that alone reaches nearly all … */
+export const fullCopies = 3;
+/** … and one, where more wait than a message holds: then it is better to say everything once. */
+export const crowd = 16;
+
 const staysBeside = (old: MemberUpdate, update: MemberUpdate): boolean =>
   update.state === 'suspect' &&
   old.state === 'suspect' &&
@@ -106,11 +133,15 @@ const staysBeside = (old: MemberUpdate, update: MemberUpdate): boolean =>
   old.incarnation === update.incarnation &&
   old.origin !== update.origin;
 
+export const signedUpdateBytes = 75;
+
 /** Bytes of a message on the wire, about: for the token bucket, where an error of a few bytes costs nothing. */
 export function approximateBytes(message: MembershipMessage): number {
   let head = message.kind === 'hello' ? 28 : 8;
   if (message.kind === 'sync-buckets') head += 5 * message.hashes.length;
+  if (message.kind === 'gossip' && message.wants !== undefined) head += 2 * message.wants.length;
   if (message.kind === 'sync-entries') head += 2 * (message.buckets.length + message.wants.length);
-  for (let i = 0; i < message.updates.length; i++) head += message.updates[i]!.signature === undefined ? 9 : 75;
+  for (let i = 0; i < message.updates.length; i++)
+    head += message.updates[i]!.signature === undefined ? 9 : signedUpdateBytes;
   return head;
 }

@@ -44,7 +44,12 @@ export type MembershipMessage =
     }
   | { readonly kind: 'nack'; readonly seq: number; readonly updates: readonly MemberUpdate[] }
   /** Updates alone: suspicion told to the suspect, refutation straight back, dissemination while queued. */
-  | { readonly kind: 'gossip'; readonly updates: readonly MemberUpdate[] }
+  | {
+      readonly kind: 'gossip';
+      readonly updates: readonly MemberUpdate[];
+      /** Members of whom the receiver told numbers alone, and of whom the sender wants its statement in full. */
+      readonly wants?: readonly AgentIndex[];
+    }
   /** First words on a fresh connection: who I am in this life. */
   | {
       readonly kind: 'hello';

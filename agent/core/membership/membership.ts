@@ -3,7 +3,7 @@ import { ByteBudget } from '../../base/byte-budget.ts';
 import type { AgentIndex, BootId } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, never } from '../../base/time.ts';
-import { approximateBytes, Dissemination } from './dissemination.ts';
+import { approximateBytes, bare, Dissemination, signedUpdateBytes } from './dissemination.ts';
 import { type DetectorHost, FailureDetector, type HelperWord, type PingErrand } from './failure-detector.ts';
 import { Greetings, type Life } from './greetings.ts';
 import { isPlausible, isPlausibleCounter, maxCounter } from './incarnation.ts';
@@ -50,6 +50,8 @@ export class Membership {
   #nextWatch: Instant = never;
   #nextDeadProbe: Instant = never;
   #nextGossip: Instant = never;
+  /** Members of whom the message that is read tells numbers alone, and newer ones than ours. */
+  #wants: AgentIndex[] = [];
   /** When our own numbers last changed. */
   #standingSince: Instant = Number.NEGATIVE_INFINITY as Instant;
   readonly #health: LocalHealth;
@@ -272,6 +274,7 @@ export class Membership {
     // With buckets, they only say what the sender has; whoever wants more of it asks.
     if (kind !== 'sync-entries' || message.buckets.length === 0) {
       for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind, out);
+      if (this.#wants.length > 0) this.#ask(now, from, out);
     }
 
     switch (kind) {
@@ -300,8 +303,10 @@ export class Membership {
         if (message.buckets.length > 0) this.#complete(now, from, message.buckets, updates, out);
         else this.#provide(now, from, message.wants, out);
         return;
-      case 'ack':
       case 'gossip':
+        if (message.wants !== undefined) this.#repeat(now, from, message.wants, out);
+        return;
+      case 'ack':
       case 'hello':
         return;
     }
@@ -548,6 +553,11 @@ export class Membership {
   ): void {
     const { member, state, bootCounter, incarnation } = update;
     const order = this.#table.compare(state, bootCounter, incarnation, member);
+    if (order >= 0 && this.#statements.isHint(update, from)) {
+      // Numbers without their signature, of what we lack: the teller has it in full.
+      if (order > 0 && this.#wants.length < maxSyncEntries && !this.#wants.includes(member)) this.#wants.push(member);
+      return;
+    }
     if (member === this.#self) {
       if (order <= 0 || this.#isVouched(now, update, from, out)) this.mergeSelf(now, update, from, out);
       return;
@@ -586,6 +596,32 @@ export class Membership {
       return;
     }
     this.#adopt(now, update, from, out, undefined, copies);
+  }
+
+  /**
+   * What we lack is asked for, and what we said by numbers is told in full, even while news of our own have to wait: it is
+   * known to be wanted. Half of the debt is kept for it, so that it comes to an end, too.
+   */
+  #mayMend(now: Instant): boolean {
+    return this.#budget.available(now) > -this.#options.bytesPerSecond / 2;
+  }
+
+  #ask(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
+    const wants = this.#wants;
+    this.#wants = [];
+    if (!this.#mayMend(now)) return;
+    this.#send(now, from, { kind: 'gossip', wants, updates: none }, out);
+  }
+
+  /** What we said by its numbers alone, in full. */
+  #repeat(now: Instant, to: AgentIndex, wants: readonly AgentIndex[], out: MembershipOutput[]): void {
+    if (!this.#mayMend(now)) return;
+    // No more than the debt has room for: what came on top would be said for nothing.
+    const room = (this.#budget.available(now) + this.#options.bytesPerSecond) / signedUpdateBytes;
+    const updates = wants
+      .slice(0, Math.min(maxSyncEntries, Math.floor(room)))
+      .flatMap((member) => (member < this.#size ? this.#whatWeHoldOf(member) : []));
+    if (updates.length > 0) this.#send(now, to, { kind: 'gossip', updates }, out);
   }
 
   #isVouched(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): boolean {
@@ -996,11 +1032,6 @@ export type MembershipOutput =
       readonly direct: boolean;
       readonly helpers: readonly HelperWord[];
     };
-
-/** Without its signature: said by its origin itself, over an authenticated connection, or not to be passed on. */
-function bare({ member, state, bootCounter, incarnation, origin }: MemberUpdate): MemberUpdate {
-  return { member, state, bootCounter, incarnation, origin };
-}
 
 const none: readonly MemberUpdate[] = Object.freeze([]);
 const maxBumps = 3;

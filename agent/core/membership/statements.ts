@@ -93,6 +93,11 @@ export class Statements {
     return !this.#voucher || update.signature !== undefined;
   }
 
+  /** Numbers that another said, without its signature: nothing to believe, but something to ask for. */
+  isHint({ origin, signature }: MemberUpdate, from: AgentIndex): boolean {
+    return this.#voucher !== undefined && signature === undefined && origin !== from;
+  }
+
   /**
    * Why this statement, brought by `from`, must not be believed; undefined when it may. To be asked only of what would
    * change something, because a signature costs a tenth of a millisecond.

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ByteBudget } from '../../../agent/base/byte-budget.ts';
-import { Dissemination } from '../../../agent/core/membership/dissemination.ts';
+import { crowd, Dissemination, fullCopies } from '../../../agent/core/membership/dissemination.ts';
 import type { MemberUpdate } from '../../../agent/core/membership/member.ts';
 import { lan } from '../../../agent/core/membership/options.ts';
 
@@ -70,6 +70,38 @@ test('dissemination: more news than it holds → bounded, what was sent gives wa
   for (let origin = 0; origin < 500; origin++) queue.enqueue(say(1, { state: 'suspect', origin }));
   expect(queue.length).toBeLessThanOrEqual(64);
   expect(queue.take(64).some((u) => u.member === 0)).toBe(false);
+});
+
+const signature = new Uint8Array(64);
+
+test('dissemination: a signed update alone → three times in full, then its numbers, as often as any', () => {
+  const queue = new Dissemination(50, lan);
+  const signed = { ...say(3), signature };
+  queue.enqueue(signed);
+  const copies = Array.from({ length: 20 }, () => queue.take(16)).flat();
+  expect(copies.length).toBe(lan.retransmitMult * 2);
+  expect(copies.slice(0, fullCopies)).toEqual([signed, signed, signed]);
+  for (const copy of copies.slice(fullCopies)) expect(copy).toEqual(say(3));
+});
+
+test('dissemination: more signed updates than a message holds → each once in full, then by numbers', () => {
+  const queue = new Dissemination(100, lan);
+  for (let member = 0; member <= crowd; member++) queue.enqueue({ ...say(member), signature });
+  const first = [...queue.take(16), ...queue.take(1)];
+  expect(new Set(first.map((u) => u.member)).size).toBe(crowd + 1);
+  expect(first.every((u) => u.signature !== undefined)).toBe(true);
+  expect(queue.take(16).every((u) => u.signature === undefined)).toBe(true);
+});
+
+test('dissemination: a signed confirmation beside an accusation → in full while there is room, never by numbers', () => {
+  const queue = new Dissemination(100, lan);
+  for (const origin of [1, 2]) queue.enqueue({ ...say(9, { state: 'suspect', origin }), signature });
+  const copies = Array.from({ length: 30 }, () => queue.take(16)).flat();
+  const of = (origin: number) => copies.filter((u) => u.origin === origin);
+  expect(of(1).length).toBe(lan.retransmitMult * 3);
+  expect(of(2)).toHaveLength(fullCopies);
+  expect(of(2).every((u) => u.signature !== undefined)).toBe(true);
+  expect(queue.length).toBe(0);
 });
 
 test('byte budget: spent faster than it fills → in debt, and the debt is bounded', () => {

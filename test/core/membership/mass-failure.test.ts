@@ -6,10 +6,16 @@ import { knownToAllWithinMs } from '../../../simulations/invariants/bounds.ts';
 import { runScenario } from '../../../simulations/run.ts';
 import { BareMesh } from './bare-mesh.ts';
 
+const signature = new Uint8Array(64);
+
 /** Half of the members go dark within 200 ms: when the last of the others holds each of them dead, and what was said. */
-function halfGoesDark(size: number, seed: number) {
-  const mesh = new BareMesh({ size, seed, loss: 0.005 });
-  const fallMs = 10_000;
+function halfGoesDark(size: number, seed: number, signed = false) {
+  const mesh = new BareMesh({
+    ...{ size, seed, loss: 0.005 },
+    // As long as real ones: whether they would hold is asked elsewhere.
+    ...(signed ? { warm: 'greet', voucher: () => ({ sign: () => signature, verify: () => true }) } : {}),
+  });
+  const fallMs = signed ? 20_000 : 10_000;
   mesh.run(fallMs);
   const random = new Random(seed, 'half');
   const fallen = random.shuffle(Array.from({ length: size }, (_, member) => member)).slice(0, size / 2);
@@ -40,6 +46,14 @@ test('half of 80 members go dark → every death is known to all within 7 s, and
   for (let seed = 1; seed <= 4; seed++) {
     const { tookMs, falseDeaths } = halfGoesDark(80, seed);
     expect(tookMs, `seed ${seed}`).toBeLessThan(7_000);
+    expect(falseDeaths, `seed ${seed}`).toBe(0);
+  }
+});
+
+test('half of 80 members go dark, everything signed → known to all within the bound, in the same bytes', () => {
+  for (let seed = 1; seed <= 2; seed++) {
+    const { tookMs, falseDeaths } = halfGoesDark(80, seed, true);
+    expect(tookMs, `seed ${seed}`).toBeLessThan(knownToAllWithinMs(lan, 80));
     expect(falseDeaths, `seed ${seed}`).toBe(0);
   }
 });
