@@ -101,6 +101,8 @@ export class Verdict {
   #uplinkMissedAt: Instant = never;
   #uplinkHoldUntil: Instant = longAgo;
   #uplinkAskAt: Instant = longAgo;
+  /** What made our line doubtful came too soon after the last look at it. */
+  #uplinkAskWanted = false;
   /** Somebody had a coordinator in this life; a site without one is not a site that lost it. */
   #coordinatorKnown = false;
   #coordinatorLostSince: Instant = never;
@@ -271,16 +273,14 @@ export class Verdict {
     if (state === 'connected') this.#coordinatorKnown = true;
     // Either way our own knowledge may be old: a silent line is found by asking, not by waiting.
     const mayDiffer = (state === 'connected') !== (this.#uplink === 'connected');
-    if (mayDiffer && before !== undefined && now >= this.#uplinkAskAt) {
-      this.#uplinkAskAt = after(now, 1_000);
-      out.push({ kind: 'uplink-check-wanted' });
-    }
+    if (mayDiffer && before !== undefined) this.#askUplink(now, out);
     this.#wake(now, 0);
   }
 
   tick(now: Instant, out: VerdictOutput[]): void {
     if (now < this.#evaluateAt) return;
     this.#evaluateAt = never;
+    if (this.#uplinkAskWanted) this.#askUplink(now, out);
     if (now < this.#watchUntil) this.#wake(now, this.#options.probeIntervalMs / 5);
     if (now < this.#blindUntil) {
       // Of ourselves we may speak at once; of others after the waiting answers were read.
@@ -754,6 +754,14 @@ export class Verdict {
     if (this.#uplinkLostAt === longAgo && this.#uplinkMissedAt === never) this.#uplinkMissedAt = now;
     const since = this.#uplinkLostAt === longAgo ? this.#uplinkMissedAt : this.#uplinkLostAt;
     return [{ class: 'my-uplink', since, evidence }];
+  }
+
+  /** At most once a second; what comes in between is looked at when the second is over. */
+  #askUplink(now: Instant, out: VerdictOutput[]): void {
+    this.#uplinkAskWanted = now < this.#uplinkAskAt;
+    if (this.#uplinkAskWanted) return this.#wake(this.#uplinkAskAt, 0);
+    this.#uplinkAskAt = after(now, 1_000);
+    out.push({ kind: 'uplink-check-wanted' });
   }
 
   #recheck(now: Instant): void {

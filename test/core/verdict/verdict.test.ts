@@ -332,6 +332,23 @@ describe('verdict: COORDINATOR and MY-UPLINK', () => {
     expect(desk.keys).toBe('my-uplink');
   });
 
+  it('a peer lost it less than a second after our line was last looked at → looked at again when the second is over', () => {
+    const desk = new Desk(5);
+    desk.coordinator('connected');
+    for (const peer of [1, 2, 3, 4]) desk.digest(peer, 'connected');
+    desk.digest(1, 'lost');
+    expect(desk.uplinkChecks).toBe(1);
+    desk.run(600);
+    desk.digest(1, 'connected');
+    desk.digest(2, 'lost');
+    desk.run(380);
+    expect(desk.uplinkChecks).toBe(1);
+    desk.run(40);
+    expect(desk.uplinkChecks).toBe(2);
+    desk.run(5_000);
+    expect(desk.uplinkChecks).toBe(2);
+  });
+
   it('a site without a coordinator → nothing is lost', () => {
     const desk = new Desk(5);
     desk.coordinator('lost');
