@@ -44,7 +44,8 @@ export class AvailableDuties {
   readonly #duties: readonly DutySpec[];
   /** The duties that concern us: in a small site all, for the views; in a large one those that we may carry. */
   readonly #hands: readonly Hand[];
-  readonly #byDuty: ReadonlyMap<DutyIndex, Hand>;
+  /** Where they are many. */
+  readonly #byDuty: ReadonlyMap<DutyIndex, Hand> | undefined;
   readonly #progress: Progress;
   readonly #ear = new ClaimEar();
   readonly #presence: Presence;
@@ -112,7 +113,7 @@ export class AvailableDuties {
     const mine = new Set(concerns.map((spec) => spec.index));
     this.#progress = new Progress(parts.checkpoints.filter(({ duty }) => mine.has(duty)));
     this.#hands = concerns.map((spec) => this.#newHand(spec));
-    this.#byDuty = new Map(this.#hands.map((hand) => [hand.spec.index, hand]));
+    if (this.#hands.length > few) this.#byDuty = new Map(this.#hands.map((hand) => [hand.spec.index, hand]));
     this.#budget = new MoveBudget(this.#hands.length, agents.length, options.moveShare, parts.random.fork('moves'));
   }
 
@@ -122,8 +123,15 @@ export class AvailableDuties {
     return newHand(spec, order, order.place.has(this.#self), term);
   }
 
+  /** A few are looked through: that touches less memory than a map. */
+  #handOf(duty: DutyIndex): Hand | undefined {
+    if (this.#byDuty !== undefined) return this.#byDuty.get(duty);
+    for (const hand of this.#hands) if (hand.spec.index === duty) return hand;
+    return undefined;
+  }
+
   mine(duty: DutyIndex): boolean {
-    return isHeld(this.#byDuty.get(duty));
+    return isHeld(this.#handOf(duty));
   }
 
   /** Available duties that this agent carries. */
@@ -133,12 +141,12 @@ export class AvailableDuties {
 
   /** Who runs it, as far as this agent hears. Of several, the one that will stay. */
   holder(duty: DutyIndex): AgentIndex | undefined {
-    return this.#byDuty.get(duty)?.holder;
+    return this.#handOf(duty)?.holder;
   }
 
   /** Largest term heard of; rises with every takeover. */
   term(duty: DutyIndex): number {
-    return this.#byDuty.get(duty)?.term ?? 0;
+    return this.#handOf(duty)?.term ?? 0;
   }
 
   checkpoint(duty: DutyIndex): Checkpoint | undefined {
@@ -168,7 +176,7 @@ export class AvailableDuties {
   explain(duty: DutyIndex, now: Instant = this.#lastNow, holder?: AgentIndex): readonly Ranked[] {
     const spec = this.#duties[duty];
     if (!spec) return [];
-    let hand = this.#byDuty.get(duty);
+    let hand = this.#handOf(duty);
     if (hand === undefined) {
       hand = this.#newHand(spec);
       if (holder === this.#self) hand.phase = 'running';
@@ -180,7 +188,7 @@ export class AvailableDuties {
 
   /** What holds a duty where it is, beside the ranks; in words, may be nothing. */
   remarks(duty: DutyIndex, now: Instant = this.#lastNow): readonly string[] {
-    const hand = this.#byDuty.get(duty);
+    const hand = this.#handOf(duty);
     const remarks: string[] = [];
     if (hand?.lost !== undefined && hand.holder === undefined) {
       const { id, cell } = this.#agents[hand.lost] ?? { id: `agent ${hand.lost}`, cell: '' };
@@ -234,7 +242,7 @@ export class AvailableDuties {
       case 'checkpoint':
       case 'handover': {
         const { checkpoint } = message;
-        const hand = this.#byDuty.get(checkpoint.duty);
+        const hand = this.#handOf(checkpoint.duty);
         if (!hand || checkpoint.data.length > maxCheckpointBytes || !isTerm(checkpoint.term)) return;
         if (!hand.order.place.has(from)) return;
         this.#progress.received(now, hand, checkpoint, out);
@@ -247,7 +255,7 @@ export class AvailableDuties {
   }
 
   started(now: Instant, duty: DutyIndex, _out: DutyOutput[]): void {
-    const hand = this.#byDuty.get(duty);
+    const hand = this.#handOf(duty);
     if (hand?.phase !== 'starting') return;
     hand.phase = 'running';
     hand.runningSince = now;
@@ -258,7 +266,7 @@ export class AvailableDuties {
   }
 
   stopped(now: Instant, duty: DutyIndex, out: DutyOutput[]): void {
-    const hand = this.#byDuty.get(duty);
+    const hand = this.#handOf(duty);
     if (!hand) return;
     if (hand.phase === 'stopping') {
       hand.phase = 'idle';
@@ -271,7 +279,7 @@ export class AvailableDuties {
   /** The runner cannot do it here: another agent should, and we stay away from it for a while that grows. */
   failed(now: Instant, duty: DutyIndex, reason: string, out: DutyOutput[]): void {
     this.#lastNow = now;
-    const hand = this.#byDuty.get(duty);
+    const hand = this.#handOf(duty);
     if (!hand || hand.phase === 'idle') return;
     const wasHeld = isHeld(hand);
     if (now - hand.runningSince > forgiveAfterMs) hand.failures = 0;
@@ -294,7 +302,7 @@ export class AvailableDuties {
 
   /** Progress of a duty that we hold: at most `maxCheckpointBytes`, else it is refused and said. */
   checkpointTaken(now: Instant, duty: DutyIndex, data: Uint8Array, wall: WallTime, out: DutyOutput[]): void {
-    const hand = this.#byDuty.get(duty);
+    const hand = this.#handOf(duty);
     if (!hand || !isHeld(hand)) return;
     this.#progress.taken(hand, data, wall, out);
     this.#replicate(now, hand, out);
@@ -409,7 +417,7 @@ export class AvailableDuties {
     const isOffer = claim.stance === 'draining';
     const listing = ++this.#listing;
     for (const { duty, term, heard } of claim.duties) {
-      const hand = this.#byDuty.get(duty);
+      const hand = this.#handOf(duty);
       if (!hand || !isTerm(term) || !hand.order.place.has(from)) continue;
       hand.listed = listing;
       if (!this.#isReturned && this.#returns !== undefined && now - this.#startedAt < gatherMaxMs)
@@ -713,6 +721,8 @@ export class AvailableDuties {
 const isTerm = (term: number): boolean => Number.isInteger(term) && term >= 0 && term < 2 ** 48;
 
 const none: readonly AgentIndex[] = [];
+/** Duties that are looked through rather than looked up. */
+const few = 8;
 
 /** How long a fresh agent listens, after the last arrival, for candidates whom it has not heard yet … */
 const settleMs = 3_000;

@@ -22,6 +22,8 @@ export class Presence {
   readonly #sizes: ReadonlyMap<string, number>;
   /** Members that were ever missed: at most one record each. */
   readonly #records = new Map<AgentIndex, Record>();
+  /** Somebody was missed once. Else a claim, which is heard all the time, need not look there. */
+  #hasRecords = false;
   readonly #storms = new Map<string, Storm>();
   readonly #own: Hold = { flaps: 0, since: 0 as Instant, until: 0 as Instant };
   #gone = 0;
@@ -82,7 +84,7 @@ export class Presence {
 
   /** It speaks: whatever it was missed for is over. */
   heard(member: AgentIndex): void {
-    const record = this.#records.get(member);
+    const record = this.#hasRecords ? this.#records.get(member) : undefined;
     if (record?.isMissed === true && record.gone === undefined) this.#found(member, record);
   }
 
@@ -119,6 +121,7 @@ export class Presence {
     if (record === undefined) {
       record = { gone: undefined, isMissed: false, hold: { flaps: 0, since: 0 as Instant, until: 0 as Instant } };
       this.#records.set(member, record);
+      this.#hasRecords = true;
     }
     return record;
   }
