@@ -12,9 +12,10 @@ import { Exclusive, type ExclusiveEffect } from './exclusive.ts';
 import type { HealthDigest } from './health/digest.ts';
 import { DigestExchange } from './health/digest-exchange.ts';
 import { Health, type HealthOutput } from './health/health.ts';
-import type { Input, Restored } from './input.ts';
+import type { DirectMessage, Input, Restored } from './input.ts';
 import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
 import type { HolderTime } from './leases/elapsed-clock.ts';
+import type { MembershipMessage } from './membership/member.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
 import type { Voucher } from './membership/statements.ts';
 import { Remediation } from './remediation/remediation.ts';
@@ -32,6 +33,9 @@ import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
  * new list in a long-lived object costs the collector a note for each of a thousand agents, at every step.
  */
 let effects: Effect[] = [];
+
+type ProbeMessage = Extract<DirectMessage, { kind: 'ping' | 'ack' }>;
+const isProbe = (message: DirectMessage): message is ProbeMessage => message.kind === 'ping' || message.kind === 'ack';
 
 /** Inputs that reach some parts only, by methods that mark whose deadline may have changed. */
 const marksItself: ReadonlySet<Input['kind']> = new Set([
@@ -337,8 +341,14 @@ export class AgentCore {
     effects = [];
     this.#now = now;
     if (this.#hasExclusive) this.#elapsed = elapsed;
-    if (!marksItself.has(input.kind)) this.#othersStale = this.#verdictStale = true;
-    this.#route(now, input);
+    // Most steps are timers, pings and answers to them: apart from the rest, whose closures keep their arguments alive.
+    if (input.kind === 'ticked') this.#tick(now, input.lateMs);
+    else if (input.kind === 'message-received' && isProbe(input.message))
+      this.#ofMembership(now, input.from, input.message);
+    else {
+      if (!marksItself.has(input.kind)) this.#othersStale = this.#verdictStale = true;
+      this.#route(now, input);
+    }
     if (this.#digestDirty) this.#scheduleDigest(now);
     return effects;
   }
@@ -346,6 +356,12 @@ export class AgentCore {
   /** Who has nothing to do with leases needs no clock for them. */
   get #time(): HolderTime {
     return { elapsed: this.#hasExclusive ? this.#elapsed : this.#now, monotonic: this.#now };
+  }
+
+  #ofMembership(now: Instant, from: AgentIndex, message: MembershipMessage): void {
+    const out: MembershipOutput[] = [];
+    this.membership.message(now, from, message, out);
+    if (out.length > 0) this.#fromMembership(now, out);
   }
 
   #route(now: Instant, input: Input): void {
@@ -417,10 +433,7 @@ export class AgentCore {
             if (message.kind === 'sync' && message.digests !== undefined && this.#isOfOurCell(from)) {
               this.#digests.compared(now, from, message.digests, effects);
             }
-            // What happens most, without a closure.
-            const out: MembershipOutput[] = [];
-            this.membership.message(now, from, message, out);
-            if (out.length > 0) this.#fromMembership(now, out);
+            this.#ofMembership(now, from, message);
             if (message.kind === 'ping-request') {
               this.#verdict(now, (wishes) => this.#toJudge.helpAsked(now, from, message.target, wishes));
             }
@@ -567,9 +580,13 @@ export class AgentCore {
     }
     if (this.#restDeadline() > now) return;
     if (this.#othersDeadline() <= now) this.#tickOthers(now);
-    if (this.verdict.deadline() <= now) this.#verdict(now, (out) => this.#toJudge.tick(now, out));
+    if (this.verdict.deadline() <= now) this.#judge(now);
     if (this.#verdictReportAt <= now) this.#reportVerdict(now);
     if (this.#digestNext <= now) this.#publishDigest(now);
+  }
+
+  #judge(now: Instant): void {
+    this.#verdict(now, (out) => this.#toJudge.tick(now, out));
   }
 
   #tickOthers(now: Instant): void {
@@ -702,10 +719,12 @@ export class AgentCore {
 
   #fromMembership(now: Instant, outputs: readonly MembershipOutput[]): void {
     // A ping or its answer, and nothing else: handed on as it is.
-    const [first] = outputs;
-    if (outputs.length === 1 && effects.length === 0 && first!.kind === 'send' && first!.message.kind !== 'sync') {
-      effects = outputs as Effect[];
-      return;
+    if (outputs.length === 1 && effects.length === 0) {
+      const only = outputs[0]!;
+      if (only.kind === 'send' && only.message.kind !== 'sync') {
+        effects = outputs as Effect[];
+        return;
+      }
     }
     for (const output of outputs) {
       switch (output.kind) {

@@ -262,7 +262,8 @@ export class Membership {
       }
     }
     const { kind } = message;
-    if (kind !== 'ping' || updates.length > 0 || !this.#isFine(from)) this.#isStale = true;
+    const isFine = this.#isFine(from);
+    if (kind !== 'ping' || updates.length > 0 || !isFine) this.#isStale = true;
     if (kind === 'hello' && !this.#greeted(now, from, message, out)) return;
     if (kind === 'ack') {
       // Before anything else that the message proves: it ends the probe as what it is, an answer.
@@ -270,7 +271,7 @@ export class Membership {
       if (begunAt !== undefined && begunAt > this.#standingSince) this.#table.setTold(from);
     }
 
-    this.heard(now, from, out);
+    if (!isFine) this.heard(now, from, out);
     // With buckets, they only say what the sender has; whoever wants more of it asks.
     if (kind !== 'sync-entries' || message.buckets.length === 0) {
       for (let i = 0; i < updates.length; i++) this.#merge(now, updates[i]!, from, kind, out);
