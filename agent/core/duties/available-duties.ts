@@ -208,7 +208,8 @@ export class AvailableDuties {
     this.#lastNow = now;
     this.#startedAt = now;
     this.#lastArrival = now;
-    this.#nextMove = this.#budget.next(after(now, settleMs + this.#options.debounceMs));
+    // Who may carry nothing has nothing to weigh, and need not be woken for it.
+    if (this.#hands.length > 0) this.#nextMove = this.#budget.next(after(now, settleMs + this.#options.debounceMs));
     // A later life returns to work that others carry by now; it asks for it back no sooner than others would give it.
     if (this.#returns !== undefined) this.#presence.began(now, this.#returns);
     for (const hand of this.#hands) hand.unclaimedSince = now;
