@@ -257,6 +257,8 @@ export class LeaseJudge {
   refused(effect: Effect): void {
     this.count(effect.isLate ? 'late effect refused at the gate' : 'effect refused at the gate');
     if (effect.isLate || !this.#isTimeSound || !this.#areDisksSound) return;
+    // A gateway does not wait for the rest of a window whose voters were given up.
+    if (effect.token.epoch < (this.#forced[effect.cell] ?? 0)) return;
     // One on its way may be overtaken by the next, which already has the session's larger token.
     const last = this.#accepted[effect.cell]![effect.lease];
     if (last?.session === effect.session && effect.issuedAt! <= last.since) return;

@@ -54,6 +54,7 @@ export class LeaseWorld {
   readonly specs: readonly LeaseSpec[];
   readonly gates: EffectGate[];
   readonly gateways = new Gateways(this);
+  readonly #lost = new Set<number>();
   readonly judge: LeaseJudge;
   readonly faults: LeaseFaults;
   readonly chance: Random;
@@ -443,11 +444,17 @@ export class LeaseWorld {
     box.frozenUntil = 0;
     this.#wake(box);
     this.judge.count('power lost');
-    this.at(this.now + forMs, () => this.powerOn(box));
+    if (Number.isFinite(forMs)) this.at(this.now + forMs, () => this.powerOn(box));
+  }
+
+  /** The box is off until the healing, whatever else happens to it. */
+  loseForGood(box: LeaseBox): void {
+    this.#lost.add(box.index);
+    this.powerOff(box, Number.POSITIVE_INFINITY);
   }
 
   powerOn(box: LeaseBox): void {
-    if (box.isUp) return;
+    if (box.isUp || (this.#lost.has(box.index) && this.now < this.healedAt)) return;
     box.isUp = true;
     this.push(this.now + this.chance.between(5, 100), kind.start, box.index, 0, 0, undefined);
   }
