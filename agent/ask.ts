@@ -106,7 +106,7 @@ function leasesText({ duties, cells }: AgentStatus): string[] {
       floors === undefined || floors.done
         ? ''
         : `; the gateway is shut: ${floors.read} of ${floors.needed} voters have told what was granted before`;
-    const own = vote === undefined ? 'no vote here' : `this vote is ${vote}`;
+    const own = vote === undefined ? 'no vote here' : `this vote is ${voteWords[vote] ?? vote}`;
     const lost =
       rebirth?.isStranded === true
         ? `${rebirth.remember} of its voters remember what was granted, ${rebirth.needed} are needed`
@@ -120,6 +120,12 @@ function leasesText({ duties, cells }: AgentStatus): string[] {
   });
   return [...held, ...votes];
 }
+
+/** What a state of a vote means for whoever waits for it; the others speak for themselves. */
+const voteWords: Readonly<Record<string, string>> = {
+  mute: 'mute until what it promised before its start has run out',
+  failed: 'failed: its store refuses, and it votes no more until the agent is started anew',
+};
 
 /** The way out when a majority does not come back. */
 const forceRemedy = (cell: string): string =>

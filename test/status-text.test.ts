@@ -41,6 +41,7 @@ it('status for people → the verdict first, with its evidence, then who lives a
     ],
     cells: [
       { cell: 'line', epoch: 2, voters: ['edge-1'], vote: 'voting', majority, conflict: false },
+      { cell: 'yard', epoch: 1, voters: ['edge-1'], vote: 'mute', majority, conflict: false },
       { cell: 'hall', epoch: 1, voters: ['edge-2'], vote: undefined, majority, conflict: true },
     ],
     checks: [{ check: 'press/oil', status: 'warn' }],
@@ -57,6 +58,7 @@ it('status for people → the verdict first, with its evidence, then who lives a
     'exclusive: line/writer: here, token 0002000000000007, 1700 ms left, 2 of 3 voters answer; UNPROTECTED: no box supervisor',
     'exclusive: line/reader: edge-2',
     'cell line, epoch 2: this vote is voting',
+    'cell yard, epoch 1: this vote is mute until what it promised before its start has run out',
     'cell hall, epoch 1: no vote here; the site file changes its leases without a new epoch: sign it as a bundle',
     'checks: press/oil warn',
     'alarms: none',

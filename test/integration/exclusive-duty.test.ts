@@ -91,7 +91,13 @@ describe('an exclusive duty on three agents', () => {
 
     const killedAt = performance.now();
     site.signal(second, 'SIGKILL');
-    await holder(second);
+    // Its supervisor starts it anew, and then the statement goes: it is looked for from the beginning.
+    const proof = `${site.agents[second]!.name} is dead, proven by its certificate`;
+    const proven = eventually(
+      async () => (await site.agents[first]!.status()).verdict.some(({ text }) => text === proof),
+      { deadlineMs: leaseMs, everyMs: 20, what: 'a voter says that the death is proven' },
+    );
+    await Promise.all([holder(second), proven]);
     // Without the certificate it would be T at least; most of this is the start of a program on a busy box.
     expect(performance.now() - killedAt).toBeLessThan(leaseMs - 500);
     expect(overlaps(site.effects())).toEqual([]);
