@@ -326,7 +326,7 @@ function oneOfLeases(asked: Asked, options: SimulateOptions, edge: CommandEdge):
     const { scenario, agents, seed, violations, falseDeaths, sometimes, traceHash, deterministic, samples } = outcome;
     const { eventsPerCpuSecond, agentSecondsPerCpuSecond, events } = report;
     edge.out(
-      `${JSON.stringify({ scenario, agents, seed, seeds: oneSeed(outcome), options: drawn, violations, detection: spread([]), firstDetection: spread([]), takeover: spread(samples.takeover), falseDeaths, sometimes, events, eventsPerCpuSecond, agentSecondsPerCpuSecond, traceHash, deterministic, again: command })}\n`,
+      `${JSON.stringify({ scenario, agents, seed, seeds: oneSeed(outcome), options: drawn, violations, detection: spread([]), firstDetection: spread([]), takeover: spread(samples.takeover), falseDeaths, bytesPerSecondPerAgent: null, sometimes, events, eventsPerCpuSecond, agentSecondsPerCpuSecond, traceHash, deterministic, again: command })}\n`,
     );
   } else edge.out(readableLeases.tail(outcome, report, command));
   return outcome.violations.length === 0 ? 0 : 1;

@@ -36,6 +36,13 @@ export type FaultEvent = { readonly atMs: number } & (
        */
       readonly what: 'full' | 'failing' | 'torn' | 'wiped' | 'rolled-back' | 'unsynced';
     }
+  /** The box begins anew under this version of the site file, or speaking this protocol. */
+  | {
+      readonly kind: 'upgrade';
+      readonly agent: number;
+      readonly bundle?: number | undefined;
+      readonly protocol?: number | undefined;
+    }
   | { readonly kind: 'broker'; readonly ms: number }
   /** For `ms` a share of commands to machines times out, and lands up to `lateMs` later all the same. */
   | { readonly kind: 'plc'; readonly ms: number; readonly timeouts: number; readonly lateMs: number }
@@ -74,6 +81,7 @@ const signs = {
   wall: '◷',
   clone: '⧉',
   disk: '▤',
+  upgrade: '⇪',
   broker: '☁',
   plc: '⚡',
   cut: '✂',
@@ -181,6 +189,10 @@ export function inject(world: World, fault: FaultEvent, hooks: FaultHooks = {}):
           return unreachable(what);
       }
     }
+    case 'upgrade':
+      hooks.crashing?.(world, fault.agent);
+      hooks.starting?.(world, fault.agent);
+      return world.upgrade(fault.agent, fault);
     case 'broker':
       world.broker('lost');
       return later(fault.ms, () => world.broker('connected'));
@@ -224,6 +236,8 @@ export function touches(fault: FaultEvent): { readonly agent: number | undefined
       return { agent: fault.agent, untilMs: fault.atMs + fault.ms + upAgainMs };
     case 'wall':
       return { agent: fault.agent, untilMs: fault.atMs };
+    case 'upgrade':
+      return { agent: fault.agent, untilMs: fault.atMs + upAgainMs };
     case 'broker':
     case 'plc':
     case 'flap':
@@ -272,6 +286,9 @@ const bond = (fault: FaultEvent): string | undefined => {
       return `${fault.left.join()}|${fault.right.join()}`;
     case 'network':
       return 'network';
+    // A site of which half speaks another protocol stays two sites.
+    case 'upgrade':
+      return 'upgrade';
     default:
       return undefined;
   }
@@ -327,6 +344,13 @@ export function inWords(fault: FaultEvent, names?: Names): string {
       return `a clone of ${box} runs beside it for ${seconds(fault.ms)}`;
     case 'disk':
       return `${diskWords[fault.what](box, seconds(fault.ms))}`;
+    case 'upgrade': {
+      const words = [
+        ...(fault.bundle === undefined ? [] : [`under version ${fault.bundle} of the site file`]),
+        ...(fault.protocol === undefined ? [] : [`speaking protocol ${fault.protocol}`]),
+      ];
+      return `${box} begins anew ${words.join(', ')}`;
+    }
     case 'broker':
       return `the broker is gone for ${seconds(fault.ms)}`;
     case 'plc':

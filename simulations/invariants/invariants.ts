@@ -226,9 +226,10 @@ export class RemediationKeepsItsWord {
       this.#ended.add(`${agent} ${entry.run}`);
       if (entry.outcome !== 'HEALED') continue;
       this.healed++;
-      // Longer than the soak: then it was broken while it was said to be well.
+      // Longer than the soak: then it was broken while it was said to be well. (The disk may have refused it for a while.)
       const brokenAt = world.boxes[agent]!.brokenAt;
-      if (brokenAt !== undefined && world.now - brokenAt > 3_500) {
+      const saidAgoMs = Math.max(0, world.monotonic(agent) - entry.at);
+      if (brokenAt !== undefined && world.now - brokenAt - saidAgoMs > 3_500) {
         found.push(
           violation(
             world,

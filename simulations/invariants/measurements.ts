@@ -82,6 +82,8 @@ export const rarities = [
   'repair waited for a permit',
   'permit held over a crash',
   'all permits at work',
+  'two versions of the site file at work',
+  'two protocols spoken',
 ] as const;
 export type Rarity = (typeof rarities)[number];
 
@@ -145,7 +147,7 @@ export class Measurements {
     this.#convergedWithin = convergedWithinMs(membership, agents);
     this.#disturbedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#slowUntil = new Float64Array(agents);
-    this.#clonedUntil = new Float64Array(agents);
+    this.#clonedUntil = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#aloneAt = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#forgotAt = new Float64Array(agents).fill(Number.NEGATIVE_INFINITY);
     this.#runners = new Uint16Array(plan.duties.length);
@@ -209,6 +211,11 @@ export class Measurements {
       case 'clone':
         this.#clonedUntil[fault.agent] = Math.max(this.#clonedUntil[fault.agent]!, untilMs);
         this.count('clone at work');
+        return;
+      case 'upgrade':
+        if (fault.bundle !== undefined && world.boxes.some(({ index }) => world.planOf(index) !== world.planOf(0)))
+          this.count('two versions of the site file at work');
+        if (fault.protocol !== undefined && world.network.isMixed) this.count('two protocols spoken');
         return;
       case 'wall':
         this.count('wall clock jumped');
@@ -438,8 +445,11 @@ export class Measurements {
 
   /** Slow, one of two with the same key, or a life that does not know what it said in the one before. */
   #isHardToHear(world: World, agent: number, by: number): boolean {
-    if (this.#isSlow(world, agent) || this.#clonedUntil[agent]! > world.now) return true;
+    // A clone counts lives beside it: what the box says next may be of the past to those who heard the clone.
+    if (this.#isSlow(world, agent) || this.#clonedUntil[agent]! + forgottenAfterMs > world.now) return true;
     if (world.now < world.network.darkUntil(agent)) return true;
+    // Duties have other numbers in another version of the site file: claims are not exchanged.
+    if (world.planOf(agent) !== world.planOf(by)) return true;
     const { startedAt } = world.boxes[agent]!;
     if (startedAt - this.#forgotAt[agent]! > 60_000) return false;
     return world.now < Math.max(startedAt, world.boxes[by]!.disturbedAt) + forgottenAfterMs;

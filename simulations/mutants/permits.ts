@@ -34,17 +34,7 @@ class ReleasesInDoubt extends Permits {
   }
 }
 
-/** One repair at a time, and the box at work dies in the middle of it. */
-const died: PermitMutant['trial'] = (seed, plant) =>
-  playScenario({
-    scenario: 'permit-holder-dies',
-    agents: 5,
-    seed,
-    durationS: 150,
-    ...(plant ? { core: plant } : {}),
-  }).report.violations;
-
-/** The same, with something else in the place of each death, and machines that answer late more often than not. */
+/** One repair at a time, a fate of its own for each death of that story, and machines that answer late more often than not. */
 const insteadOfDeath =
   (fate: (atMs: number, agent: number, others: readonly number[]) => readonly FaultEvent[]): PermitMutant['trial'] =>
   (seed, plant) => {
@@ -66,6 +56,18 @@ const insteadOfDeath =
       ...(plant ? { core: plant } : {}),
     }).report.violations;
   };
+
+/** Three of four boxes die one after the other, whoever of them is at work, and so does its kernel's word. */
+const died = insteadOfDeath((atMs, agent) =>
+  [0, 1, 2].flatMap((n): FaultEvent[] => {
+    const victim = (agent + n) % 4;
+    const diesAt = atMs + 900 * n;
+    return [
+      { kind: 'crash', atMs: diesAt, agent: victim, closes: true },
+      { kind: 'restart', atMs: diesAt + 5_000, agent: victim },
+    ];
+  }),
+);
 
 /** Boxes at work are cut off for longer than their permits last, with another try to come. */
 const away = insteadOfDeath((atMs, agent, right) => [

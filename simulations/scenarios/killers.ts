@@ -297,6 +297,35 @@ export const killers: readonly Scenario[] = [
     },
   },
   {
+    name: 'rolling-upgrade',
+    about: 'a new site file, then a release with another protocol, go through the site box by box while boxes die',
+    agents: 7,
+    reaches: ['two versions of the site file at work', 'two protocols spoken', 'duty taken over'],
+    draw(random, agents, durationS) {
+      const faults: FaultEvent[] = [];
+      let atMs = settleMs + random.between(0, 2_000);
+      for (const to of [{ bundle: 2 }, { bundle: 3, protocol: 1 }]) {
+        for (const agent of drawBoxes(random, agents, agents)) {
+          faults.push({ kind: 'upgrade', atMs, agent, ...to });
+          atMs += random.between(400, 3_000);
+        }
+        const [agent] = drawBoxes(random, agents, 1) as [number];
+        const diesAt = atMs - random.between(500, 6_000);
+        faults.push({ kind: 'crash', atMs: diesAt, agent, closes: random.chance(0.5) });
+        faults.push({ kind: 'restart', atMs: diesAt + random.between(2_000, 6_000), agent });
+        atMs += random.between(2_000, 8_000);
+      }
+      const last = faults.reduce((latest, fault) => Math.max(latest, fault.atMs), 0);
+      return {
+        ...drawBasics(random, agents),
+        ...drawExclusive(random, agents),
+        dutyFailure: 0,
+        durationS: Math.max(durationS ?? 0, Math.ceil(last / 1000) + 60),
+        faults: faults.toSorted((a, b) => a.atMs - b.atMs),
+      };
+    },
+  },
+  {
     name: 'suspended-for-an-hour',
     about:
       'boxes are suspended for an hour with their monotonic clocks, holders and voters among them: none wakes with a right',

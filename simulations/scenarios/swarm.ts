@@ -61,6 +61,8 @@ export const swarm: Scenario = {
     'repair waited for a permit',
     'permit held over a crash',
     'all permits at work',
+    'two versions of the site file at work',
+    'two protocols spoken',
   ],
   draw(random, agents, durationS) {
     const basics = drawBasics(random, agents);
@@ -71,6 +73,7 @@ export const swarm: Scenario = {
     const events = drawFaults(random.fork('faults'), on, { ...basics, agents }, endOfFaults, repairs);
     const permits = repairs >= 2 ? drawPermits(random.fork('permits'), repairs, endOfFaults) : undefined;
     if (permits) events.push(...permits.breaks);
+    events.push(...drawUpgrades(random.fork('upgrades'), agents, endOfFaults));
     const preset = random.chance(0.15) ? (random.chance(0.5) ? presets.wifi : presets.quiet) : undefined;
     return {
       ...basics,
@@ -219,6 +222,20 @@ function drawPermits(
     breaks.push({ kind: 'restart', atMs: diesAt + random.between(100, 4_000), agent });
   }
   return { slots: random.chance(0.7) ? 1 : 2, breaks: breaks.filter(({ atMs }) => atMs < endMs) };
+}
+
+/** A new site file, or a new release of the agent, goes through the site box by box; it need not be done before the end. */
+function drawUpgrades(random: Random, agents: number, endMs: number): readonly FaultEvent[] {
+  const bundle = random.chance(0.2) ? 2 : undefined;
+  const protocol = random.chance(0.12) ? 1 : undefined;
+  if (bundle === undefined && protocol === undefined) return [];
+  const everyMs = random.between(100, 6_000);
+  let atMs = random.between(settleMs, endMs);
+  return drawBoxes(random, agents, agents).map((agent) => {
+    const fault: FaultEvent = { kind: 'upgrade', atMs: Math.min(atMs, endMs - 1), agent, bundle, protocol };
+    atMs += random.exponential(everyMs);
+    return fault;
+  });
 }
 
 function sides(random: Random, agents: number, isPair: boolean): readonly [readonly number[], readonly number[]] {

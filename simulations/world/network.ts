@@ -58,7 +58,10 @@ export class Network {
   readonly #darkFrom: Float64Array;
   readonly #darkUntil: Float64Array;
   readonly #uplinkFreeAt: Float64Array;
-  blockedCount = 0;
+  /** Which protocol a place speaks; those of different ones exchange nothing, as if the wire were cut. */
+  readonly #speaks: Int32Array;
+  #mixed = false;
+  #blockedPairs = 0;
 
   constructor(size: number, options: NetworkOptions, random: Random) {
     this.size = size;
@@ -71,23 +74,40 @@ export class Network {
     this.#darkFrom = new Float64Array(size).fill(Number.NaN);
     this.#darkUntil = new Float64Array(size).fill(Number.NEGATIVE_INFINITY);
     this.#uplinkFreeAt = new Float64Array(size);
+    this.#speaks = new Int32Array(size);
+  }
+
+  /** Directions in which nothing passes; one more while not all speak the same protocol. */
+  get blockedCount(): number {
+    return this.#blockedPairs + (this.#mixed ? 1 : 0);
+  }
+
+  /** Not all speak the same protocol. */
+  get isMixed(): boolean {
+    return this.#mixed;
+  }
+
+  /** From now on this place speaks another protocol. */
+  speak(place: number, protocol: number): void {
+    this.#speaks[place] = protocol;
+    this.#mixed = this.#speaks.some((other) => other !== this.#speaks[0]);
   }
 
   block(from: number, to: number): void {
-    if (this.#blocked.set(from, to)) this.blockedCount++;
+    if (this.#blocked.set(from, to)) this.#blockedPairs++;
   }
 
   unblock(from: number, to: number): void {
-    if (this.#blocked.clear(from, to)) this.blockedCount--;
+    if (this.#blocked.clear(from, to)) this.#blockedPairs--;
   }
 
   isBlocked(from: number, to: number): boolean {
-    return this.blockedCount > 0 && this.#blocked.has(from, to);
+    return this.blockedCount > 0 && (this.#blocked.has(from, to) || this.#speaks[from] !== this.#speaks[to]);
   }
 
   /** Both directions work. */
   isWhole(a: number, b: number): boolean {
-    return this.blockedCount === 0 || (!this.#blocked.has(a, b) && !this.#blocked.has(b, a));
+    return this.blockedCount === 0 || (!this.isBlocked(a, b) && !this.isBlocked(b, a));
   }
 
   /**
@@ -108,7 +128,7 @@ export class Network {
   arrival(now: number, from: number, to: number, bytes = 0, bulk = false): number {
     const { latencyMs, jitterMs, loss, reordering, stalls, burst, tail, uplink } = this.options;
     const random = this.#random;
-    if (this.blockedCount > 0 && this.#blocked.has(from, to)) return -1;
+    if (this.isBlocked(from, to)) return -1;
     if (loss > 0 && random.float() < loss) return -1;
     if (burst !== undefined && (this.#isBad(now, from, burst) || this.#isBad(now, to, burst))) {
       if (random.float() < burst.loss) return -1;

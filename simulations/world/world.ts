@@ -440,6 +440,39 @@ export class World {
     this.#plans[agent] = plan;
   }
 
+  /**
+   * A box begins anew under another version of the site file, or speaking another protocol, or both; one that is down
+   * does when it is started. Version 1 is the plan of the world; a later one is the same plan under another hash.
+   */
+  upgrade(agent: number, to: { readonly bundle?: number | undefined; readonly protocol?: number | undefined }): void {
+    const box = this.boxes[agent]!;
+    const wasUp = box.up;
+    this.trace.world(33, agent, 16 * (to.bundle ?? 0) + (to.protocol ?? 0), this.#now);
+    this.crash(agent, true);
+    if (to.bundle !== undefined) this.setPlan(agent, this.#planOf(to.bundle));
+    if (to.protocol !== undefined) {
+      this.network.speak(agent, to.protocol);
+      // Whom it spoke with a moment ago it may not speak with now, and others it may.
+      for (const other of this.boxes) other.disturbedAt = this.#now;
+    }
+    if (wasUp) this.at(this.#now + upgradeMs, () => this.start(agent));
+  }
+
+  /** The site file that a box runs, or will when it starts. */
+  planOf(agent: number): SitePlan {
+    return this.#plans[agent] ?? this.plan;
+  }
+
+  readonly #versions = new Map<number, SitePlan>();
+
+  #planOf(version: number): SitePlan {
+    if (version === 1) return this.plan;
+    let plan = this.#versions.get(version);
+    if (plan === undefined)
+      this.#versions.set(version, (plan = { ...this.plan, version, hash: `simulated ${version}` }));
+    return plan;
+  }
+
   /** The broker goes or comes back, for these boxes or for all; those who start later hear of the last word for all. */
   broker(state: 'connected' | 'lost', agents?: readonly number[]): void {
     this.trace.world(32, state === 'lost' ? 1 : 0, agents?.length ?? -1, this.#now);
@@ -964,6 +997,8 @@ const newBox = (index: number, place: number): Box => ({
 
 /** Kinds from `channel` on are the channel's own. */
 const happening = { act: 0, wake: 1, input: 2, ready: 3, channel: 8 } as const;
+/** A restart for a new version takes this long. */
+const upgradeMs = 300;
 /** Less than the guard of a lease, or an effect could land outside its window. */
 export const usualEffectMs = 20;
 /** Socket buffers of a frozen process hold this many inputs; the rest is lost. */

@@ -63,8 +63,8 @@ describe('mutants of the permits', () => {
   it.each([
     ['a permit does not linger', 'at most k repairs of a guard'],
     ['nobody asks for the permit', 'no step without its permit'],
-  ])('%s → found, while the code that ships passes the same seed', (name, invariant) => {
-    expect(hunt(mutantNamed(name), { seeds: 1 })).toMatchObject({ found: true, invariant, shippedFails: [] });
+  ])('%s → found, while the code that ships passes the same seeds', (name, invariant) => {
+    expect(hunt(mutantNamed(name), { seeds: 12 })).toMatchObject({ found: true, invariant, shippedFails: [] });
   });
 });
 

@@ -64,6 +64,7 @@ const told = new Map<string, { readonly seeds: number; readonly durationS?: numb
   ['clock-freeze', { seeds: 1 }],
   ['half-vanishes', { seeds: 1 }],
   ['reboot-storm', { seeds: 1 }],
+  ['rolling-upgrade', { seeds: 1 }],
   ['permit-holder-dies', { seeds: 1, durationS: 120 }],
   ['frozen-between-check-and-write', { seeds: 1, durationS: 90 }],
 ]);
