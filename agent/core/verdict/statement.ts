@@ -80,7 +80,8 @@ export function describeEvidence(evidence: Evidence, name: (member: AgentIndex) 
   switch (evidence.kind) {
     case 'unanswered': {
       const tried = evidence.nacks.length === 0 ? '' : `, nor to ${evidence.nacks.map(name).join(', ')}`;
-      return `${name(evidence.member)} did not answer ${evidence.rounds} probes in a row${tried}`;
+      const probes = evidence.rounds === 1 ? 'a probe' : `${evidence.rounds} probes in a row`;
+      return `${name(evidence.member)} did not answer ${probes}${tried}`;
     }
     case 'told':
       return `${name(evidence.member)} was found unanswering by others and did not refute it`;
@@ -95,6 +96,8 @@ export function describeEvidence(evidence: Evidence, name: (member: AgentIndex) 
     case 'uplinks':
       return `${evidence.lost} of ${evidence.known} agents in reach say that they lost it`;
     case 'late-timers':
-      return `${evidence.count} timers came late, the worst by ${Math.round(evidence.maxMs)} ms`;
+      return evidence.count === 1
+        ? `a timer came late by ${Math.round(evidence.maxMs)} ms`
+        : `${evidence.count} timers came late, the worst by ${Math.round(evidence.maxMs)} ms`;
   }
 }

@@ -480,6 +480,14 @@ describe('verdict: several at once', () => {
     );
     expect(text[1]).toMatch(/^the direct path to box-12 fails, others reach it: \d+ probes in a row came through box-/);
   });
+
+  it.each<[string, Evidence, string]>([
+    ['one probe', { kind: 'unanswered', member: 6, rounds: 1, nacks: [] }, 'box-6 did not answer a probe'],
+    ['one timer', { kind: 'late-timers', count: 1, maxMs: 512.4 }, 'a timer came late by 512 ms'],
+    ['two timers', { kind: 'late-timers', count: 2, maxMs: 130 }, '2 timers came late, the worst by 130 ms'],
+  ])('evidence of %s → said as a person would', (_, evidence, text) => {
+    expect(describeEvidence(evidence, (m) => `box-${m}`)).toBe(text);
+  });
 });
 
 describe('verdict: whatever comes', () => {

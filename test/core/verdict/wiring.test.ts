@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../agent/base/random.ts';
 import type { EventReport } from '../../../agent/core/reporting/report.ts';
-import { verdictView } from '../../../agent/status.ts';
+import { verdictHealth, verdictView } from '../../../agent/status.ts';
+import { healthSchema } from '../../../agent/wire/agent-status.ts';
 import { SpiedCore } from '../../../simulations/verdicts/run.ts';
 import { sitePlan } from '../../../simulations/world/plan.ts';
 import { World } from '../../../simulations/world/world.ts';
@@ -56,6 +57,19 @@ describe('the verdict in the whole core', () => {
     expect(view!.evidence.length).toBeGreaterThan(0);
     expect(reports.map(({ body }) => body.text)).toEqual([view!.text]);
     expect(reports[0]!.body.subject).toBe('box-0000');
+    // What the coordinator gets: valid, by name, and the same from second to second, so that nothing is sent again.
+    const told = verdictHealth(coreOf(world, 0));
+    expect(healthSchema.parse({ v: 1, boot: 'b', verdict: told }).verdict).toMatchObject([
+      {
+        class: 'gone',
+        subject: 'box-0004',
+        proven: false,
+        text: view!.text,
+        evidence: view!.evidence.map(() => expect.stringContaining('box-0004')),
+      },
+    ]);
+    world.run(world.now + 4_000);
+    expect(verdictHealth(coreOf(world, 0))).toEqual(told);
     world.start(4);
     world.run(20_000);
     expect(verdictView(coreOf(world, 0))).toEqual([]);
