@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { type Instant, instant } from '../../../agent/base/time.ts';
 import { locationsOf } from '../../../agent/core/verdict/location.ts';
 import { verdictOptions } from '../../../agent/core/verdict/options.ts';
-import { describeEvidence, describeStatement, statementKey } from '../../../agent/core/verdict/statement.ts';
+import {
+  describeEvidence,
+  describeStatement,
+  type Evidence,
+  statementKey,
+} from '../../../agent/core/verdict/statement.ts';
 import { Verdict, type VerdictOutput } from '../../../agent/core/verdict/verdict.ts';
 import { Desk } from './desk.ts';
 
