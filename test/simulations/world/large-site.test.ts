@@ -68,6 +68,22 @@ describe('a site in which not all connect to all', () => {
     expect(now - sum).toBeLessThan(sum / 20);
   });
 
+  test.each([0, 0.25])('a box among 220 sends at most a fifth more than one among 20, at %d loss', (loss) => {
+    const load = (size: number, seconds: number) => {
+      const plan = sitePlan({ agents: size, duties: size / 5, random: new Random(size, 'plan') });
+      const world = new World({ plan, seed: 2, network: { ...calmNetwork, loss }, clockDrift: 0.0001 });
+      for (let agent = 0; agent < size; agent++) world.start(agent);
+      world.run(12_000);
+      const { bytes, messages } = world.traffic;
+      world.run(12_000 + seconds * 1_000);
+      const per = (n: number) => n / seconds / size;
+      return { bytes: per(world.traffic.bytes - bytes), messages: per(world.traffic.messages - messages) };
+    };
+    const [few, many] = [load(20, 90), load(agents, 10)];
+    expect(many.bytes / few.bytes).toBeLessThan(1.2);
+    expect(many.messages / few.messages).toBeLessThan(1.1);
+  });
+
   test('something to say to somebody far → said after a handshake, and the connection stands', () => {
     const world = site();
     world.run(30);
