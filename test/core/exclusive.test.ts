@@ -179,6 +179,33 @@ describe('an exclusive duty', () => {
   });
 });
 
+describe('a cell whose voters die', () => {
+  it('a majority of them → said once, by one that lives, with the way out; back → said again', () => {
+    const crew = new ExclusiveCrew(exclusivePlan(5)).startAll();
+    crew.runUntil(() => crew.holders().length === 1);
+    const told = (name: string) =>
+      crew.boxes.flatMap(({ events, index }) =>
+        events.filter((text) => text.startsWith(name)).map((text) => [index, text] as const),
+      );
+    crew.kill(0);
+    crew.run(20_000);
+    expect(told('majority-lost')).toEqual([]);
+    crew.kill(1);
+    crew.run(20_000);
+    const [[speaker, text] = [-1, ''], ...more] = told('majority-lost');
+    expect(more).toEqual([]);
+    expect(speaker).toBe(2);
+    expect(text).toContain(
+      '1 of the voters live as seen from here, 2 are needed (gone: box-0, box-1): nothing exclusive begins',
+    );
+    expect(text).toContain('millwright site force-epoch');
+    crew.start(0);
+    crew.run(20_000);
+    expect(told('majority-back').length).toBeGreaterThan(0);
+    expect(told('majority-lost')).toHaveLength(1);
+  });
+});
+
 describe('a workflow of an exclusive duty', () => {
   it('its steps go with the token of the duty, and none begins once the right is gone', () => {
     const nightly = workflow({
