@@ -31,9 +31,11 @@ describe('an exclusive duty on three agents', () => {
     const status = await eventually(
       async () => {
         const seen = await site.agents[first]!.status();
-        return seen.duties[0]?.lease?.token === site.effects().at(-1)!.token ? seen : undefined;
+        const isAgreed = seen.duties[0]?.lease?.token === site.effects().at(-1)!.token;
+        // Two of three votes are enough to begin; its own may be mute a little longer.
+        return isAgreed && seen.cells[0]?.vote === 'voting' ? seen : undefined;
       },
-      { deadlineMs: 15_000, what: 'the agent names the token that its program writes with' },
+      { deadlineMs: 15_000, what: 'the agent names the token that its program writes with, and votes' },
     );
     expect(status.duties).toMatchObject([
       {
