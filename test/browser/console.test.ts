@@ -503,22 +503,18 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     await page.locator('.matters').getByText('a1 is too slow to keep up').waitFor();
     const { violations } = await new AxeBuilder({ page }).include('.matters').analyze();
     expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
-    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/fleet.png` });
 
     mesh.verdicts['a1'] = [{ class: 'segment', subject: 'switch-2', members: ['a10', 'edge-2'], text: '', since }];
     await page.locator('[data-matter="segment switch-2"]').getByText('a10, edge-2').waitFor();
     await dead.waitFor({ state: 'detached' });
-    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/segment.png` });
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
     for (const target of await page.locator('.matters summary').all()) {
       expect((await target.boundingBox())?.height).toBeGreaterThanOrEqual(44);
     }
-    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/phone.png` });
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.goto(`${home}/`);
     await inShort.waitFor();
-    if (process.env['PICTURES']) await page.screenshot({ path: `${process.env['PICTURES']}/now.png` });
     for (const name of ['edge-2', 'a1']) mesh.verdicts[name] = [];
     await inShort.waitFor({ state: 'detached' });
     await page.getByText('Nothing needs you.').waitFor();
