@@ -1,3 +1,4 @@
+import { Collector } from '../base/collector.ts';
 import type { AgentIndex, DutyIndex } from '../base/ids.ts';
 import { unreachable } from '../base/invariant.ts';
 import type { Location } from '../base/location.ts';
@@ -34,6 +35,8 @@ import { Verdict, type VerdictOutput } from './verdict/verdict.ts';
  * new list in a long-lived object costs the collector a note for each of a thousand agents, at every step.
  */
 let effects: Effect[] = [];
+/** What membership says in the step under way, until it is looked at. */
+const said = new Collector<MembershipOutput>();
 
 type ProbeMessage = Extract<DirectMessage, { kind: 'ping' | 'ack' }>;
 const isProbe = (message: DirectMessage): message is ProbeMessage => message.kind === 'ping' || message.kind === 'ack';
@@ -362,9 +365,9 @@ export class AgentCore {
   }
 
   #ofMembership(now: Instant, from: AgentIndex, message: MembershipMessage): void {
-    const out: MembershipOutput[] = [];
-    this.membership.message(now, from, message, out);
-    if (out.length > 0) this.#fromMembership(now, out);
+    said.begin();
+    this.membership.message(now, from, message, said);
+    this.#fromMembership(now, said.take());
   }
 
   #route(now: Instant, input: Input): void {
@@ -577,9 +580,9 @@ export class AgentCore {
     if (lateMs > this.#lateNoticedMs) this.#toJudge.late(now, lateMs);
     // Membership first: who is dead decides what the others do in this very step.
     if (this.membership.deadline() <= now) {
-      const out: MembershipOutput[] = [];
-      this.membership.tick(now, lateMs, out);
-      if (out.length > 0) this.#fromMembership(now, out);
+      said.begin();
+      this.membership.tick(now, lateMs, said);
+      this.#fromMembership(now, said.take());
     }
     if (this.#restDeadline() > now) return;
     if (this.#othersDeadline() <= now) this.#tickOthers(now);

@@ -115,9 +115,10 @@ export class TraceHash {
         return;
       case 'claim':
         this.#mix((message.seq << 4) | 9, message.bootCounter);
-        for (const { duty, term, heard } of message.duties) {
+        for (let i = 0; i < message.duties.length; i++) {
+          const { duty, term, heard } = message.duties[i]!;
           this.#mix(duty, term);
-          for (const agent of heard) this.#mix(heard.length, agent);
+          for (let j = 0; j < heard.length; j++) this.#mix(heard.length, heard[j]!);
         }
         return;
       case 'checkpoint':
@@ -132,7 +133,8 @@ export class TraceHash {
   }
 
   #updates(updates: readonly MemberUpdate[]): void {
-    for (const update of updates) {
+    for (let i = 0; i < updates.length; i++) {
+      const update = updates[i]!;
       this.#mix((update.member << 3) | (update.state.charCodeAt(0) & 7), update.incarnation);
       this.#mix(update.bootCounter, update.origin);
     }

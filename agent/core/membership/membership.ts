@@ -32,7 +32,7 @@ export class Membership {
   // What a message or a probe touches stands first and together, and what it finds behind these fields lies together in
   // memory likewise: with thousands of agents in one process it is cache misses that take the time.
   readonly #table: MemberTable;
-  readonly #detector: FailureDetector<MembershipOutput[]>;
+  readonly #detector: FailureDetector<MembershipOut>;
   readonly #queue: Dissemination;
   /** Probes and their answers are always paid, because without them nobody is found dead; news wait. */
   readonly #budget: ByteBudget;
@@ -197,7 +197,7 @@ export class Membership {
     this.#table.set(member, 'alive', bootCounter, incarnation);
   }
 
-  start(now: Instant, _out: MembershipOutput[]): void {
+  start(now: Instant, _out: MembershipOut): void {
     const { probeIntervalMs, deadProbeIntervalMs, syncIntervalMs } = this.#options;
     this.#bumpsAt = now;
     if (this.#size < 2) return;
@@ -225,7 +225,7 @@ export class Membership {
     else if (this.#nextProbe !== never && this.#nextWatch === never) this.#nextWatch = this.#nextProbe;
   }
 
-  connected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
+  connected(now: Instant, peer: AgentIndex, out: MembershipOut): void {
     if (!this.#isOther(peer)) return;
     const updates = this.state(peer) === 'alive' ? none : this.#whatWeHoldOf(peer);
     this.#send(now, peer, this.#hello(updates), out);
@@ -235,7 +235,7 @@ export class Membership {
    * A closed connection is a hint: those who observe the peer verify it at once, nothing is concluded. All others would
    * only get in each other's way: when a box of fifty dies, its fifty connections close in the same millisecond.
    */
-  disconnected(now: Instant, peer: AgentIndex, out: MembershipOutput[]): void {
+  disconnected(now: Instant, peer: AgentIndex, out: MembershipOut): void {
     if (!this.#isOther(peer) || this.#left || !this.#isProbed(peer)) return;
     this.#isStale = true;
     if (this.#schedule.observes(peer, this.#isProbed)) this.#detector.begin(now, peer, out);
@@ -245,14 +245,14 @@ export class Membership {
    * Somebody wants to know of this member now: an ordinary probe in private, beside those that are due. Not while the
    * bytes are short: the looks of all at the same forty silent ones would leave nothing for the news of their deaths.
    */
-  look(now: Instant, member: AgentIndex, out: MembershipOutput[]): void {
+  look(now: Instant, member: AgentIndex, out: MembershipOut): void {
     if (!this.#isOther(member) || this.#left || !this.#isProbed(member)) return;
     this.#isStale = true;
     if (this.#budget.available(now) > 0) this.#detector.begin(now, member, out);
   }
 
   /** `from` is who the connection was authenticated as, never a field of the message. */
-  message(now: Instant, from: AgentIndex, message: MembershipMessage, out: MembershipOutput[]): void {
+  message(now: Instant, from: AgentIndex, message: MembershipMessage, out: MembershipOut): void {
     if (!this.#isOther(from) || this.#left) return;
     const { updates } = message;
     for (let i = 0; i < updates.length; i++) {
@@ -340,7 +340,7 @@ export class Membership {
    * `lateMs`: how much later than armed this timer came. Node runs timers before it reads sockets, so after a stall the
    * time-outs fire while the answers wait unread: then nothing is judged until they were read once.
    */
-  tick(now: Instant, lateMs: number, out: MembershipOutput[]): void {
+  tick(now: Instant, lateMs: number, out: MembershipOut): void {
     if (this.#left || this.#size < 2) return;
     this.#isStale = true;
     const { probeIntervalMs, gossipIntervalMs, deadProbeIntervalMs, watchIntervalMs } = this.#options;
@@ -387,7 +387,7 @@ export class Membership {
   }
 
   /** Says goodbye to everybody who listens; afterwards this object is silent. */
-  leave(now: Instant, out: MembershipOutput[]): void {
+  leave(now: Instant, out: MembershipOut): void {
     if (this.#left) return;
     this.#isStale = true;
     const farewell = this.#statements.own(this.#self, 'left');
@@ -496,12 +496,7 @@ export class Membership {
   // What arrives
 
   /** False when the greeting must be ignored altogether. */
-  #greeted(
-    now: Instant,
-    from: AgentIndex,
-    hello: Extract<MembershipMessage, { kind: 'hello' }>,
-    out: MembershipOutput[],
-  ) {
+  #greeted(now: Instant, from: AgentIndex, hello: Extract<MembershipMessage, { kind: 'hello' }>, out: MembershipOut) {
     const { boot, bootCounter, incarnation } = hello;
     if (!isPlausibleCounter(bootCounter) || !isPlausibleCounter(incarnation)) {
       out.push({ kind: 'message-rejected', from, why: 'hello: a counter is out of range' });
@@ -531,7 +526,7 @@ export class Membership {
   }
 
   /** The sender itself spoke, over an authenticated connection: that ends our own doubt, nobody else's. */
-  protected heard(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
+  protected heard(now: Instant, from: AgentIndex, out: MembershipOut): void {
     this.#detector.heard(now, from);
     if (this.#table.setAlone(from, false)) {
       this.#tell(from, 'dead', this.#table.publicState(from), 'it answers again', out);
@@ -550,7 +545,7 @@ export class Membership {
     update: MemberUpdate,
     from: AgentIndex,
     by: MembershipMessage['kind'],
-    out: MembershipOutput[],
+    out: MembershipOut,
   ): void {
     const { member, state, bootCounter, incarnation } = update;
     const order = this.#table.compare(state, bootCounter, incarnation, member);
@@ -607,7 +602,7 @@ export class Membership {
     return this.#budget.available(now) > -this.#options.bytesPerSecond / 2;
   }
 
-  #ask(now: Instant, from: AgentIndex, out: MembershipOutput[]): void {
+  #ask(now: Instant, from: AgentIndex, out: MembershipOut): void {
     const wants = this.#wants;
     this.#wants = [];
     if (!this.#mayMend(now)) return;
@@ -615,7 +610,7 @@ export class Membership {
   }
 
   /** What we said by its numbers alone, in full. */
-  #repeat(now: Instant, to: AgentIndex, wants: readonly AgentIndex[], out: MembershipOutput[]): void {
+  #repeat(now: Instant, to: AgentIndex, wants: readonly AgentIndex[], out: MembershipOut): void {
     if (!this.#mayMend(now)) return;
     // No more than the debt has room for: what came on top would be said for nothing.
     const room = (this.#budget.available(now) + this.#options.bytesPerSecond) / signedUpdateBytes;
@@ -625,7 +620,7 @@ export class Membership {
     if (updates.length > 0) this.#send(now, to, { kind: 'gossip', updates }, out);
   }
 
-  #isVouched(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): boolean {
+  #isVouched(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOut): boolean {
     const why = this.#statements.refusal(now, update, from);
     if (why !== undefined) out.push({ kind: 'message-rejected', from, why });
     return why === undefined;
@@ -642,7 +637,7 @@ export class Membership {
     now: Instant,
     update: MemberUpdate,
     from: AgentIndex,
-    out: MembershipOutput[],
+    out: MembershipOut,
     reason?: string,
     copies?: number,
   ): void {
@@ -683,7 +678,7 @@ export class Membership {
     if (this.#nextGossip === never || this.#nextGossip < now) this.#nextGossip = now;
   }
 
-  #tell(member: AgentIndex, before: MemberState, after: MemberState, why: string, out: MembershipOutput[]): void {
+  #tell(member: AgentIndex, before: MemberState, after: MemberState, why: string, out: MembershipOut): void {
     if (before === after) return;
     out.push({
       kind: 'member-changed',
@@ -700,13 +695,13 @@ export class Membership {
    * A new suspicion makes some of us look for themselves at once, so that it is soon confirmed or dropped: about twice
    * as many as are needed, whatever the size of the site, or all of them would ping the suspect together.
    */
-  #verifyToo(now: Instant, member: AgentIndex, out: MembershipOutput[]): void {
+  #verifyToo(now: Instant, member: AgentIndex, out: MembershipOut): void {
     const wanted = (2 * this.#options.confirmations) / Math.max(1, this.aliveCount - 2);
     if (wanted >= 1 || this.#random.chance(wanted)) this.#detector.begin(now, member, out);
   }
 
   /** Hearing of oneself at one's own numbers or above: jump above, persist, answer straight back (SWIM §4.2). */
-  protected mergeSelf(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOutput[]): void {
+  protected mergeSelf(now: Instant, update: MemberUpdate, from: AgentIndex, out: MembershipOut): void {
     const { state, bootCounter, incarnation } = update;
     const order = this.#table.compare(state, bootCounter, incarnation, this.#self);
     if (order === 0) return;
@@ -741,7 +736,7 @@ export class Membership {
   }
 
   /** Straight back to who spoke of us. A jump of the boot counter is told as a greeting, which names the life. */
-  #answer(now: Instant, to: AgentIndex, out: MembershipOutput[]): void {
+  #answer(now: Instant, to: AgentIndex, out: MembershipOut): void {
     const message: MembershipMessage = this.#announces
       ? this.#hello(none)
       : { kind: 'gossip', updates: this.#selfOnly };
@@ -752,7 +747,7 @@ export class Membership {
    * Somebody said more of us than we did. Once or twice that is what peers remember of a lost store. But that somebody
    * is exactly one boot ahead of a boot that we took a moment ago, again and again, is only done by a twin that hears us.
    */
-  #wasOvertaken(isAlive: boolean, bootCounter: number, mine: number, out: MembershipOutput[]): void {
+  #wasOvertaken(isAlive: boolean, bootCounter: number, mine: number, out: MembershipOut): void {
     this.#announces = true;
     const follows = isAlive && this.#jumps > 0 && bootCounter === mine + 1;
     this.#jumps++;
@@ -776,7 +771,7 @@ export class Membership {
     return true;
   }
 
-  #correct(now: Instant, peer: AgentIndex, updates: readonly MemberUpdate[], out: MembershipOutput[]): void {
+  #correct(now: Instant, peer: AgentIndex, updates: readonly MemberUpdate[], out: MembershipOut): void {
     if (this.#table.code(updates[0]!.member) === code.unknown) return;
     const last = this.#corrected.get(peer);
     if (last !== undefined && now - last < this.#options.probeIntervalMs / 4) return;
@@ -805,7 +800,7 @@ export class Membership {
    * compared by the way, and in a large site else one near us on the ring, who is of another cell: strangers would cost
    * more in handshakes than the comparison saves.
    */
-  #compare(now: Instant, out: MembershipOutput[]): void {
+  #compare(now: Instant, out: MembershipOut): void {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
     if (!this.#hasLeisure(now)) return;
@@ -825,7 +820,7 @@ export class Membership {
   }
 
   /** What we have of the buckets that differ: the numbers alone, by which the peer sees what each of us lacks. */
-  #offer(now: Instant, peer: AgentIndex, theirs: readonly number[], out: MembershipOutput[]): void {
+  #offer(now: Instant, peer: AgentIndex, theirs: readonly number[], out: MembershipOut): void {
     if (!this.#hasLeisure(now)) return;
     const buckets = this.#buckets.differing(this.#hashes(), theirs, this.#comparisons.below(this.#buckets.count));
     // Another number of buckets: a roster of another size, which is another version of the site.
@@ -846,7 +841,7 @@ export class Membership {
     peer: AgentIndex,
     buckets: readonly number[],
     theirs: readonly MemberUpdate[],
-    out: MembershipOutput[],
+    out: MembershipOut,
   ): void {
     if (!this.#hasLeisure(now)) return;
     const members = this.#buckets.entries(buckets);
@@ -867,7 +862,7 @@ export class Membership {
     this.#send(now, peer, { kind: 'sync-entries', buckets: [], wants, updates }, out);
   }
 
-  #provide(now: Instant, peer: AgentIndex, wants: readonly AgentIndex[], out: MembershipOutput[]): void {
+  #provide(now: Instant, peer: AgentIndex, wants: readonly AgentIndex[], out: MembershipOut): void {
     if (wants.length === 0 || wants.length > maxSyncEntries || !this.#hasLeisure(now)) return;
     const updates = wants.flatMap((member) => (member < this.#size ? this.#whatWeHoldOf(member) : []));
     if (updates.length > 0) this.#send(now, peer, { kind: 'sync-entries', buckets: [], wants: [], updates }, out);
@@ -875,7 +870,7 @@ export class Membership {
 
   // What we find out ourselves
 
-  #host(): DetectorHost<MembershipOutput[]> {
+  #host(): DetectorHost<MembershipOut> {
     return {
       ping: (now, to, seq, errand, out) => this.#ping(now, to, seq, errand, out),
       pingRequest: (now, to, seq, target, out) =>
@@ -898,7 +893,7 @@ export class Membership {
    * no other: when half of a site falls silent, most pings go to the silent, and news that rode on them would use up
    * their share of the bytes without a reader (measured: the last of 40 deaths among 80 was known after 5 s, not 10).
    */
-  #ping(now: Instant, to: AgentIndex, seq: number, errand: PingErrand, out: MembershipOutput[]): void {
+  #ping(now: Instant, to: AgentIndex, seq: number, errand: PingErrand, out: MembershipOut): void {
     const isTold = errand === 'relayed' || (this.#table.isTold(to) && (seq & 7) !== 0);
     if (!isTold && this.#announces) this.#send(now, to, this.#hello(none), out);
     // Without signatures: it is we who say it, over our own line, and our greeting was signed for those who pass it on.
@@ -913,7 +908,7 @@ export class Membership {
     this.#send(now, to, { kind: 'ping', seq, digestVersion: this.#digestVersion, updates }, out);
   }
 
-  protected accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOutput[]): void {
+  protected accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOut): void {
     const before = this.state(target);
     if (before !== 'alive' && before !== 'suspect') return;
     if (!isPublic) {
@@ -930,7 +925,7 @@ export class Membership {
     if (this.#suspicions.get(target)?.accusers.includes(this.#self)) this.#queue.enqueue(accusation);
   }
 
-  #judgeSuspects(now: Instant, out: MembershipOutput[]): void {
+  #judgeSuspects(now: Instant, out: MembershipOut): void {
     if (this.#suspicionDue < 0) this.#reckonSuspicions();
     if (now < this.#suspicionDue) return;
     for (const [member, suspicion] of [...this.#suspicions]) {
@@ -979,7 +974,7 @@ export class Membership {
     return this.#queue.take(this.#options.maxUpdatesPerMessage - 2);
   }
 
-  #gossip(now: Instant, out: MembershipOutput[]): void {
+  #gossip(now: Instant, out: MembershipOut): void {
     // Whom we doubt hardly hears it. Where we doubt everybody, it is tried all the same.
     const trusted = this.#sample(this.#options.gossipFanout, this.#isTrusted);
     const targets = trusted.length > 0 ? trusted : this.#sample(this.#options.gossipFanout, this.#isProbed);
@@ -989,10 +984,15 @@ export class Membership {
     }
   }
 
-  #send(now: Instant, to: AgentIndex, message: MembershipMessage, out: MembershipOutput[]): void {
+  #send(now: Instant, to: AgentIndex, message: MembershipMessage, out: MembershipOut): void {
     this.#budget.spend(now, approximateBytes(message));
     out.push({ kind: 'send', to, message });
   }
+}
+
+/** Where outputs go: an array will do. */
+export interface MembershipOut {
+  push(output: MembershipOutput): unknown;
 }
 
 export type MembershipOutput =
