@@ -107,6 +107,8 @@ export class DutyHasRunner {
   readonly #told: Uint8Array;
   readonly #withinMs: (eligible: number) => number;
   readonly #storm: Pick<DutyOptions, 'stormShare' | 'stormWatchMs' | 'stormPauseMs'>;
+  /** Since when a box has heard no runner of a duty, where the site has fallen apart; by duty and box. */
+  readonly #unheardSince = new Map<number, number>();
   /** Since when each box has been up without a break and without a freeze; NaN where it is not. */
   readonly #ableSince: Float64Array;
   /** When each box was last down, frozen, cut off from somebody, or otherwise hard to hear. */
@@ -130,6 +132,7 @@ export class DutyHasRunner {
   check(world: World, excused = false): readonly Violation[] {
     const found: Violation[] = [];
     this.#look(world);
+    this.#judgeParts(world, excused, found);
     for (const { index, id, eligible, critical, exclusive } of world.plan.duties) {
       // Those follow their leases, and are judged there.
       if (exclusive) continue;
@@ -150,6 +153,38 @@ export class DutyHasRunner {
       found.push(violation(world, 'an available duty has a runner', `${id} had none for ${Math.round(missing)} ms`));
     }
     return found;
+  }
+
+  /**
+   * In every part of a site that has fallen apart: whoever may carry a duty and hears none of its runners does not wait
+   * for ever. Wires cut in one direction count by what can be heard.
+   */
+  #judgeParts(world: World, excused: boolean, found: Violation[]): void {
+    const { network, boxes } = world;
+    if (excused || network.blockedCount === 0) {
+      this.#unheardSince.clear();
+      return;
+    }
+    for (const { index, id, eligible, critical, exclusive } of world.plan.duties) {
+      if (exclusive) continue;
+      const runners = eligible.filter((agent) => boxes[agent]!.running.has(index));
+      for (const agent of eligible) {
+        const key = index * boxes.length + agent;
+        const ableSince = this.#ableSince[agent]!;
+        if (Number.isNaN(ableSince) || runners.some((one) => one === agent || !network.isBlocked(one, agent))) {
+          this.#unheardSince.delete(key);
+          continue;
+        }
+        const since = Math.max(ableSince, this.#unheardSince.get(key) ?? world.now);
+        this.#unheardSince.set(key, since);
+        let within = this.#withinMs(eligible.length);
+        if (!critical && this.#isStormy(world, eligible)) within += this.#storm.stormWatchMs + this.#storm.stormPauseMs;
+        if (world.now - since <= within) continue;
+        this.#unheardSince.set(key, Number.POSITIVE_INFINITY);
+        const text = `${id}: box ${agent} hears no runner for ${Math.round(world.now - since)} ms, and runs it not`;
+        found.push(violation(world, 'an available duty has a runner in every part', text));
+      }
+    }
   }
 
   #look(world: World): void {

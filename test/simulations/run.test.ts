@@ -142,6 +142,37 @@ test.each([
   expect(violations.map((v) => v.invariant)).toContain(invariant);
 });
 
+test('simulate: one side of a cut begins nothing → found there, though the duty runs on the other side', () => {
+  const parted = { left: [0, 1], right: [2, 3, 4] };
+  const run = {
+    scenario: 'partition',
+    agents: 5,
+    seed: 1,
+    durationS: 150,
+    override: {
+      dutyFailure: 0,
+      faults: [
+        { kind: 'cut', atMs: 14_000, ...parted },
+        { kind: 'heal', atMs: 104_000, ...parted },
+      ],
+    },
+  } as const;
+  expect(runScenario(run).violations).toEqual([]);
+  const idle = new Map<number, boolean>();
+  const { violations } = runScenario({
+    ...run,
+    core: planted({
+      input: (input, self, age) => {
+        idle.set(self, self < 2 && age > 13_000 && age < 104_000);
+        return input;
+      },
+      effect: (effect, self) => (effect.kind === 'start-duty' && idle.get(self) ? undefined : effect),
+    }),
+  });
+  expect(violations.map((v) => v.invariant)).toContain('an available duty has a runner in every part');
+  expect(violations.map((v) => v.invariant)).not.toContain('an available duty has a runner');
+});
+
 test('simulate: a store that forgets incarnations → "incarnations never go back" is found violated', () => {
   let saved = 0;
   const parted = { left: [0], right: [1, 2, 3, 4] };
