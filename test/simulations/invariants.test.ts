@@ -7,6 +7,8 @@ import { tokenHex } from '../../agent/core/leases/fencing-token.ts';
 import type { JournalEntry } from '../../agent/core/remediation/journal-entry.ts';
 import { numbersAgree, queuesBounded, RemediationKeepsItsWord } from '../../simulations/invariants/invariants.ts';
 import { PermitsKeepTheirWord } from '../../simulations/invariants/permits.ts';
+import { mutants } from '../../simulations/leases/mutants.ts';
+import { runLeaseSeed } from '../../simulations/leases/run.ts';
 import { membershipMutants } from '../../simulations/mutants/membership.ts';
 import { PlantedCore } from '../../simulations/mutants/planted-core.ts';
 import { playTwice, runScenario } from '../../simulations/run.ts';
@@ -85,6 +87,16 @@ describe('invariants, each with what it must find', () => {
     const end = entry({ kind: 'end', outcome: 'FAILED', reason: '' });
     expect(judge.journalled(world, 0, [end])).toEqual([]);
     expect(names(judge.journalled(world, 0, [end]))).toEqual(['a run ends once']);
+  });
+
+  // Mutants of the leases are hunted by the harm that they do; these are steps on the way to it.
+  it.each([
+    ['quorum of reachable voters', "a holder's window ends before its quorum's"],
+    ['restarted voter votes at once', 'nobody votes while mute, sealed, unborn or of another epoch'],
+    ['voter change without seal', 'one successor per epoch'],
+  ])('leases: %s → "%s"', (name, invariant) => {
+    const plant = mutants.get(name)!;
+    expect(names(runLeaseSeed(1, plant, plant.bias, false).violations)).toContain(invariant);
   });
 
   it('queues: a driver that had to refuse inputs → "queues bounded"', () => {
