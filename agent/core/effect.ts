@@ -114,6 +114,7 @@ export const effectClass = (effect: Effect): 0 | 1 | 2 => {
       return 0;
     case 'send':
     case 'publish':
+    case 'tell-digests':
       return 1;
     default:
       return 2;
