@@ -2,7 +2,7 @@ import type { Random } from '../../agent/base/random.ts';
 import { approximateDigestBytes, type HealthDigest } from '../../agent/core/health/digest.ts';
 import type { DirectMessage, Input } from '../../agent/core/input.ts';
 import { lan } from '../../agent/core/membership/options.ts';
-import { type Ring, ringOf } from '../../agent/core/membership/ring.ts';
+import { keepsConnection, type Ring, ringOf, smallSite } from '../../agent/core/membership/ring.ts';
 import type { MeshPort } from '../../agent/driver/ports.ts';
 import { type Bounds, peekType } from '../../agent/wire/codec.ts';
 import {
@@ -262,9 +262,7 @@ export class SimulatedChannels {
 
   #isNear(place: number, peer: number): boolean {
     const [a, b] = [this.#agentOf[place]!, this.#agentOf[peer]!];
-    if (this.#ring === undefined || this.#cells[a] === this.#cells[b]) return true;
-    const apart = Math.abs(this.#ring.position[a]! - this.#ring.position[b]!);
-    return Math.min(apart, this.#agents - apart) <= lan.ringObservers;
+    return keepsConnection(this.#agents, a, b, this.#cells[a] === this.#cells[b]);
   }
 
   /** Its cell, whom it observes, and who observes it: the same relation from both sides. */
@@ -532,8 +530,6 @@ const isOfMembership = ({ kind }: DirectMessage): boolean =>
   kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover' && !kind.startsWith('digest');
 
 const happening = { round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4, held: 5 } as const;
-/** Agents of a site in which all connect to all. */
-export const smallSite = 200;
 const frameBytes = 2;
 const bulkBytesPerMs = 10_000;
 const bulkQueueBytes = 2_000_000;

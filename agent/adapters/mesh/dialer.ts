@@ -14,6 +14,8 @@ export const dialsAtOnce = 32;
 const refusedWithinMs = 2_000;
 /** Handshakes refused one after the other before it is said why: one alone may be a peer that was just restarted. */
 const refusalsInARow = 2;
+/** Who is called for a word is dialled for so long: a few probes of the failure detector. */
+const wantedMs = 5_000;
 /** Addresses learned per agent. A box has few; a liar may claim many. */
 const learnedPerAgent = 4;
 
@@ -23,6 +25,8 @@ export interface DialerOptions {
   readonly dial: (address: Multiaddr, signal: AbortSignal) => Promise<Connection>;
   readonly agentOf: (connection: Connection) => AgentIndex | undefined;
   readonly hasConnection: (agent: AgentIndex) => boolean;
+  /** Whom a connection is kept to; others are dialled when `want` asks for them. All, unless said otherwise. */
+  readonly keeps?: (agent: AgentIndex) => boolean;
   readonly handshakeFailed: (address: string) => void;
   /** Milliseconds, monotonic. */
   readonly clock?: () => number;
@@ -35,11 +39,15 @@ export interface DialerOptions {
  * who answered before goes first, then who failed least, so that a thousand addresses behind which nobody is, each of
  * which takes its five seconds, do not keep us from a peer that was just restarted.
  *
+ * In a large site most agents keep no connection to each other: those are dialled only when there is a word for them.
+ *
  * An address from the configuration may name no key: who answers there is learned from the handshake.
  */
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #targets = new Map<string, Target>();
+  /** Agents that somebody had something to say to, and until when they are dialled for it. */
+  readonly #wanted = new Map<AgentIndex, number>();
   #dialling = 0;
   #stopped = false;
   dials = 0;
@@ -72,12 +80,30 @@ export class Dialer {
     return own.sort((a, b) => Number(b.configured) - Number(a.configured)).map(({ text }) => text);
   }
 
+  /** There is something to say to an agent without a connection: it is dialled now, and for some seconds from now on. */
+  want(agent: AgentIndex, nowMs: number): void {
+    if (this.#keeps(agent)) return;
+    const isNew = (this.#wanted.get(agent) ?? 0) < nowMs;
+    this.#wanted.set(agent, nowMs + wantedMs);
+    if (isNew) this.tick(nowMs);
+  }
+
+  #keeps(agent: AgentIndex): boolean {
+    return this.#options.keeps?.(agent) ?? true;
+  }
+
+  /** An address behind which nobody is known yet is dialled to learn who it is. */
+  #isWanted(agent: AgentIndex | undefined, nowMs: number): boolean {
+    return agent === undefined || this.#keeps(agent) || nowMs < (this.#wanted.get(agent) ?? 0);
+  }
+
   /** Call a few times a second. */
   tick(nowMs: number): void {
     if (this.#stopped) return;
     const due: Target[] = [];
     for (const target of this.#targets.values()) {
       if (target.dialling || target.isSelf || nowMs < target.nextAt) continue;
+      if (!this.#isWanted(target.agent, nowMs)) continue;
       if (target.agent !== undefined && this.#options.hasConnection(target.agent)) {
         target.backoff.reset();
         target.failures = 0;

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { AgentId, AgentIndex } from '../../base/ids.ts';
 import { Random } from '../../base/random.ts';
 import type { Input } from '../../core/input.ts';
+import { keepsConnection } from '../../core/membership/ring.ts';
 import type { Deliver, MeshPort } from '../../driver/ports.ts';
 import type { Bounds } from '../../wire/codec.ts';
 import { healthTopic } from '../../wire/gossip.ts';
@@ -202,6 +203,10 @@ class RunningMesh implements Mesh {
       },
       agentOf: (connection) => this.#admission.agentOf(connection.remotePeer.toString()),
       hasConnection: (agent) => agent === self || this.#direct.hasConnection(agent),
+      keeps: (agent) => {
+        const isSameCell = options.cells === undefined || options.cells[agent] === options.cell;
+        return keepsConnection(agentIds.length, self, agent, isSameCell);
+      },
       handshakeFailed: () => {
         this.#handshakesFailed++;
       },
@@ -217,7 +222,10 @@ class RunningMesh implements Mesh {
         garbage,
       });
     this.port = {
-      send: (to, message) => this.#direct.send(to, message),
+      send: (to, message) => {
+        if (!this.#direct.hasConnection(to)) this.#dialer.want(to, performance.now());
+        this.#direct.send(to, message);
+      },
       publish: (digest) => this.#gossip.publish(digest),
       tellDigests: (to, digests) => {
         for (const { agent } of digests) {

@@ -13,7 +13,7 @@ import { code, MemberTable } from './member-table.ts';
 import type { MembershipOptions } from './options.ts';
 import { OriginBudget } from './origin-budget.ts';
 import { type ProbeSchedule, probeSchedule } from './probe-schedule.ts';
-import { nearBothOn, nearOn, placesNear, ringOf } from './ring.ts';
+import { nearBothOn, nearOn, placesNear, ringOf, smallSite } from './ring.ts';
 import { Statements, type Voucher } from './statements.ts';
 import { Suspicion } from './suspicion.ts';
 
@@ -123,7 +123,7 @@ export class Membership {
     this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
     const { cell = [] } = parts;
     this.#cell = cell.length > 1 && cell.length < size ? cell : undefined;
-    this.#companions = size > largeSite && cell.length > 1 ? cell : undefined;
+    this.#companions = size > smallSite && cell.length > 1 ? cell : undefined;
     this.#schedule = probeSchedule(size, self, random.fork('schedule'), options, this.#companions);
     this.#queue = new Dissemination(size, options);
     this.#budget = new ByteBudget(options.bytesPerSecond);
@@ -804,7 +804,7 @@ export class Membership {
     const { syncIntervalMs, probeIntervalMs } = this.#options;
     this.#nextSync = after(now, syncIntervalMs - probeIntervalMs / 2);
     if (!this.#hasLeisure(now)) return;
-    const nearby = this.#cell !== undefined || this.#size > largeSite ? this.#nearby() : undefined;
+    const nearby = this.#cell !== undefined || this.#size > smallSite ? this.#nearby() : undefined;
     const peer =
       nearby !== undefined && this.#isProbed(nearby) ? nearby : this.#sample(1, this.#isProbed, this.#comparisons)[0];
     if (peer !== undefined) this.#send(now, peer, { kind: 'sync', hash: this.#table.hash, updates: none }, out);
@@ -814,7 +814,7 @@ export class Membership {
     const random = this.#comparisons;
     const draw = random.below(8);
     if (this.#cell !== undefined && draw >= 2) return this.#cell[random.below(this.#cell.length)];
-    if (this.#size <= largeSite) return undefined;
+    if (this.#size <= smallSite) return undefined;
     // Where no cell is known, one time of eight anybody: else the ring alone would pass things on, place by place.
     return this.#cell === undefined && draw === 0 ? undefined : nearOn(ringOf(this.#size), this.#self, random);
   }
@@ -1038,7 +1038,6 @@ const none: readonly MemberUpdate[] = Object.freeze([]);
 const maxBumps = 3;
 const greetingCopies = 4;
 /** Above this, agents keep connections to their neighbours on the ring, and not to everybody. */
-const largeSite = 200;
 export const maxCorrected = 256;
 export const maxWatched = 16;
 /** Times that a twin must overtake us right on our heels before we believe in it. */

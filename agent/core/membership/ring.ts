@@ -63,3 +63,17 @@ export function nearBothOn(ring: Ring, one: AgentIndex, other: AgentIndex, rando
 }
 
 export const placesNear = 10;
+
+/** Agents of a site in which all connect to all. */
+export const smallSite = 200;
+
+/**
+ * Whom an agent keeps a connection to: in a small site everybody, in a large one its cell and the observers on either
+ * side of the ring. Others are called when there is something to say to them, because nobody keeps a thousand connections.
+ */
+export function keepsConnection(size: number, self: AgentIndex, other: AgentIndex, isSameCell: boolean): boolean {
+  if (size <= smallSite || isSameCell) return true;
+  const { position } = ringOf(size);
+  const apart = Math.abs(position[self]! - position[other]!);
+  return Math.min(apart, size - apart) <= placesNear;
+}

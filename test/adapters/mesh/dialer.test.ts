@@ -31,7 +31,7 @@ describe('addresses', () => {
 
 describe('dialer', () => {
   /** A dialer on virtual time: `answers` gives the agent at an address, or undefined when nobody is there. */
-  const setUp = (answers: (address: string) => number | undefined) => {
+  const setUp = (answers: (address: string) => number | undefined, keeps?: (agent: number) => boolean) => {
     const dialled: { at: number; address: string }[] = [];
     const connected = new Set<number>();
     const said: string[] = [];
@@ -50,6 +50,7 @@ describe('dialer', () => {
       },
       agentOf: (connection) => (connection as unknown as { agent: number }).agent,
       hasConnection: (agent) => connected.has(agent),
+      ...(keeps && { keeps }),
       handshakeFailed: () => {},
     });
     const run = async (ms: number): Promise<void> => {
@@ -60,7 +61,7 @@ describe('dialer', () => {
         await Promise.resolve();
       }
     };
-    return { dialer, dialled, connected, said, run };
+    return { dialer, dialled, connected, said, run, want: (agent: number) => dialer.want(agent, now) };
   };
 
   it('nobody answers for an hour → still dialled, at least every 5.2 s, and said once', async () => {
@@ -72,6 +73,40 @@ describe('dialer', () => {
     expect(dialled.length).toBeGreaterThan(700);
     expect(dialled.length).toBeLessThan(3_000);
     expect(said).toEqual(['/ip4/10.0.0.1/tcp/1 does not answer: connection refused']);
+  });
+
+  it('one to whom no connection is kept → dialled at once when there is something to say, and not before or long after', async () => {
+    const { dialer, dialled, connected, run, want } = setUp(
+      () => 7,
+      (agent) => agent !== 7,
+    );
+    dialer.learn(7, [readAddress('10.0.0.7:1')], 0);
+    await run(60_000);
+    expect(dialled).toEqual([]);
+    want(7);
+    expect(dialled.length).toBe(1);
+    await run(1_000);
+    expect(connected.has(7)).toBe(true);
+    connected.delete(7);
+    await run(2_000);
+    // There was a word for it a moment ago: the answer may still be on its way.
+    expect(dialled.length).toBe(2);
+    connected.delete(7);
+    await run(60_000);
+    expect(dialled.length).toBeLessThanOrEqual(4);
+  });
+
+  it('a word for one who does not answer → dialled for five seconds, with pauses', async () => {
+    const { dialer, dialled, run, want } = setUp(
+      () => undefined,
+      () => false,
+    );
+    dialer.learn(7, [readAddress('10.0.0.7:1')], 0);
+    for (let word = 0; word < 10; word++) want(7);
+    await run(60_000);
+    expect(dialled.length).toBeGreaterThan(1);
+    expect(dialled.length).toBeLessThan(12);
+    expect(dialled.at(-1)!.at).toBeLessThan(5_500);
   });
 
   describe('a handshake that ends', () => {

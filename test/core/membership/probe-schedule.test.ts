@@ -4,7 +4,14 @@ import { Random } from '../../../agent/base/random.ts';
 import { LocalHealth } from '../../../agent/core/membership/local-health.ts';
 import { Permutation } from '../../../agent/core/membership/permutation.ts';
 import { ObserverRing, ShuffledRounds } from '../../../agent/core/membership/probe-schedule.ts';
-import { nearBothOn, placesNear, ringOf, successors } from '../../../agent/core/membership/ring.ts';
+import {
+  keepsConnection,
+  nearBothOn,
+  placesNear,
+  ringOf,
+  smallSite,
+  successors,
+} from '../../../agent/core/membership/ring.ts';
 
 test('permutation: any size and seed → every element once', () => {
   fc.assert(
@@ -147,4 +154,22 @@ test('local health: raised and lowered without end → stays between 0 and its m
   expect([health.score, health.factor]).toEqual([8, 9]);
   for (let i = 0; i < 100; i++) health.lower();
   expect([health.score, health.factor]).toEqual([0, 1]);
+});
+
+test('connections in a large site: to the cell, to whom one observes and by whom one is observed, both ways, to few else', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: smallSite + 1, max: 3_000 }), fc.nat(), (size, draw) => {
+      const self = draw % size;
+      const others = Array.from({ length: size }, (_, member) => member).filter((member) => member !== self);
+      const kept = others.filter((other) => keepsConnection(size, self, other, false));
+      expect(kept.length).toBe(2 * placesNear);
+      const observed: number[] = [];
+      successors(ringOf(size), self, placesNear, () => true, observed);
+      expect(kept).toEqual(expect.arrayContaining(observed));
+      for (const other of kept) expect(keepsConnection(size, other, self, false)).toBe(true);
+      expect(keepsConnection(size, self, others[0]!, true)).toBe(true);
+    }),
+    { numRuns: 20 },
+  );
+  expect(keepsConnection(smallSite, 0, 1, false)).toBe(true);
 });

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../../../agent/base/random.ts';
-import { ringOf } from '../../../agent/core/membership/ring.ts';
+import { ringOf, smallSite } from '../../../agent/core/membership/ring.ts';
 import { numbersAgree, viewsConverge } from '../../../simulations/invariants/invariants.ts';
-import { smallSite } from '../../../simulations/world/channel.ts';
 import { calmNetwork } from '../../../simulations/world/network.ts';
 import { cellOf, sitePlan } from '../../../simulations/world/plan.ts';
 import { World } from '../../../simulations/world/world.ts';
