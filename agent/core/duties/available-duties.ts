@@ -180,7 +180,7 @@ export class AvailableDuties {
     if (hand === undefined) {
       hand = this.#newHand(spec);
       if (holder === this.#self) hand.phase = 'running';
-      else if (holder !== undefined) hand.claims.set({ agent: holder, at: now, term: 0, isOffer: false });
+      else if (holder !== undefined) hand.claims.set({ agent: holder, at: now, term: 0, isOffer: false, named: 0 });
       hand.holder = holder;
     }
     return this.#standings.explain(now, hand);
@@ -352,8 +352,7 @@ export class AvailableDuties {
     if (this.draining === wasDraining) return;
     out.push({ kind: this.draining ? 'drain-began' : 'drain-ended' });
     for (const hand of this.#hands) {
-      hand.better = undefined;
-      hand.betterClaims = 0;
+      hand.claims.unname();
       // Whoever starts in a moment starts from our last word, not from a replica that is half a second old.
       if (!this.draining || !isHeld(hand)) continue;
       const successor = this.#replicas(now, hand)[0];
@@ -434,7 +433,7 @@ export class AvailableDuties {
       if (!isHeld(hand)) hand.term = Math.max(hand.term, term);
       const wasFirm = hand.claims.isFirm;
       if (before === undefined && !isOffer && (wasFirm || (isHeld(hand) && !this.draining))) this.#budget.moved(now);
-      hand.claims.set({ agent: from, at: now, term, isOffer });
+      hand.claims.set({ agent: from, at: now, term, isOffer, named: before?.named ?? 0 });
       hand.lost = undefined;
       if (isOffer && before?.isOffer !== true && (wasFirm || before === undefined)) hand.unclaimedSince = now;
       if (isHeld(hand)) {
@@ -460,16 +459,16 @@ export class AvailableDuties {
     return !isHeld(hand) && hand.claims.size === 1 && hand.holder === before.agent && hand.lost === undefined;
   }
 
-  /** Two consecutive claims of a better runner that hears us: it goes on, we stop. */
+  /**
+   * Two consecutive claims of a better runner that hears us: it goes on, we stop. Counted for each runner by itself: two
+   * better ones that do not hear each other speak in turn, and both go on.
+   */
   #yieldTo(now: Instant, hand: Hand, from: AgentIndex, hearsUs: boolean, out: DutyOutput[]): void {
     if (!this.goesBefore(hand, from, this.#self)) return;
-    if (!hearsUs) {
-      if (hand.better === from) hand.betterClaims = 0;
-      return;
-    }
-    hand.betterClaims = hand.better === from ? hand.betterClaims + 1 : 1;
-    hand.better = from;
-    if (hand.betterClaims < 2) return;
+    const said = hand.claims.get(from);
+    if (said === undefined) return;
+    said.named = hearsUs ? said.named + 1 : 0;
+    if (said.named < 2) return;
     const name = this.#agents[from]?.id;
     const why = this.draining ? `this agent drains and ${name} runs it` : `${name} runs it and is placed before us`;
     this.#release(hand, why, from, out);
@@ -501,10 +500,6 @@ export class AvailableDuties {
     // An offer that ends leaves the time as it was: those who heard it are on their way already.
     if (!claim.isOffer) hand.unclaimedSince = now;
     hand.wakeAt = now;
-    if (hand.better === member) {
-      hand.better = undefined;
-      hand.betterClaims = 0;
-    }
   }
 
   /** A member held alive is given twice the time: its silence is more likely loss than death. */
@@ -632,8 +627,7 @@ export class AvailableDuties {
     this.#held++;
     hand.runningSince = now;
     hand.lost = undefined;
-    hand.better = undefined;
-    hand.betterClaims = 0;
+    hand.claims.unname();
     hand.replication = new Replication(this.#options.checkpointEveryMs);
     this.#progress.keepTerm(hand, out);
     const state = checkpoint !== undefined && checkpoint.data.length > 0 ? checkpoint : undefined;
@@ -648,8 +642,7 @@ export class AvailableDuties {
     hand.phase = 'stopping';
     hand.replication = undefined;
     this.#held--;
-    hand.better = undefined;
-    hand.betterClaims = 0;
+    hand.claims.unname();
     out.push({ kind: 'stop-duty', duty, reason: why });
     out.push({ kind: 'duty-released', duty, why });
     this.#noteHolder(hand, out);

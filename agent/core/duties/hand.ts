@@ -11,6 +11,8 @@ export interface HeardClaim {
   readonly term: number;
   /** Its agent drains: it carries the duty until another does, and every other runner goes before it. */
   readonly isOffer: boolean;
+  /** How many of its claims in a row named us, while we carried the duty as well. */
+  named: number;
 }
 
 /**
@@ -52,6 +54,11 @@ export class HeardClaims {
     this.#list = left.length === 0 ? silence : left;
   }
 
+  /** We take the duty or give it up: what was said of us before counts no more. */
+  unname(): void {
+    for (const claim of this.#list) claim.named = 0;
+  }
+
   /** As it is now: what is set or deleted meanwhile does not disturb. */
   [Symbol.iterator](): Iterator<HeardClaim> {
     return this.#list[Symbol.iterator]();
@@ -80,9 +87,6 @@ export interface Hand {
   notBefore: Instant;
   failures: number;
   failure: string | undefined;
-  /** The better runner that was heard last, and how many of its claims in a row named us. */
-  better: AgentIndex | undefined;
-  betterClaims: number;
   holder: AgentIndex | undefined;
   /** While it is carried here. */
   replication: Replication | undefined;
@@ -108,8 +112,6 @@ export function newHand(spec: DutySpec, order: StaticOrder, isEligible: boolean,
     notBefore: 0 as Instant,
     failures: 0,
     failure: undefined,
-    better: undefined,
-    betterClaims: 0,
     holder: undefined,
     replication: undefined,
     saved: undefined,

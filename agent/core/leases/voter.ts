@@ -71,6 +71,8 @@ interface KnownSession extends Session {
   listHash: number;
   connection: number;
   poisoned: boolean;
+  /** Its supervisor has shown its secret. By session, never by boot: a life on a new disk counts its boots from 1 again. */
+  isDead: boolean;
   usedAt: number;
 }
 
@@ -126,7 +128,6 @@ export class Voter {
 
   protected readonly sessions = new Map<SessionId, KnownSession>();
   protected readonly dead = new Set<SessionId>();
-  protected readonly deadUpTo = new Map<AgentIndex, number>();
 
   protected readonly heard: (VoterLife | undefined)[];
   protected readonly reborn: number[];
@@ -289,9 +290,9 @@ export class Voter {
     if (heard && this.booted && !this.unborn && !this.failed && this.isMemoryOf(heard))
       return this.#loseMemory(now, heard.boot, out);
     if (!this.mayVote(now) || !this.isSameLease(message)) return;
-    if (this.dead.has(session.id) || session.boot <= (this.deadUpTo.get(session.agent) ?? 0)) return;
+    if (this.dead.has(session.id)) return;
     const known = this.#sessionOf(now, session);
-    if (known === undefined || !this.#isSoundConnection(known, connection, message.rid, out)) return;
+    if (known === undefined || known.isDead || !this.#isSoundConnection(known, connection, message.rid, out)) return;
     if (!this.isNext(known, message.rid)) return;
     known.lastRid = Math.max(known.lastRid, message.rid);
     known.usedAt = now;
@@ -445,11 +446,9 @@ export class Voter {
       this.dead.add(id);
       return;
     }
-    const deadUpTo = this.deadUpTo.get(known.agent) ?? 0;
-    if (known.boot > deadUpTo) {
-      this.deadUpTo.set(known.agent, known.boot);
-      out.push({ kind: 'died', agent: known.agent, boot: known.boot });
-    }
+    if (known.isDead) return;
+    known.isDead = true;
+    out.push({ kind: 'died', agent: known.agent, boot: known.boot });
     const freed: number[] = [];
     for (let lease = 0; lease < this.leases.length; lease++) {
       if (this.holders[lease] !== known || this.lingerOf(lease) > 0) continue;
@@ -857,6 +856,7 @@ const freshSession = (now: Instant, { agent, boot, id }: Session): KnownSession 
   listHash: listHash([]),
   connection: 0,
   poisoned: false,
+  isDead: false,
   usedAt: now,
 });
 

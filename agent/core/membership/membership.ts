@@ -514,8 +514,9 @@ export class Membership {
     }
     if (bootCounter === known && former !== undefined && former.boot !== boot && former.high === known) {
       out.push({ kind: 'message-rejected', from, why: `hello: two lives of one agent both count boot ${bootCounter}` });
-      // Whoever of the two hears this raises its incarnation; a twin that lives hears of that, and rises above it.
-      this.#correct(now, from, [this.#statements.own(from, 'suspect')], out);
+      // Whoever of the two hears this goes on under a boot of its own, and a twin that lives hears of that, and rises above
+      // it. A raised incarnation would not do: what orders digests, claims and rights by lives knows boots alone.
+      this.#correct(now, from, [this.#statements.doubtOfNext(from)], out);
       return false;
     }
     const wasAlive = this.state(from) === 'alive';

@@ -1,5 +1,6 @@
 import type { AgentIndex } from '../../base/ids.ts';
 import type { Instant } from '../../base/time.ts';
+import { maxCounter } from './incarnation.ts';
 import type { MemberUpdate } from './member.ts';
 import { code, type MemberTable } from './member-table.ts';
 
@@ -76,6 +77,11 @@ export class Statements {
   doubtOf(member: AgentIndex): MemberUpdate {
     const [bootCounter, incarnation] = [this.#table.boot(member), this.#table.incarnation(member)];
     return { member, state: 'suspect', bootCounter, incarnation, origin: this.#self };
+  }
+
+  /** The same for a life that counts a boot which another one has used: a doubt of the next boot, above which it jumps. */
+  doubtOfNext(member: AgentIndex): MemberUpdate {
+    return { ...this.doubtOf(member), bootCounter: Math.min(maxCounter, this.#table.boot(member) + 1) };
   }
 
   /** An entry of the table rests on this statement from now on. */

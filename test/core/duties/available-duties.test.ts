@@ -151,6 +151,33 @@ test('duties: parted, each side runs it; joined → the better one stays, the ot
   expect(stop.at - healed).toBeLessThan(1_000);
 });
 
+test('duties: two better runners that do not hear each other → the third, whom both hear, stops all the same', () => {
+  const crew = new SmallCrew(3, [duty(0, [0, 1, 2])]);
+  crew.run(3_000);
+  const [first, second, third] = order(0, [0, 1, 2], 3);
+  const hold = (state: 'dead' | 'alive', pairs: (readonly [number, number])[]) => {
+    for (const [a, b] of pairs) {
+      crew.hold(a, state, [b]);
+      crew.hold(b, state, [a]);
+    }
+  };
+  crew.loses = () => true;
+  hold('dead', [
+    [first!, second!],
+    [first!, third!],
+    [second!, third!],
+  ]);
+  crew.run(2_000);
+  expect(crew.runners(0).sort()).toEqual([0, 1, 2]);
+  crew.loses = (from, to) => from !== third && to !== third;
+  hold('alive', [
+    [first!, third!],
+    [second!, third!],
+  ]);
+  crew.run(1_500);
+  expect(crew.runners(0).sort()).toEqual([first, second].sort());
+});
+
 test('duties: the worse runner is not heard by the better one → it goes on, since the other cannot know of it', () => {
   const crew = new SmallCrew(2, [duty(0, [0, 1])]);
   const [first, second] = order(0, [0, 1], 2);

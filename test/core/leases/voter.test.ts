@@ -371,6 +371,19 @@ describe('voter: death certificates', () => {
     expect(bench.voter.promise(0)?.session.agent).toBe(2);
   });
 
+  it('a certified life counted to 7, the next one has a new disk and counts from 1 → it gets what is free', () => {
+    const bench = ready();
+    const former = session(1, 7);
+    expect(got(bench.ask(later, former, [[0, 1]]))).toEqual([[0, 1]]);
+    bench.do(later + 1, (voter, now, out) => voter.died(now, 'secret-1-7', out));
+    const next = session(1, 1, 'a new disk');
+    expect(got(bench.ask(later + 2, next, [[0, 2]]))).toEqual([[0, 2]]);
+    // A word of the dead one that was on its way, and its certificate once more: neither harms the living.
+    expect(bench.ask(later + 3, former, [[0, 3]])).toBeUndefined();
+    bench.do(later + 4, (voter, now, out) => voter.died(now, 'secret-1-7', out));
+    expect(got(bench.ask(later + 5, next, [[0, 2]]))).toEqual([[0, 2]]);
+  });
+
   it('the certificate before the first request → the dead session gets nothing', () => {
     const bench = ready();
     bench.do(later, (voter, now, out) => voter.died(now, 'secret-1-1', out));

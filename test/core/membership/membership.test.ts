@@ -290,6 +290,19 @@ test('membership: a store was lost and counts boots from the start → it jumps 
   expect(mesh.rejected.some(({ why }) => why.includes('older'))).toBe(true);
 });
 
+test('membership: a store was lost after the first boot and counts 1 again → it goes on under a boot of its own', () => {
+  const mesh = new SmallMesh(3);
+  mesh.run(1_000);
+  const former = mesh.members[2]!.bootCounterOf(2);
+  mesh.kill(2);
+  mesh.run(4_000);
+  mesh.restart(2, former);
+  mesh.run(3_000);
+  expect(mesh.states(2)).toEqual(all(2, 'alive'));
+  expect(mesh.members[2]!.bootCounterOf(2)).toBeGreaterThan(former);
+  for (const other of [0, 1]) expect(mesh.members[other]!.bootCounterOf(2)).toBeGreaterThan(former);
+});
+
 test('membership: two lives under one boot counter → the second greeting is rejected and named', () => {
   const mesh = new SmallMesh(3);
   mesh.tell(0, 2, { kind: 'hello', boot: bootId('f'.repeat(32)), bootCounter: 1, incarnation: 0, updates: [] });

@@ -1,7 +1,7 @@
 import { describe, test } from 'vitest';
 import { mustFail } from './play.ts';
 
-/** The other half of sabotage.test.ts: a file each, so that two workers share the time. */
+/** Half a minute each; sabotage.test.ts shows one of the kind at every change. */
 const broken: readonly (readonly [step: string, why: RegExp])[] = [
   ['takeover', /the duty runs on one other agent, the same for a second: not within/],
   ['intruders', /a stranger that is not on the list got in/],
