@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { err, ok, type Result } from '../base/result.ts';
+import { readDocument } from './document.ts';
 import { canonicalJson, isSignedBy, openJws, signJws } from './jws.ts';
 import { oneLineKey } from './roster.ts';
 import { type BundleCell, cellHash } from './site-bundle.ts';
@@ -92,25 +93,9 @@ export function readForcedEpoch(
   if (key === undefined || !isSignedBy(opened, key)) {
     return refuse('wrong-signature', 'the recovery key of this site did not sign it, or it was changed after signing');
   }
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(opened.payload));
-  } catch {
-    return refuse('wrong-shape', 'the payload is no JSON');
-  }
-  const { format } = (raw ?? {}) as { format?: unknown };
-  if (typeof format === 'number' && format > formatVersion) {
-    return refuse(
-      'newer-format',
-      `it has format ${format}, this release reads ${formatVersion}: update this box first`,
-    );
-  }
-  const shape = payloadSchema.safeParse(raw);
-  if (!shape.success) {
-    const issue = shape.error.issues[0];
-    return refuse('wrong-shape', `${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'unreadable'}`.slice(0, 300));
-  }
-  const { format: _, ...statement } = shape.data;
+  const read = readDocument(opened.payload, payloadSchema, formatVersion);
+  if (!read.ok) return refuse(...read.error);
+  const { format: _, ...statement } = read.value;
   return ok(statement);
 }
 

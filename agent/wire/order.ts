@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { err, ok, type Result } from '../base/result.ts';
+import { readDocument } from './document.ts';
 import { canonicalJson, isSignedBy, openJws, signJws } from './jws.ts';
 import type { BundleOperator } from './site-bundle.ts';
 
@@ -164,25 +165,9 @@ function open(
   const envelope = openJws(bytes, documentType);
   if (envelope === undefined)
     return refuse('not-an-order', 'nobody signed it: orders are signed by whoever gives them');
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(envelope.payload));
-  } catch {
-    return refuse('wrong-shape', 'the payload is no JSON');
-  }
-  const { format } = (raw ?? {}) as { format?: unknown };
-  if (typeof format === 'number' && format > formatVersion) {
-    return refuse(
-      'newer-format',
-      `it has format ${format}, this release reads ${formatVersion}: update this box first`,
-    );
-  }
-  const shape = payloadSchema.safeParse(raw);
-  if (!shape.success) {
-    const issue = shape.error.issues[0];
-    return refuse('wrong-shape', `${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'unreadable'}`.slice(0, 300));
-  }
-  const { format: _, ...order } = shape.data;
+  const read = readDocument(envelope.payload, payloadSchema, formatVersion);
+  if (!read.ok) return refuse(...read.error);
+  const { format: _, ...order } = read.value;
   return ok({ order, envelope });
 }
 

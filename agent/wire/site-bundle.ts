@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { agentId } from '../base/ids.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import { readDocument } from './document.ts';
 import { canonicalJson, isSignedBy, openJws, signJws } from './jws.ts';
 import { oneLineKey, type Roster } from './roster.ts';
 
@@ -283,25 +284,9 @@ const notABundle = (): Result<never, BundleError> =>
   refuse('not-a-bundle', 'it is no site bundle: cut short, or another file');
 
 function readPayload(payload: Uint8Array): Result<SiteBundle, BundleError> {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
-  } catch {
-    return refuse('wrong-shape', 'the payload is no JSON');
-  }
-  const { format } = (raw ?? {}) as { format?: unknown };
-  if (typeof format === 'number' && format > formatVersion) {
-    return refuse(
-      'newer-format',
-      `it has format ${format}, this release reads ${formatVersion}: update this box first`,
-    );
-  }
-  const shape = payloadSchema.safeParse(raw);
-  if (!shape.success) {
-    const issue = shape.error.issues[0];
-    return refuse('wrong-shape', `${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'unreadable'}`.slice(0, 300));
-  }
-  const { format: _, ...content } = shape.data;
+  const read = readDocument(payload, payloadSchema, formatVersion);
+  if (!read.ok) return refuse(...read.error);
+  const { format: _, ...content } = read.value;
   const why = judgeContent(content);
   if (why !== undefined) return err(why);
   return ok({ ...content, hash: createHash('sha256').update(payload).digest('hex'), signedBy: '' });
