@@ -24,6 +24,19 @@ function startedCrew(plan: CellPlan = three, size = 3): LeaseCrew {
   return crew;
 }
 
+/** Somebody held, and then two of the three lost their stores and started again. */
+function forgetfulMajority(): LeaseCrew {
+  const crew = startedCrew();
+  holderOf(crew);
+  for (const index of [0, 1]) {
+    crew.kill(index);
+    crew.mates[index]!.disk.entries.length = 0;
+    crew.mates[index]!.disk.isWhole = false;
+  }
+  for (const index of [0, 1]) crew.start(index);
+  return crew;
+}
+
 function holderOf(crew: LeaseCrew, lease = pump): number {
   crew.runUntil(held(crew, lease));
   return crew.holders(lease)[0]!;
@@ -64,14 +77,7 @@ describe('floors for gateways', () => {
   });
 
   it('a voter that lost its memory → tells nothing before it has read the others', () => {
-    const crew = startedCrew();
-    holderOf(crew);
-    for (const index of [0, 1]) {
-      crew.kill(index);
-      crew.mates[index]!.disk.entries.length = 0;
-      crew.mates[index]!.disk.isWhole = false;
-    }
-    for (const index of [0, 1]) crew.start(index);
+    const crew = forgetfulMajority();
     crew.run(20_000);
     expect(crew.mates[0]!.leases!.cells[0]!.voterState).toBe('unborn');
     expect(crew.mates[0]!.floors.size).toBe(0);
@@ -187,14 +193,7 @@ describe('a majority of the voters is gone for good', () => {
   });
 
   it('memory of a majority lost → the voters say after ten seconds that a person is needed, and how many remember', () => {
-    const crew = startedCrew();
-    holderOf(crew);
-    for (const index of [0, 1]) {
-      crew.kill(index);
-      crew.mates[index]!.disk.entries.length = 0;
-      crew.mates[index]!.disk.isWhole = false;
-    }
-    for (const index of [0, 1]) crew.start(index);
+    const crew = forgetfulMajority();
     crew.run(9_000);
     expect(crew.mates[0]!.observed).toContain('unborn');
     expect(crew.mates[0]!.observed).not.toContain('stranded');
