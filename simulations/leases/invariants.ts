@@ -328,7 +328,8 @@ export class LeaseJudge {
 
   // Epochs.
 
-  epochActivated(node: CellNode, spec: EpochSpec): void {
+  /** A box lives in an epoch from here on, whatever its disk knows. */
+  epochActivated(node: CellNode, spec: EpochSpec, former: EpochSpec): void {
     const { box } = node.life;
     const epochs = this.#epochs[box.index]!;
     if (spec.epoch <= epochs[node.cell]!)
@@ -336,7 +337,7 @@ export class LeaseJudge {
     epochs[node.cell] = spec.epoch;
     const shadow = this.#shadows[box.index]![node.cell]!;
     shadow.lostMemory = false;
-    shadow.formerLeaseMs = box.disks[node.cell]!.active.leaseMs;
+    shadow.formerLeaseMs = former.leaseMs;
     const key = `${node.cell}/${spec.epoch}`;
     const known = this.#successors.get(key);
     if (known !== undefined && known !== spec.hash)

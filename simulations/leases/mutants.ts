@@ -41,6 +41,7 @@ export const mutants: ReadonlyMap<string, Plant> = new Map<string, Plant>([
   ['answer before it is durable', { voter: (p) => new HastyVoter(p), bias: slowDisk }],
   ['activate without wait', { voter: (p) => new EpochWithoutMute(p), bias: epochs({}) }],
   ['voter change without seal', { succession: (p) => new ActivatesAtOnce(p), bias: epochs({ leftBehind: 0.5 }) }],
+  ['epoch before it is durable', { succession: (p) => new HastyEpoch(p), bias: hastyEpochs }],
   ['rival seals', { voter: (p) => new SealsTwice(p), bias: epochs({ rivals: true, leftBehind: 0 }) }],
   ['certificate before reaping', { certificateEarly: true, bias: processes('kill') }],
   [
@@ -96,6 +97,7 @@ export const toldOnly: ReadonlySet<string> = new Set([
 export const seldomHarmful: ReadonlySet<string> = new Set([
   'answers to another life count',
   'any next life of a voter is believed',
+  'epoch before it is durable',
 ]);
 
 export interface MutantReport {
@@ -212,6 +214,11 @@ function blankEpochs(options: LeaseWorldOptions): LeaseWorldOptions {
 
 function slowDisk(options: LeaseWorldOptions): LeaseWorldOptions {
   return { ...faults('voters-restart', 'kill', 'power')(options), diskMs: 150, bias: 0.7 };
+}
+
+/** Bundles that come while boxes lose power, and disks that take long to write down that an epoch began. */
+function hastyEpochs(options: LeaseWorldOptions): LeaseWorldOptions {
+  return { ...epochs({})(options), faults: ['power', 'voters-restart', 'kill'], faultEveryMs: 300, diskMs: 150 };
 }
 
 /** Stores that go back, and lives that end before they have said so. */
@@ -389,6 +396,15 @@ class ActivatesAtOnce extends Succession {
       this.certificate(now, { kind: 'lease-epoch', cell: this.cell, epoch, successor: spec.hash, seals: [] }, out);
     }
     return acceptance;
+  }
+}
+
+/** Lives in the new epoch as soon as its end is known, and writes that down by the way. */
+class HastyEpoch extends Succession {
+  override certificate(...[now, message, out]: Parameters<Succession['certificate']>): void {
+    super.certificate(now, message, out);
+    const begun = out.find((output) => output.kind === 'persist' && output.entry.kind === 'activated');
+    if (begun?.kind === 'persist') super.persisted(now, begun.token, out);
   }
 }
 

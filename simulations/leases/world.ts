@@ -688,7 +688,6 @@ export class LeaseWorld {
     const { entry } = write;
     if (entry.kind === 'accepted') disk.accepted = entry.spec;
     else {
-      this.judge.epochActivated(node, entry.spec);
       const formerBoot = Math.max(
         disk.voter.base?.boot ?? 0,
         ...disk.voter.log.map((line) => ('boot' in line ? line.boot : 0)),
@@ -737,6 +736,7 @@ export class LeaseWorld {
           break;
         }
         case 'activated': {
+          this.judge.epochActivated(node, output.spec, output.former);
           const proposed: ProposerOutput[] = [];
           node.proposer.retire(this.holderTime(life), proposed);
           this.onProposer(node, proposed);
