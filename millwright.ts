@@ -353,6 +353,21 @@ millwright
     process.exitCode = await simulateCommand(others, undefined, { file, plan: site.plan, people });
   });
 
+millwright
+  .command('plant')
+  .description('a simulated hall on real OPC UA and Modbus servers, with faults to switch on, to try things against')
+  .option('--list-faults', 'name everything that can be broken, and what shows it')
+  .option('--seed <text>', 'same seed, same noise')
+  .option('--folder <folder>', 'keys, certificates and the truth log; default: a temporary one')
+  .option('--opcua-port <n>', 'default: a free one')
+  .option('--modbus-port <n>', 'default: a free one')
+  .option('--secure', 'also offer the signed and the encrypted OPC UA endpoint')
+  .option('--json', 'machine-readable')
+  .action(async (options) => {
+    const { runPlant } = await import('./simulations/plant/run-plant.ts');
+    await runPlant(options);
+  });
+
 // `millwright … | head -1`: whoever reads has enough, which is no error of ours. What looks after machines goes on.
 const serves = ['agent', 'coordinator'].includes(process.argv[2] ?? '');
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ServerTCP } from 'modbus-serial';
 import type { ModbusRegister } from './register-map.ts';
 import type { TokenLadder } from './token-ladder.ts';
@@ -11,6 +12,8 @@ export interface ModbusFaceOptions {
   readonly registers: readonly ModbusRegister[];
   /** Names of coils and holding registers that clients may write. */
   readonly writable?: readonly string[];
+  /** How it answers at the moment: a device that is overloaded, or one whose firmware changed its mind. Default: well. */
+  readonly manner?: () => { readonly delayMs: number; readonly lowWordFirst: boolean };
   /** Called with every write that was taken, in its order. */
   readonly onWrite?: (offset: number, words: readonly number[]) => void;
   /** A program that compares tokens: the block that it reads, as holding registers from `at`, and its mark from `shows`. */
@@ -61,16 +64,28 @@ export async function openModbusFace(options: ModbusFaceOptions): Promise<Modbus
   };
   for (const register of options.registers) write(register, 0);
 
+  /** For each word of a 32-bit value, the other one. */
+  const partner = new Map(
+    options.registers.flatMap(({ table, offset, type }) =>
+      type === 'float32' || type === 'uint32'
+        ? [
+            [`${table} ${offset}`, offset + 1],
+            [`${table} ${offset + 1}`, offset],
+          ]
+        : [],
+    ) as [string, number][],
+  );
+  /** Whatever is asked is answered, in the manner of the moment. */
+  const answer = <T>(value: T | undefined): T | Promise<T> => {
+    if (value === undefined) throw illegalAddress;
+    const delayMs = options.manner?.().delayMs ?? 0;
+    return delayMs > 0 ? sleep(delayMs, value, { ref: false }) : value;
+  };
   const word = (table: 'input' | 'holding') => (address: number) => {
-    const value = words[table].get(address);
-    if (value === undefined) throw illegalAddress;
-    return value;
+    const swapped = options.manner?.().lowWordFirst === true;
+    return answer(words[table].get(swapped ? (partner.get(`${table} ${address}`) ?? address) : address));
   };
-  const bit = (table: 'coil' | 'discrete') => (address: number) => {
-    const value = bits[table].get(address);
-    if (value === undefined) throw illegalAddress;
-    return value;
-  };
+  const bit = (table: 'coil' | 'discrete') => (address: number) => answer(bits[table].get(address));
   const open = new Set(
     options.registers
       .filter(({ name }) => options.writable?.includes(name))

@@ -25,6 +25,8 @@ export interface OpcUaFace {
   readonly endpoint: string;
   /** Writes one value as the device would: with its own stamp. NaN becomes a bad reading. */
   write(machine: string, tag: string, value: number, at: Date): void;
+  /** All tags of a machine but these keep value and stamp, and are called uncertain: the last usable value. */
+  standStill(machine: string, but: readonly string[]): void;
   stop(): Promise<void>;
 }
 
@@ -163,6 +165,14 @@ export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFac
       }
       const raw = type === ua.DataType.Boolean ? value !== 0 : value;
       variable.setValueFromSource({ dataType: type, value: raw }, ua.StatusCodes.Good, at);
+    },
+    standStill(machine, but) {
+      for (const [id, { variable }] of tags) {
+        if (!id.startsWith(`${machine}.`) || but.includes(id.slice(machine.length + 1))) continue;
+        const { value, statusCode, sourceTimestamp } = variable.readValue();
+        if (!statusCode.isGood()) continue;
+        variable.setValueFromSource(value, ua.StatusCodes.UncertainLastUsableValue, sourceTimestamp ?? new Date());
+      }
     },
     async stop() {
       await server.shutdown(0);

@@ -3,19 +3,22 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BadRequest, openControlFace } from './control-face.ts';
-import { faultCatalogue, faultNames, isFault } from './faults.ts';
+import { faultCatalogue, faultNames, isFault, type MachineName } from './faults.ts';
 import { Hall } from './hall.ts';
 import { openModbusFace } from './modbus-face.ts';
 import { openOpcUaFace } from './opcua-face.ts';
 import { type Recording, readRecording } from './recording.ts';
 import {
   bearingLimit,
+  compressorRegisters,
+  controllerTags,
   conveyorRegisters,
   type MachineState,
   machineStates,
   machineTags,
   modbusUnit,
   type OpcUaTag,
+  ovenTags,
   pressTags,
   pumpSensors,
 } from './register-map.ts';
@@ -61,8 +64,8 @@ export interface Plant {
 const tickMs = 20;
 
 /**
- * Starts the hall: physics in real time, a real OPC UA server for pump skid and press, a real Modbus TCP server for
- * the conveyor, and the control face. Resolves when all of them answer.
+ * Starts the hall: physics in real time, a real OPC UA server for pump skid, press and oven, a real Modbus TCP server for
+ * conveyor and compressor, and the control face. Resolves when all of them answer.
  */
 export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   const host = options.host ?? '127.0.0.1';
@@ -73,7 +76,13 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const truth = new TruthLog(join(folder, 'truth.jsonl'));
   const hall = new Hall(options.seed ?? 1);
-  const machines = { 'pump-skid': hall.pump, press: hall.press, conveyor: hall.conveyor };
+  const machines = {
+    'pump-skid': hall.pump,
+    press: hall.press,
+    conveyor: hall.conveyor,
+    oven: hall.oven,
+    compressor: hall.compressor,
+  } satisfies Record<MachineName, unknown>;
   const pumpTags: readonly OpcUaTag[] = recording
     ? withRecorded(recording)
     : pumpSensors.map((tag) => ({ ...tag, everyMs: options.pumpIntervalMs ?? tag.everyMs }));
@@ -99,18 +108,31 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     folder: join(folder, 'pki'),
     secure: options.secure ?? false,
     users: new Map(Object.entries(options.users ?? {})),
-    machines: { Pump: [...pumpTags, ...machineTags], Press: [...pressTags, ...machineTags] },
+    machines: {
+      Pump: [...pumpTags, ...machineTags],
+      Press: [...pressTags, ...machineTags, ...controllerTags],
+      Oven: [...ovenTags, ...machineTags, ...controllerTags],
+    },
     onMonitored,
   });
   const modbus = await openModbusFace({
     host,
     port: options.modbusPort ?? 0,
     unit: modbusUnit,
-    registers: conveyorRegisters,
+    registers: [...conveyorRegisters, ...compressorRegisters],
+    manner: () => ({
+      delayMs: 3_000 * hall.faults.level('conveyor-late-answers'),
+      lowWordFirst: hall.faults.isOn('conveyor-wrong-byte-order'),
+    }),
   });
 
   // ---- values onto the wire --------------------------------------------------------------------------------------
   let wear = false;
+  /** What a controller in STOP shows stands still, with its last stamp. */
+  const halted = {
+    Press: () => hall.faults.isOn('press-plc-stop'),
+    Oven: () => hall.faults.isOn('oven-plc-stop'),
+  } as const;
   const writeRow = (index: number): void => {
     const row = recording?.rows[index];
     if (recording === undefined || row === undefined) return;
@@ -138,6 +160,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 100,
       run: (at: Date) => {
+        if (halted.Press()) return;
         const rms = hall.press.read()['Bearing.RMS'];
         opcua.write('Press', 'Bearing.RMS', rms, at);
         if (rms > bearingLimit && !wear) truth.add('limit-crossed', { tag: 'Press.Bearing.RMS', value: rms }, at);
@@ -148,7 +171,9 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 200,
       run: () => {
-        for (const [name, value] of Object.entries(hall.conveyor.read())) modbus.write(name, value);
+        for (const machine of [hall.conveyor, hall.compressor]) {
+          for (const [name, value] of Object.entries(machine.read())) modbus.write(name, value);
+        }
       },
     },
     {
@@ -157,7 +182,16 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
         for (const [folderName, machine] of [
           ['Pump', hall.pump],
           ['Press', hall.press],
+          ['Oven', hall.oven],
         ] as const) {
+          if (folderName !== 'Pump') {
+            const stopped = halted[folderName]();
+            opcua.write(folderName, 'Plc.Mode', stopped ? 0 : 1, at);
+            if (stopped) {
+              opcua.standStill(folderName, ['Plc.Mode']);
+              continue;
+            }
+          }
           opcua.write(folderName, 'State', machineStates[machine.state], at);
           opcua.write(folderName, 'Lockout', machine.lockout ? 1 : 0, at);
         }
@@ -166,9 +200,13 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 1000,
       run: (at: Date) => {
-        for (const [tag, value] of Object.entries(hall.press.read())) {
-          if (tag !== 'Bearing.RMS') opcua.write('Press', tag, value, at);
+        if (!halted.Press()) {
+          for (const [tag, value] of Object.entries(hall.press.read())) {
+            if (tag !== 'Bearing.RMS') opcua.write('Press', tag, value, at);
+          }
         }
+        if (halted.Oven()) return;
+        for (const [tag, value] of Object.entries(hall.oven.read())) opcua.write('Oven', tag, value, at);
       },
     },
   ]);
@@ -196,7 +234,8 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   const setFault = (name: string, on: boolean, severity = 1): void => {
     if (!isFault(name)) throw new BadRequest(`no fault "${name}": one of ${faultNames.join(', ')}`);
     hall.faults.set(name, on, severity);
-    truth.add(on ? 'fault-on' : 'fault-off', { fault: name, machine: faultCatalogue[name].machine, severity });
+    const { machine, kind, signals } = faultCatalogue[name];
+    truth.add(on ? 'fault-on' : 'fault-off', { fault: name, machine, kind, severity, signals: signals.join(' ') });
   };
   const setMachine = (name: string, change: { state?: string; lockout?: boolean }): void => {
     if (!Object.hasOwn(machines, name)) throw new BadRequest(`no machine "${name}"`);

@@ -2,8 +2,8 @@
  * Where every value of the simulated hall lives on the wire: the one table that the physics, the two servers, the
  * tests and the site file agree on.
  *
- * The pump skid and the press speak OPC UA (string node ids in namespace 1), the conveyor speaks Modbus TCP, unit 1,
- * 32-bit values with the high word first (`order: abcd`).
+ * The pump skid, the press and the oven speak OPC UA (string node ids in namespace 1), the conveyor and the compressor
+ * speak Modbus TCP, unit 1, 32-bit values with the high word first (`order: abcd`).
  */
 
 /** Codes of every machine's reserved `state` signal. */
@@ -45,14 +45,30 @@ export const pressTags = [
   { name: 'Oil.In', type: 'Double', unit: '°C', everyMs: 1000, about: 'oil before the press' },
   { name: 'Oil.Out', type: 'Double', unit: '°C', everyMs: 1000, about: 'oil after the press' },
   { name: 'Motor.Current', type: 'Double', unit: 'A', everyMs: 1000, about: 'main drive' },
+  { name: 'Clamp.Force', type: 'Double', unit: 'kN', everyMs: 1000, about: 'clamp, on compressed air' },
   { name: 'Strokes', type: 'UInt32', unit: 'count', everyMs: 1000, about: 'strokes since start' },
 ] as const satisfies readonly OpcUaTag[];
 export type PressTag = (typeof pressTags)[number]['name'];
 
+export const ovenTags = [
+  { name: 'Zone1.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'controlled to 180 °C' },
+  { name: 'Zone2.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'behind it, not controlled' },
+  { name: 'Heater.Duty', type: 'Double', unit: '%', everyMs: 1000, about: 'what the controller asks for' },
+  { name: 'Heater.Current', type: 'Double', unit: 'A', everyMs: 1000, about: 'what the rods draw' },
+  { name: 'Exhaust.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'in the stack' },
+  { name: 'Cooling.Out', type: 'Double', unit: '°C', everyMs: 1000, about: 'water after the bearings' },
+] as const satisfies readonly OpcUaTag[];
+export type OvenTag = (typeof ovenTags)[number]['name'];
+
+/** Of a machine that has a controller of its own: whether its program runs. */
+export const controllerTags = [
+  { name: 'Plc.Mode', type: 'Int32', unit: undefined, everyMs: 500, about: '1 RUN, 0 STOP' },
+] as const satisfies readonly OpcUaTag[];
+
 /** Vibration above this is zone D for a machine of this size (ISO 10816-3, 7.1 mm/s): damage is near. */
 export const bearingLimit = 7.1;
 
-export const nodeId = (machine: 'Pump' | 'Press', tag: string): string => `ns=1;s=${machine}.${tag}`;
+export const nodeId = (machine: 'Pump' | 'Press' | 'Oven', tag: string): string => `ns=1;s=${machine}.${tag}`;
 
 export interface ModbusRegister {
   readonly name: string;
@@ -78,6 +94,18 @@ export const conveyorRegisters = [
   r('load', 'input', 'input:30006', 5, 'uint16', '%', 'belt load, 4–20 mA card: scale 0..27648 -> 0..100 %'),
   r('parts', 'input', 'input:30007', 6, 'uint32', 'count', 'parts carried since start'),
 ] as const satisfies readonly ModbusRegister[];
+/** The compressor hangs on the conveyor's device, from the hundredth register on. */
+export const compressorRegisters = [
+  r('compressor-lockout', 'discrete', 'discrete:101', 100, 'bool', undefined, 'locked out: nobody touches it'),
+  r('compressor-state', 'holding', 'holding:40101', 100, 'uint16', undefined, '0 stopped, 1 running …'),
+  r('air-pressure', 'input', 'input:30101', 100, 'float32', 'bar', 'in the net, held at 7'),
+  r('motor-speed', 'input', 'input:30103', 102, 'float32', '1/min', 'drive'),
+  r('motor-current', 'input', 'input:30105', 104, 'float32', 'A', 'drive'),
+  r('discharge-temperature', 'input', 'input:30107', 106, 'float32', '°C', 'air after the element'),
+  r('intake', 'input', 'input:30109', 108, 'float32', '°C', 'air that it takes in: the hall’s'),
+  r('vibration', 'input', 'input:30111', 110, 'float32', 'mm/s', 'at the element'),
+] as const satisfies readonly ModbusRegister[];
+export type CompressorRegister = (typeof compressorRegisters)[number]['name'];
 export type ConveyorRegister = (typeof conveyorRegisters)[number]['name'];
 
 function r<const N extends string>(

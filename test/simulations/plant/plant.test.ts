@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type PlantOptions, startPlant } from '../../../simulations/plant/plant.ts';
-import { conveyorRegisters, nodeId, pressTags, pumpSensors } from '../../../simulations/plant/register-map.ts';
+import {
+  compressorRegisters,
+  conveyorRegisters,
+  nodeId,
+  ovenTags,
+  pressTags,
+  pumpSensors,
+} from '../../../simulations/plant/register-map.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const main = join(import.meta.dirname, '../../../simulations/plant/main.ts');
@@ -172,9 +179,13 @@ describe('plant process', () => {
 });
 
 test('register map: addresses are unique, and 32-bit registers do not overlap', () => {
-  const ids = [...pumpSensors.map((t) => nodeId('Pump', t.name)), ...pressTags.map((t) => nodeId('Press', t.name))];
+  const ids = [
+    ...pumpSensors.map((t) => nodeId('Pump', t.name)),
+    ...pressTags.map((t) => nodeId('Press', t.name)),
+    ...ovenTags.map((t) => nodeId('Oven', t.name)),
+  ];
   expect(new Set(ids).size).toBe(ids.length);
-  const cells = conveyorRegisters.flatMap((register) => {
+  const cells = [...conveyorRegisters, ...compressorRegisters].flatMap((register) => {
     const wide = register.type === 'float32' || register.type === 'uint32';
     return wide
       ? [register.offset, register.offset + 1].map((o) => `${register.table}${o}`)

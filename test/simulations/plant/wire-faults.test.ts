@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import ModbusRTU from 'modbus-serial';
+import { AttributeIds, OPCUAClient } from 'node-opcua';
+import { afterEach, expect, test } from 'vitest';
+import { startPlant } from '../../../simulations/plant/plant.ts';
+import { compressorRegisters, conveyorRegisters } from '../../../simulations/plant/register-map.ts';
+import { eventually } from '../../support/eventually.ts';
+
+const undo: (() => Promise<unknown> | unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+async function plantOf() {
+  const folder = mkdtempSync(join(tmpdir(), 'millwright-test-'));
+  undo.push(() => rmSync(folder, { recursive: true, force: true }));
+  const plant = await startPlant({ folder });
+  undo.push(() => plant.stop());
+  return plant;
+}
+
+test('modbus: late answers come late, a wrong byte order turns the words; repaired → as before', async () => {
+  const plant = await plantOf();
+  const client = new ModbusRTU.default();
+  await client.connectTCP(plant.modbus.host, { port: plant.modbus.port });
+  undo.push(() => new Promise<void>((done) => client.close(() => done())));
+  client.setID(plant.modbus.unit);
+  client.setTimeout(5_000);
+  const { offset } = conveyorRegisters.find(({ name }) => name === 'speed')!;
+  const speed = async (): Promise<number> => (await client.readInputRegisters(offset, 2)).buffer.readFloatBE(0);
+  await eventually(async () => Math.abs((await speed()) - 0.5) < 0.05, { what: 'a moving belt' });
+
+  plant.setFault('conveyor-wrong-byte-order', true);
+  expect(Math.abs((await speed()) - 0.5)).toBeGreaterThan(0.1);
+  const words = (await client.readInputRegisters(offset, 2)).data;
+  const turned = Buffer.alloc(4);
+  turned.writeUInt16BE(words[1]!, 0);
+  turned.writeUInt16BE(words[0]!, 2);
+  expect(Math.abs(turned.readFloatBE(0) - 0.5)).toBeLessThan(0.05);
+  plant.setFault('conveyor-wrong-byte-order', false);
+  expect(Math.abs((await speed()) - 0.5)).toBeLessThan(0.05);
+
+  plant.setFault('conveyor-late-answers', true, 0.1);
+  // The fault is on with the plant's next step.
+  const took = await eventually(
+    async () => {
+      const begun = performance.now();
+      await speed();
+      const ms = performance.now() - begun;
+      return ms >= 290 ? ms : undefined;
+    },
+    { what: 'a late answer' },
+  );
+  expect(took).toBeLessThan(2_000);
+
+  const air = compressorRegisters.find(({ name }) => name === 'air-pressure')!;
+  plant.setFault('conveyor-late-answers', false);
+  const pressure = (await client.readInputRegisters(air.offset, 2)).buffer.readFloatBE(0);
+  expect(pressure).toBeGreaterThan(6);
+  expect(pressure).toBeLessThan(7.5);
+});
+
+test('opc ua: a controller in STOP → its mode says so, its values turn uncertain and stand; RUN → good and moving', async () => {
+  const plant = await plantOf();
+  const client = OPCUAClient.create({ endpointMustExist: false });
+  await client.connect(plant.opcua);
+  undo.push(() => client.disconnect());
+  const session = await client.createSession();
+  undo.push(() => session.close());
+  const read = (tag: string) => session.read({ nodeId: `ns=1;s=${tag}`, attributeId: AttributeIds.Value });
+  await eventually(async () => (await read('Press.Plc.Mode')).value.value === 1, { what: 'RUN' });
+  await eventually(async () => (await read('Oven.Zone1.Temperature')).statusCode.isGood(), { what: 'a warm oven' });
+
+  plant.setFault('press-plc-stop', true);
+  await eventually(async () => (await read('Press.Plc.Mode')).value.value === 0, { what: 'STOP' });
+  const held = await read('Press.Bearing.RMS');
+  expect(held.statusCode.name).toBe('UncertainLastUsableValue');
+  await new Promise((done) => setTimeout(done, 250));
+  const later = await read('Press.Bearing.RMS');
+  expect(later.sourceTimestamp).toEqual(held.sourceTimestamp);
+  expect(later.value.value).toBe(held.value.value);
+  expect((await read('Oven.Plc.Mode')).value.value).toBe(1);
+
+  plant.setFault('press-plc-stop', false);
+  await eventually(async () => (await read('Press.Bearing.RMS')).statusCode.isGood(), { what: 'RUN again' });
+});
