@@ -355,12 +355,15 @@ millwright
 
 millwright
   .command('plant')
-  .description('a simulated hall on real OPC UA and Modbus servers, with faults to switch on, to try things against')
+  .description(
+    'a simulated hall on real OPC UA, Modbus and S7 servers, with faults to switch on, to try things against',
+  )
   .option('--list-faults', 'name everything that can be broken, and what shows it')
   .option('--seed <text>', 'same seed, same noise')
   .option('--folder <folder>', 'keys, certificates and the truth log; default: a temporary one')
   .option('--opcua-port <n>', 'default: a free one')
   .option('--modbus-port <n>', 'default: a free one')
+  .option('--s7-port <n>', 'default: a free one')
   .option('--secure', 'also offer the signed and the encrypted OPC UA endpoint')
   .option('--json', 'machine-readable')
   .action(async (options) => {

@@ -3,7 +3,7 @@ import { runPlant } from './run-plant.ts';
 
 /**
  * `node simulations/plant/main.ts [--config FILE] [--seed N] [--folder DIR] [--replay FILE --speed N] [--secure]
- * [--replay-start now|subscribed|ordered] [--opcua-port N] [--modbus-port N] [--parent-pid N] [--until-stdin-closes]`,
+ * [--replay-start now|subscribed|ordered] [--opcua-port N] [--modbus-port N] [--s7-port N] [--parent-pid N] [--until-stdin-closes]`,
  * or `--list-faults [--json]`. Prints one JSON line when everything answers.
  */
 const { values: flags } = parseArgs({
@@ -17,6 +17,7 @@ const { values: flags } = parseArgs({
     secure: { type: 'boolean' },
     'opcua-port': { type: 'string' },
     'modbus-port': { type: 'string' },
+    's7-port': { type: 'string' },
     'pump-interval-ms': { type: 'string' },
     'parent-pid': { type: 'string' },
     'until-stdin-closes': { type: 'boolean' },
@@ -30,6 +31,7 @@ await runPlant({
   replayStart: flags['replay-start'],
   opcuaPort: flags['opcua-port'],
   modbusPort: flags['modbus-port'],
+  s7Port: flags['s7-port'],
   pumpIntervalMs: flags['pump-interval-ms'],
   parentPid: flags['parent-pid'],
   untilStdinCloses: flags['until-stdin-closes'],

@@ -18,10 +18,13 @@ import {
   machineTags,
   modbusUnit,
   type OpcUaTag,
+  ovenBlock,
+  ovenStateTags,
   ovenTags,
   pressTags,
   pumpSensors,
 } from './register-map.ts';
+import { openS7Face } from './s7-face.ts';
 import { type TruthEntry, TruthLog } from './truth-log.ts';
 
 export interface PlantOptions {
@@ -30,6 +33,7 @@ export interface PlantOptions {
   /** 0, the default, takes a free port. A test that restarts a PLC gives the old one. */
   readonly opcuaPort?: number;
   readonly modbusPort?: number;
+  readonly s7Port?: number;
   /** Keys, certificates and the truth log. Without one a temporary folder is made, and removed at the end. */
   readonly folder?: string;
   /** Token of the control face; drawn when absent. */
@@ -52,6 +56,7 @@ export interface PlantOptions {
 export interface Plant {
   readonly opcua: string;
   readonly modbus: { readonly host: string; readonly port: number; readonly unit: number };
+  readonly s7: { readonly host: string; readonly port: number };
   readonly control: { readonly url: string; readonly token: string };
   readonly truthFile: string;
   setFault(name: string, on: boolean, severity?: number): void;
@@ -64,8 +69,8 @@ export interface Plant {
 const tickMs = 20;
 
 /**
- * Starts the hall: physics in real time, a real OPC UA server for pump skid, press and oven, a real Modbus TCP server for
- * conveyor and compressor, and the control face. Resolves when all of them answer.
+ * Starts the hall: physics in real time, a real OPC UA server for pump skid and press, a real Modbus TCP server for
+ * conveyor and compressor, a real S7 controller for the oven, and the control face. Resolves when all of them answer.
  */
 export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   const host = options.host ?? '127.0.0.1';
@@ -111,7 +116,6 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     machines: {
       Pump: [...pumpTags, ...machineTags],
       Press: [...pressTags, ...machineTags, ...controllerTags],
-      Oven: [...ovenTags, ...machineTags, ...controllerTags],
     },
     onMonitored,
   });
@@ -125,14 +129,17 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
       lowWordFirst: hall.faults.isOn('conveyor-wrong-byte-order'),
     }),
   });
+  const s7 = await openS7Face({
+    host,
+    port: options.s7Port ?? 0,
+    block: ovenBlock,
+    tags: [...ovenTags, ...ovenStateTags],
+  });
 
   // ---- values onto the wire --------------------------------------------------------------------------------------
   let wear = false;
   /** What a controller in STOP shows stands still, with its last stamp. */
-  const halted = {
-    Press: () => hall.faults.isOn('press-plc-stop'),
-    Oven: () => hall.faults.isOn('oven-plc-stop'),
-  } as const;
+  const pressHalted = (): boolean => hall.faults.isOn('press-plc-stop');
   const writeRow = (index: number): void => {
     const row = recording?.rows[index];
     if (recording === undefined || row === undefined) return;
@@ -160,7 +167,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 100,
       run: (at: Date) => {
-        if (halted.Press()) return;
+        if (pressHalted()) return;
         const rms = hall.press.read()['Bearing.RMS'];
         opcua.write('Press', 'Bearing.RMS', rms, at);
         if (rms > bearingLimit && !wear) truth.add('limit-crossed', { tag: 'Press.Bearing.RMS', value: rms }, at);
@@ -177,15 +184,24 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
       },
     },
     {
+      everyMs: 200,
+      run: () => {
+        s7.mode = hall.faults.isOn('oven-plc-stop') ? 'stop' : 'run';
+        if (s7.mode === 'stop') return;
+        for (const [name, value] of Object.entries(hall.oven.read())) s7.write(name, value);
+        s7.write('State', machineStates[hall.oven.state]);
+        s7.write('Lockout', hall.oven.lockout ? 1 : 0);
+      },
+    },
+    {
       everyMs: 500,
       run: (at: Date) => {
         for (const [folderName, machine] of [
           ['Pump', hall.pump],
           ['Press', hall.press],
-          ['Oven', hall.oven],
         ] as const) {
-          if (folderName !== 'Pump') {
-            const stopped = halted[folderName]();
+          if (folderName === 'Press') {
+            const stopped = pressHalted();
             opcua.write(folderName, 'Plc.Mode', stopped ? 0 : 1, at);
             if (stopped) {
               opcua.standStill(folderName, ['Plc.Mode']);
@@ -200,13 +216,11 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 1000,
       run: (at: Date) => {
-        if (!halted.Press()) {
+        if (!pressHalted()) {
           for (const [tag, value] of Object.entries(hall.press.read())) {
             if (tag !== 'Bearing.RMS') opcua.write('Press', tag, value, at);
           }
         }
-        if (halted.Oven()) return;
-        for (const [tag, value] of Object.entries(hall.oven.read())) opcua.write('Oven', tag, value, at);
       },
     },
   ]);
@@ -295,19 +309,24 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
       return status();
     },
   });
-  truth.add('plant-started', { opcua: opcua.endpoint, modbus: `${modbus.host}:${modbus.port}` });
+  truth.add('plant-started', {
+    opcua: opcua.endpoint,
+    modbus: `${modbus.host}:${modbus.port}`,
+    s7: `${s7.host}:${s7.port}`,
+  });
   if (options.replay?.start === 'now') startReplay();
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     clearInterval(clock);
     clearTimeout(countdown);
-    await Promise.allSettled([control.stop(), modbus.stop(), opcua.stop()]);
+    await Promise.allSettled([control.stop(), modbus.stop(), opcua.stop(), s7.stop()]);
     if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
   };
   return {
     opcua: opcua.endpoint,
     modbus: { host: modbus.host, port: modbus.port, unit: modbusUnit },
+    s7: { host: s7.host, port: s7.port },
     control: { url: control.url, token },
     truthFile: truth.file,
     setFault,

@@ -2,8 +2,8 @@
  * Where every value of the simulated hall lives on the wire: the one table that the physics, the two servers, the
  * tests and the site file agree on.
  *
- * The pump skid, the press and the oven speak OPC UA (string node ids in namespace 1), the conveyor and the compressor
- * speak Modbus TCP, unit 1, 32-bit values with the high word first (`order: abcd`).
+ * The pump skid and the press speak OPC UA (string node ids in namespace 1), the conveyor and the compressor Modbus TCP,
+ * unit 1, 32-bit values with the high word first (`order: abcd`), the oven S7, data block 1.
  */
 
 /** Codes of every machine's reserved `state` signal. */
@@ -50,15 +50,41 @@ export const pressTags = [
 ] as const satisfies readonly OpcUaTag[];
 export type PressTag = (typeof pressTags)[number]['name'];
 
+export interface S7Tag {
+  readonly name: string;
+  readonly type: 'real' | 'int' | 'bool';
+  /** As a site file writes it: `DB1,REAL4`. */
+  readonly address: string;
+  /** Byte in the block. */
+  readonly offset: number;
+  readonly unit: string | undefined;
+  readonly about: string;
+}
+
+export const ovenBlock = 1;
+
+/** The oven's controller is an S7: one data block. It has no tag for its mode, since the protocol tells that itself. */
 export const ovenTags = [
-  { name: 'Zone1.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'controlled to 180 °C' },
-  { name: 'Zone2.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'behind it, not controlled' },
-  { name: 'Heater.Duty', type: 'Double', unit: '%', everyMs: 1000, about: 'what the controller asks for' },
-  { name: 'Heater.Current', type: 'Double', unit: 'A', everyMs: 1000, about: 'what the rods draw' },
-  { name: 'Exhaust.Temperature', type: 'Double', unit: '°C', everyMs: 1000, about: 'in the stack' },
-  { name: 'Cooling.Out', type: 'Double', unit: '°C', everyMs: 1000, about: 'water after the bearings' },
-] as const satisfies readonly OpcUaTag[];
+  { name: 'Zone1.Temperature', type: 'real', address: 'DB1,REAL0', offset: 0, unit: '°C', about: 'held at 180 °C' },
+  { name: 'Zone2.Temperature', type: 'real', address: 'DB1,REAL4', offset: 4, unit: '°C', about: 'not controlled' },
+  { name: 'Heater.Duty', type: 'real', address: 'DB1,REAL8', offset: 8, unit: '%', about: 'what is asked of the rods' },
+  { name: 'Heater.Current', type: 'real', address: 'DB1,REAL12', offset: 12, unit: 'A', about: 'what they draw' },
+  { name: 'Exhaust.Temperature', type: 'real', address: 'DB1,REAL16', offset: 16, unit: '°C', about: 'in the stack' },
+  {
+    name: 'Cooling.Out',
+    type: 'real',
+    address: 'DB1,REAL20',
+    offset: 20,
+    unit: '°C',
+    about: 'water after the bearings',
+  },
+] as const satisfies readonly S7Tag[];
 export type OvenTag = (typeof ovenTags)[number]['name'];
+
+export const ovenStateTags = [
+  { name: 'State', type: 'int', address: 'DB1,INT24', offset: 24, unit: undefined, about: '0 stopped, 1 running …' },
+  { name: 'Lockout', type: 'bool', address: 'DB1,X26.0', offset: 26, unit: undefined, about: 'locked out' },
+] as const satisfies readonly S7Tag[];
 
 /** Of a machine that has a controller of its own: whether its program runs. */
 export const controllerTags = [
@@ -68,7 +94,7 @@ export const controllerTags = [
 /** Vibration above this is zone D for a machine of this size (ISO 10816-3, 7.1 mm/s): damage is near. */
 export const bearingLimit = 7.1;
 
-export const nodeId = (machine: 'Pump' | 'Press' | 'Oven', tag: string): string => `ns=1;s=${machine}.${tag}`;
+export const nodeId = (machine: 'Pump' | 'Press', tag: string): string => `ns=1;s=${machine}.${tag}`;
 
 export interface ModbusRegister {
   readonly name: string;

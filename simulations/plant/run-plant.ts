@@ -13,6 +13,7 @@ export interface PlantFlags {
   readonly secure?: boolean | undefined;
   readonly opcuaPort?: string | undefined;
   readonly modbusPort?: string | undefined;
+  readonly s7Port?: string | undefined;
   readonly pumpIntervalMs?: string | undefined;
   readonly parentPid?: string | undefined;
   readonly untilStdinCloses?: boolean | undefined;
@@ -69,14 +70,15 @@ export async function runPlant(flags: PlantFlags): Promise<void> {
     }, 500).unref();
   }
   try {
-    const { opcua, modbus, control, truthFile } = await starting;
-    const line = { ready: true, pid: process.pid, opcua, modbus, control, truth: truthFile };
+    const { opcua, modbus, s7, control, truthFile } = await starting;
+    const line = { ready: true, pid: process.pid, opcua, modbus, s7, control, truth: truthFile };
     process.stdout.write(
       flags.json
         ? `${JSON.stringify(line)}\n`
         : [
-            `pump skid, press, oven        ${opcua}`,
+            `pump skid, press              ${opcua}`,
             `conveyor, compressor          modbus://${modbus.host}:${modbus.port}/${modbus.unit}`,
+            `oven                          s7://${s7.host}:${s7.port}  DB1`,
             `faults and machine states     ${control.url}/v1/status  (Authorization: Bearer ${control.token})`,
             `what really happened          ${truthFile}`,
             'Ctrl-C ends it.\n',
@@ -103,6 +105,7 @@ function optionsOf(flags: PlantFlags): PlantOptions {
     ...given(process.env['PLANT_TOKEN'], 'token'),
     ...given(number(flags.opcuaPort), 'opcuaPort'),
     ...given(number(flags.modbusPort), 'modbusPort'),
+    ...given(number(flags.s7Port), 's7Port'),
     ...given(number(flags.pumpIntervalMs), 'pumpIntervalMs'),
     ...(file === undefined ? {} : { replay: { file, speed: number(flags.speed) ?? base.replay?.speed ?? 20, start } }),
   };

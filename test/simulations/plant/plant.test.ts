@@ -8,7 +8,6 @@ import {
   compressorRegisters,
   conveyorRegisters,
   nodeId,
-  ovenTags,
   pressTags,
   pumpSensors,
 } from '../../../simulations/plant/register-map.ts';
@@ -179,11 +178,7 @@ describe('plant process', () => {
 });
 
 test('register map: addresses are unique, and 32-bit registers do not overlap', () => {
-  const ids = [
-    ...pumpSensors.map((t) => nodeId('Pump', t.name)),
-    ...pressTags.map((t) => nodeId('Press', t.name)),
-    ...ovenTags.map((t) => nodeId('Oven', t.name)),
-  ];
+  const ids = [...pumpSensors.map((t) => nodeId('Pump', t.name)), ...pressTags.map((t) => nodeId('Press', t.name))];
   expect(new Set(ids).size).toBe(ids.length);
   const cells = [...conveyorRegisters, ...compressorRegisters].flatMap((register) => {
     const wide = register.type === 'float32' || register.type === 'uint32';

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ModbusRTU from 'modbus-serial';
 import { AttributeIds, OPCUAClient } from 'node-opcua';
+// @ts-expect-error: it brings no types.
+import NodeS7 from 'nodes7';
 import { afterEach, expect, test } from 'vitest';
 import { startPlant } from '../../../simulations/plant/plant.ts';
-import { compressorRegisters, conveyorRegisters } from '../../../simulations/plant/register-map.ts';
+import { compressorRegisters, conveyorRegisters, ovenTags } from '../../../simulations/plant/register-map.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const undo: (() => Promise<unknown> | unknown)[] = [];
@@ -71,7 +73,6 @@ test('opc ua: a controller in STOP → its mode says so, its values turn uncerta
   undo.push(() => session.close());
   const read = (tag: string) => session.read({ nodeId: `ns=1;s=${tag}`, attributeId: AttributeIds.Value });
   await eventually(async () => (await read('Press.Plc.Mode')).value.value === 1, { what: 'RUN' });
-  await eventually(async () => (await read('Oven.Zone1.Temperature')).statusCode.isGood(), { what: 'a warm oven' });
 
   plant.setFault('press-plc-stop', true);
   await eventually(async () => (await read('Press.Plc.Mode')).value.value === 0, { what: 'STOP' });
@@ -81,8 +82,41 @@ test('opc ua: a controller in STOP → its mode says so, its values turn uncerta
   const later = await read('Press.Bearing.RMS');
   expect(later.sourceTimestamp).toEqual(held.sourceTimestamp);
   expect(later.value.value).toBe(held.value.value);
-  expect((await read('Oven.Plc.Mode')).value.value).toBe(1);
+  expect((await read('Pump.State')).statusCode.isGood()).toBe(true);
 
   plant.setFault('press-plc-stop', false);
   await eventually(async () => (await read('Press.Bearing.RMS')).statusCode.isGood(), { what: 'RUN again' });
+});
+
+test('s7: the oven’s controller says its mode and its values; in STOP they stand still', async () => {
+  const plant = await plantOf();
+  const client: {
+    initiateConnection(to: object, done: (error?: unknown) => void): void;
+    addItems(item: string): void;
+    readAllItems(done: (bad: boolean, values: Record<string, number>) => void): void;
+    dropConnection(done: () => void): void;
+  } = new NodeS7({ silent: true });
+  await new Promise<void>((done, failed) =>
+    client.initiateConnection({ ...plant.s7, rack: 0, slot: 2, timeout: 4_000 }, (error) =>
+      error === undefined ? done() : failed(new Error(String(error))),
+    ),
+  );
+  undo.push(() => new Promise<void>((done) => client.dropConnection(done)));
+  for (const { address } of ovenTags) client.addItems(address);
+  const read = () =>
+    new Promise<Record<string, number>>((done, failed) =>
+      client.readAllItems((bad, values) => (bad ? failed(new Error('bad values')) : done(values))),
+    );
+  const zone = ovenTags[0].address;
+  const warm = await eventually(async () => {
+    const values = await read();
+    return (values[zone] ?? 0) > 150 && values;
+  });
+  expect(Object.keys(warm)).toHaveLength(ovenTags.length);
+  await eventually(async () => (await read())[zone] !== warm[zone], { what: 'a value that moves' });
+  plant.setFault('oven-plc-stop', true);
+  await eventually(async () => {
+    const [a, b] = [await read(), await new Promise((done) => setTimeout(done, 450)).then(read)];
+    return a[zone] === b[zone];
+  });
 });
