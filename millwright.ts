@@ -276,13 +276,15 @@ site
     process.exitCode = await enrolCommand(folder, agent, options);
   });
 
-const model = millwright.command('model').description('anomaly models: train, score, inspect');
+const model = millwright.command('model').description('anomaly models: train, score, inspect, evaluate');
 model
   .command('train')
   .description('fit on healthy rows; writes ONNX, manifest and golden vectors')
   .requiredOption('--data <csv>', 'recording: header, timestamp first, `;` or `,`')
   .requiredOption('--out <folder>', 'where the model goes')
   .option('--name <name>', 'name of the model')
+  .option('--kind <kind>', 'how it tells strange from healthy; see `model kinds`')
+  .option('--set <name=value>', 'a knob of the kind; may be given several times', collect)
   .option('--columns <list>', 'columns to use, by comma')
   .option('--rows <n>', 'use the first n rows only', Number)
   .option('--window <n>', 'rows per window', Number)
@@ -294,6 +296,14 @@ model
     process.exitCode = await trainCommand({ ...options, everyMs: every });
   });
 model
+  .command('kinds')
+  .description('the kinds of model that can be trained, with their knobs and defaults')
+  .option('--json', 'machine-readable')
+  .action(async (options: { json?: boolean }) => {
+    const { kindsCommand } = await import('./models/commands.ts');
+    process.exitCode = kindsCommand(options);
+  });
+model
   .command('score')
   .description('score a recording: timestamp,score,is_anomaly')
   .requiredOption('--model <folder>', 'model folder')
@@ -302,6 +312,16 @@ model
   .action(async (options) => {
     const { scoreCommand } = await import('./models/commands.ts');
     process.exitCode = await scoreCommand(options);
+  });
+model
+  .command('evaluate <folder>')
+  .description('judge the series of a public benchmark, or others in its format; one CSV of predictions per series')
+  .requiredOption('--dataset <name>', 'skab, nab or tep')
+  .requiredOption('--out <folder>', 'where the predictions go: timestamp,score,is_anomaly at the path of the series')
+  .option('--json', 'machine-readable')
+  .action(async (data: string, options: { dataset: string; out: string; json?: boolean }) => {
+    const { evaluateCommand } = await import('./models/evaluation/commands.ts');
+    process.exitCode = await evaluateCommand({ data, ...options });
   });
 model
   .command('inspect <folder>')

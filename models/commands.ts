@@ -5,10 +5,11 @@ import { err, ok } from '../agent/base/result.ts';
 import { Catalog, startModel } from './catalog.ts';
 import type { Manifest } from './manifest.ts';
 import { type ModelProblem, problem } from './problem.ts';
+import { replay } from './replay.ts';
 import { readRecording } from './training/csv.ts';
+import { kinds } from './training/kinds.ts';
 import { median } from './training/statistics.ts';
 import { type TrainedModel, trainFromRows } from './training/train.ts';
-import { WindowRing } from './window-ring.ts';
 
 /** Where a command writes. */
 export interface Voice {
@@ -32,7 +33,11 @@ export interface TrainRequest {
   readonly out: string;
   /** Default: the name of the folder. */
   readonly name?: string | undefined;
-  /** Rows per window. */
+  /** One of `training/kinds.ts`. */
+  readonly kind?: string | undefined;
+  /** The kind's knobs: an object, or texts `name=value`. */
+  readonly set?: Readonly<Record<string, number | string | undefined>> | readonly string[] | undefined;
+  /** Rows per window: short for the knob `windowRows`. */
   readonly window?: number | undefined;
   /** Intended share of healthy windows above the quantile. */
   readonly rate?: number | undefined;
@@ -55,6 +60,8 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
   if (request.rows !== undefined && !(Number.isInteger(request.rows) && request.rows > 0)) {
     return err(problem('option-invalid', `rows ${request.rows}: expected a whole number above 0`));
   }
+  const settings = knobs(request.set);
+  if (!settings.ok) return settings;
   const columns =
     typeof request.columns === 'string' ? request.columns.split(',').map((name) => name.trim()) : request.columns;
   const recording = await readRecording(request.data, { columns, rows: request.rows });
@@ -70,9 +77,10 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
     everyMs,
     units: request.units,
     source: basename(request.data),
-    ...(request.window === undefined ? {} : { windowRows: request.window }),
-    ...(request.rate === undefined ? {} : { falseAlarmRate: request.rate }),
-    ...(request.driftAllowance === undefined ? {} : { driftAllowance: request.driftAllowance }),
+    kind: request.kind,
+    settings: { ...settings.value, ...(request.window === undefined ? {} : { windowRows: request.window }) },
+    falseAlarmRate: request.rate,
+    driftAllowance: request.driftAllowance,
   });
   if (!trained.ok) return trained;
   try {
@@ -81,6 +89,15 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
     return err(problem('write-failed', `${request.out} cannot be written (${(cause as Error).message})`));
   }
   return trained;
+}
+
+/** `name=value` texts as an object. */
+function knobs(set: TrainRequest['set']): Result<Readonly<Record<string, number | string | undefined>>, ModelProblem> {
+  if (!Array.isArray(set)) return ok((set ?? {}) as Readonly<Record<string, number | string | undefined>>);
+  const pairs = (set as readonly string[]).map((text) => text.split(/=(.*)/s).slice(0, 2));
+  const odd = pairs.findIndex(([name, value]) => !name || value === undefined);
+  if (odd >= 0) return err(problem('option-invalid', `--set ${set[odd]}: expected name=value, e.g. windowRows=20`));
+  return ok(Object.fromEntries(pairs));
 }
 
 /** Writes both files so that a reader sees the old pair, a pair that is refused, or the new pair; never half a file. */
@@ -111,13 +128,11 @@ export async function scoreRecording(model: string, data: string): Promise<Resul
     const recording = await readRecording(data, { columns: names });
     if (!recording.ok) return recording;
     const { rows, times, stamps } = recording.value;
-    const ring = new WindowRing(manifest.window.rows, names.length, manifest.window.maxGapMs);
-    const scored: ScoredRow[] = [];
-    for (const [i, row] of rows.entries()) {
-      const window = row.every(Number.isFinite) ? ring.push(times[i] ?? 0, row) : undefined;
-      const score = window === undefined ? 0 : ((await session.run(window, 1)).scores[0] ?? 0);
-      scored.push({ timestamp: stamps[i] ?? '', score, anomaly: score > manifest.threshold.value });
-    }
+    const scores = await replay({ manifest, session }, times, rows);
+    const scored = stamps.map((timestamp, i) => {
+      const score = scores[i] ?? Number.NaN;
+      return { timestamp, score: Number.isNaN(score) ? 0 : score, anomaly: score > manifest.threshold.value };
+    });
     return ok(scored);
   } catch (cause) {
     return err(problem('runtime-failed', `scoring failed: ${(cause as Error).message}`));
@@ -147,6 +162,31 @@ export async function trainCommand(
   );
   for (const { name, leftOut } of manifest.distribution) {
     if (leftOut !== undefined) voice.error(`note: ${name} does not count: it ${leftOut}\n`);
+  }
+  return 0;
+}
+
+/** `millwright model kinds`: what `--kind` and `--set` may say. */
+export function kindsCommand(
+  { json }: { readonly json?: boolean | undefined } = {},
+  voice: Voice = standardVoice,
+): number {
+  if (json) {
+    const told = kinds.map(({ name, does, settings, recommends }) => ({ name, does, settings, recommends }));
+    voice.out(`${JSON.stringify({ ok: true, kinds: told })}\n`);
+    return 0;
+  }
+  for (const { name, does, settings } of kinds) {
+    voice.out(`${name}\n  ${does}\n`);
+    for (const [knob, setting] of Object.entries(settings)) {
+      const range =
+        setting.kind === 'number'
+          ? `${setting.min} to ${setting.max}`
+          : setting.kind === 'choice'
+            ? setting.among.join(', ')
+            : 'text';
+      voice.out(`  --set ${knob}=${setting.default}  ${setting.means} (${range})\n`);
+    }
   }
   return 0;
 }

@@ -17,14 +17,17 @@ export const manifestSchema = z.strictObject({
   millwrightModel: z.literal(1),
   name,
   version: z.string().min(1).max(60),
-  kind: z.literal('windowed-mahalanobis'),
+  /** How it was fitted (`training/kinds.ts`). Scoring does not depend on it: the graph is the model. */
+  kind: z.string().regex(/^[a-z][a-z0-9-]{0,59}$/),
+  /** The kind's knobs as they were at training. */
+  settings: z.record(z.string().max(60), z.union([finite, z.string().max(400)])).optional(),
   /** In the order of the channels of `window`. `unit` undefined: not told at training. */
   inputs: z
     .array(z.strictObject({ name, unit: z.string().max(40).optional() }))
     .min(1)
     .max(limits.channels),
   window: z.strictObject({
-    rows: z.number().int().min(2).max(limits.windowRows),
+    rows: z.number().int().min(1).max(limits.windowRows),
     /** Milliseconds between rows, in the time of the source. */
     everyMs: z.number().positive().max(86_400_000),
     /** A longer silence than this between two rows starts the window afresh. */
@@ -33,11 +36,14 @@ export const manifestSchema = z.strictObject({
   threshold: z.strictObject({
     /** A window is anomalous when its score is above this. */
     value: finite.positive(),
-    method: z.literal('conformal quantile of held-out healthy windows, times an allowance for drift'),
+    /** One clause for people: where the number comes from. */
+    method: z.string().min(1).max(300),
     quantile: finite.positive(),
     falseAlarmRate: z.number().gt(0).lt(1),
     driftAllowance: z.number().positive(),
     heldOutWindows: z.number().int().positive(),
+    /** How they were held out. */
+    heldOut: z.string().max(300).optional(),
   }),
   /** What the site file may write at `raise` and `clear`, in scores. */
   recommendedDwell: z.strictObject({ raise: z.string(), clear: z.string() }),

@@ -8,20 +8,45 @@ export interface TensorSpec {
   readonly shape: readonly Dimension[];
 }
 
+/** An attribute's value: a whole number or a list of them; fractions and texts say what they are. */
+export type Attribute =
+  | number
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly string: string }
+  | { readonly strings: readonly string[] };
+
+interface Parts {
+  readonly nodes: object[];
+  readonly constants: object[];
+  readonly domains: Set<string>;
+}
+
+/** Versions of operator sets that we write in. */
+const opsets: Readonly<Record<string, number>> = { '': 17, 'ai.onnx.ml': 3 };
+
 /** Collects nodes and constants of one graph, then writes the file. Opset 17, IR version 8. */
 export class GraphWriter {
-  readonly #nodes: object[] = [];
-  readonly #constants: object[] = [];
+  readonly #parts: Parts;
+  readonly #prefix: string;
+
+  constructor(parts: Parts = { nodes: [], constants: [], domains: new Set(['']) }, prefix = '') {
+    this.#parts = parts;
+    this.#prefix = prefix;
+  }
+
+  /** The same graph, every name given out with `prefix` before it: parts drawn twice do not collide. */
+  within(prefix: string): GraphWriter {
+    return new GraphWriter(this.#parts, `${this.#prefix}${prefix}.`);
+  }
 
   /** Adds a float32 constant and returns its name. */
-  floats(name: string, shape: readonly number[], values: readonly number[]): string {
+  floats(name: string, shape: readonly number[], values: ArrayLike<number>): string {
     const bytes = new Uint8Array(values.length * 4);
     const view = new DataView(bytes.buffer);
-    values.forEach((value, i) => {
-      view.setFloat32(i * 4, value, true);
-    });
-    this.#constants.push({ name, dims: [...shape], dataType: elementType.float32, rawData: bytes });
-    return name;
+    for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i] ?? 0, true);
+    return this.#constant(name, shape, elementType.float32, bytes);
   }
 
   /** Adds an int64 constant vector and returns its name. */
@@ -31,27 +56,43 @@ export class GraphWriter {
     values.forEach((value, i) => {
       view.setBigInt64(i * 8, BigInt(value), true);
     });
-    this.#constants.push({ name, dims: [values.length], dataType: elementType.int64, rawData: bytes });
-    return name;
+    return this.#constant(name, [values.length], elementType.int64, bytes);
   }
 
-  /** Adds one operation with one output and returns the output's name. Attributes are integers or lists of them. */
+  #constant(name: string, shape: readonly number[], dataType: number, rawData: Uint8Array): string {
+    const full = this.#prefix + name;
+    this.#parts.constants.push({ name: full, dims: [...shape], dataType, rawData });
+    return full;
+  }
+
+  /** Adds one operation with one output and returns the output's name. */
   node(
     opType: string,
     inputs: readonly string[],
     output: string,
-    attributes: Readonly<Record<string, number | readonly number[]>> = {},
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
   ): string {
-    this.#nodes.push({
+    return this.nodes(opType, inputs, [output], attributes, domain)[0] ?? output;
+  }
+
+  /** The same with several outputs. */
+  nodes(
+    opType: string,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
+  ): readonly string[] {
+    const output = outputs.map((name) => this.#prefix + name);
+    this.#parts.domains.add(domain);
+    this.#parts.nodes.push({
       opType,
-      name: `${output}:${opType}`,
+      name: `${output[0]}:${opType}`,
       input: [...inputs],
-      output: [output],
-      attribute: Object.entries(attributes).map(([name, value]) =>
-        typeof value === 'number'
-          ? { name, i: value, type: attributeType.int }
-          : { name, ints: [...value], type: attributeType.ints },
-      ),
+      output,
+      ...(domain === '' ? {} : { domain }),
+      attribute: Object.entries(attributes).map(([name, value]) => ({ name, ...attributeOf(value) })),
     });
     return output;
   }
@@ -76,11 +117,11 @@ export class GraphWriter {
         modelProto.create({
           irVersion: 8,
           producerName: 'millwright',
-          opsetImport: [{ domain: '', version: 17 }],
+          opsetImport: [...this.#parts.domains].map((domain) => ({ domain, version: opsets[domain] ?? 1 })),
           graph: {
             name,
-            node: this.#nodes,
-            initializer: this.#constants,
+            node: this.#parts.nodes,
+            initializer: this.#parts.constants,
             input: inputs.map(info),
             output: outputs.map(info),
           },
@@ -90,3 +131,14 @@ export class GraphWriter {
       .finish();
   }
 }
+
+function attributeOf(value: Attribute): object {
+  if (typeof value === 'number') return { i: value, type: attributeType.int };
+  if ('float' in value) return { f: value.float, type: attributeType.float };
+  if ('floats' in value) return { floats: [...value.floats], type: attributeType.floats };
+  if ('string' in value) return { s: bytesOf(value.string), type: attributeType.string };
+  if ('strings' in value) return { strings: value.strings.map(bytesOf), type: attributeType.strings };
+  return { ints: [...value], type: attributeType.ints };
+}
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -1,19 +1,30 @@
-import type { Detector } from '../training/mahalanobis.ts';
+import type { Drawn, Scorer } from '../training/kind.ts';
+import { type Detector, scoreWindow } from '../training/mahalanobis.ts';
 import { reach, stillness } from '../training/window-features.ts';
-import { GraphWriter } from './graph-writer.ts';
+import type { GraphWriter } from './graph-writer.ts';
+import { scorerOnnx } from './scorer-graph.ts';
 
 /**
  * The detector as an ONNX file: `window` float32 [N, W, C] of raw values → `score` float32 [N], `contributions`
  * float32 [N, C] (shares, sum 1). Scaling and window features are in the graph, so whoever runs it hands in the
  * numbers as the PLC gave them. `scoreWindow` is the same formula in double precision.
  */
-export function mahalanobisOnnx(detector: Detector, name: string, inputs: readonly string[]): Uint8Array {
+export const mahalanobisOnnx = (detector: Detector, name: string, inputs: readonly string[]): Uint8Array =>
+  scorerOnnx(mahalanobisScorer(detector), name, inputs);
+
+export const mahalanobisScorer = (detector: Detector): Scorer => ({
+  windowRows: detector.windowRows,
+  channels: detector.centre.length,
+  score: (window) => scoreWindow(detector, window),
+  draw: (graph, window) => drawMahalanobis(detector, graph, window),
+});
+
+function drawMahalanobis(detector: Detector, graph: GraphWriter, window: string): Drawn {
   const channels = detector.centre.length;
   const width = 2 * channels;
-  const graph = new GraphWriter();
   const over = { axes: [1] };
 
-  const centred = graph.node('Sub', ['window', graph.floats('centre', [channels], detector.centre)], 'centred');
+  const centred = graph.node('Sub', [window, graph.floats('centre', [channels], detector.centre)], 'centred');
   const divided = graph.node('Div', [centred, graph.floats('scale', [channels], detector.scale)], 'divided');
   const lo = graph.floats('lo', [], [-reach]);
   const hi = graph.floats('hi', [], [reach]);
@@ -43,7 +54,7 @@ export function mahalanobisOnnx(detector: Detector, name: string, inputs: readon
     [positive, graph.floats('dimensions', [], [detector.dimensions])],
     'per_feature',
   );
-  graph.node('Sqrt', [perFeature], 'score');
+  const score = graph.node('Sqrt', [perFeature], 'distance');
 
   const fold = Array.from({ length: width * channels }, (_, i) =>
     Math.floor(i / channels) % channels === i % channels ? 1 : 0,
@@ -52,15 +63,5 @@ export function mahalanobisOnnx(detector: Detector, name: string, inputs: readon
   const kept = graph.node('Relu', [folded], 'kept');
   const sum = graph.node('ReduceSum', [kept, along], 'kept_sum', { keepdims: 1 });
   const divisor = graph.node('Max', [sum, graph.floats('tiny', [], [1e-30])], 'divisor');
-  graph.node('Div', [kept, divisor], 'contributions');
-
-  return graph.finish(
-    name,
-    [{ name: 'window', shape: ['N', detector.windowRows, channels] }],
-    [
-      { name: 'score', shape: ['N'] },
-      { name: 'contributions', shape: ['N', channels] },
-    ],
-    { inputs: JSON.stringify(inputs) },
-  );
+  return { score, contributions: graph.node('Div', [kept, divisor], 'shares') };
 }

@@ -53,7 +53,10 @@ const root = protobuf.Root.fromJSON({
       name: ['string', 1],
       f: ['float', 2],
       i: ['int64', 3],
+      s: ['bytes', 4],
+      floats: ['float', 7, 'repeated'],
       ints: ['int64', 8, 'repeated'],
+      strings: ['bytes', 9, 'repeated'],
       type: ['int32', 20],
     }),
     TensorProto: message({
@@ -76,4 +79,4 @@ export const modelProto = root.lookupType('ModelProto');
 export const elementType = { float32: 1, int64: 7 } as const;
 
 /** AttributeProto.AttributeType. */
-export const attributeType = { float: 1, int: 2, ints: 7 } as const;
+export const attributeType = { float: 1, int: 2, string: 3, floats: 6, ints: 7, strings: 8 } as const;

@@ -21,6 +21,9 @@ export interface ReadOptions {
   readonly columns?: readonly string[] | undefined;
   /** Stop after this many rows. */
   readonly rows?: number | undefined;
+  /** `row-number`: there is no time stamp, every column is a value; rows are `everyMs` apart. Default: stamp first. */
+  readonly stamps?: 'first' | 'row-number' | undefined;
+  readonly everyMs?: number | undefined;
 }
 
 const maxBytes = 256_000_000;
@@ -70,6 +73,8 @@ export async function readRecording(path: string, options: ReadOptions = {}): Pr
   const rows: number[][] = [];
   let columns: string[] = [];
   let positions: number[] = [];
+  const first = options.stamps === 'row-number' ? 0 : 1;
+  const everyMs = options.everyMs ?? 1_000;
   const wanted = Math.min(options.rows ?? maxRows, maxRows);
   const parser = createReadStream(path).pipe(
     parse({ delimiter: separator, bom: true, trim: true, skip_empty_lines: true, info: true, max_record_size: 65_536 }),
@@ -77,7 +82,7 @@ export async function readRecording(path: string, options: ReadOptions = {}): Pr
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
       if (positions.length === 0) {
-        const chosen = choose(record, options.columns);
+        const chosen = choose(record, options.columns, first);
         if (!chosen.ok) return chosen;
         positions = chosen.value;
         columns = positions.map((at) => inputName(record[at] ?? ''));
@@ -89,8 +94,8 @@ export async function readRecording(path: string, options: ReadOptions = {}): Pr
         }
         break;
       }
-      const stamp = record[0] ?? '';
-      const time = timeOf(stamp);
+      const stamp = first === 0 ? String(rows.length) : (record[0] ?? '');
+      const time = first === 0 ? rows.length * everyMs : timeOf(stamp);
       if (Number.isNaN(time)) {
         return err(problem('data-malformed', `${path} line ${info.lines}: "${stamp}" is no time stamp`));
       }
@@ -122,20 +127,24 @@ export async function readRecording(path: string, options: ReadOptions = {}): Pr
 }
 
 /** Positions of the wanted columns in the header. */
-function choose(header: readonly string[], wanted: readonly string[] | undefined): Result<number[], ModelProblem> {
+function choose(
+  header: readonly string[],
+  wanted: readonly string[] | undefined,
+  first: number,
+): Result<number[], ModelProblem> {
   // Without this the first row of a recording would silently become the names of its columns.
-  if (header.slice(1).some((name) => name !== '' && !Number.isNaN(Number(name)))) {
+  if (header.slice(first).some((name) => name !== '' && !Number.isNaN(Number(name)))) {
     return err(problem('data-malformed', 'line 1: numbers where names should be; the first line is the header'));
   }
-  if (header.length < 2 || header.length > maxColumns) {
+  if (header.length <= first || header.length > maxColumns) {
     return err(
       problem(
         'data-malformed',
-        `line 1: ${header.length} columns; expected a time stamp and 1 to ${maxColumns - 1} values`,
+        `line 1: ${header.length} columns; expected ${first === 1 ? 'a time stamp and ' : ''}1 to ${maxColumns - first} values`,
       ),
     );
   }
-  const offered = header.flatMap((name, at) => (at > 0 && !isLabelColumn(name) ? [at] : []));
+  const offered = header.flatMap((name, at) => (at >= first && !isLabelColumn(name) ? [at] : []));
   const names = offered.map((at) => inputName(header[at] ?? ''));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) return err(problem('data-malformed', `line 1: column "${twice}" stands there twice`));

@@ -2,6 +2,7 @@ import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
 import { type ModelProblem, problem } from '../problem.ts';
+import type { WindowScore } from './kind.ts';
 import { conformalQuantile, deviation, mean, median, robustDeviation } from './statistics.ts';
 import { type Scaling, windowFeatures, windowsOf } from './window-features.ts';
 
@@ -56,15 +57,10 @@ export interface Fit {
   readonly threshold: number;
   /** The quantile before the drift allowance. */
   readonly quantile: number;
-  readonly heldOutWindows: number;
+  /** Scores of held-out windows in the order of their rows. */
+  readonly heldOut: readonly number[];
   /** Channels that never moved in training and therefore cannot be judged, by position. */
   readonly still: readonly number[];
-}
-
-export interface WindowScore {
-  readonly value: number;
-  /** Per channel [C], at least 0, sum 1 (all 0 for a score of 0). */
-  readonly contributions: readonly number[];
 }
 
 /** Score of one window in plain double arithmetic: what the ONNX graph must agree with. */
@@ -160,7 +156,7 @@ export function fitMahalanobis(rows: readonly (readonly number[])[], options: Fi
     detector: build(features),
     threshold: quantile * options.driftAllowance,
     quantile,
-    heldOutWindows: heldOut.length,
+    heldOut,
     still,
   });
 }

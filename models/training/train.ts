@@ -1,19 +1,29 @@
 import { createHash } from 'node:crypto';
+import { Random } from '../../agent/base/random.ts';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
 import { limits, type Manifest } from '../manifest.ts';
-import { mahalanobisOnnx } from '../onnx/mahalanobis-graph.ts';
+import { scorerOnnx } from '../onnx/scorer-graph.ts';
 import { type ModelProblem, problem } from '../problem.ts';
-import { type Detector, type FitOptions, fitDefaults, fitMahalanobis, scoreWindow } from './mahalanobis.ts';
-import { deviation, median } from './statistics.ts';
+import { type KindFit, type Scorer, settingsOf } from './kind.ts';
+import { defaultKind, kindNamed } from './kinds.ts';
+import { conformalQuantile, deviation, median } from './statistics.ts';
 import { windowsOf } from './window-features.ts';
 
-export interface TrainOptions extends Partial<FitOptions> {
+export interface TrainOptions {
   readonly name: string;
+  /** One of `kinds`; default: the first. */
+  readonly kind?: string | undefined;
+  /** The kind's knobs; what is absent has the kind's default. */
+  readonly settings?: Readonly<Record<string, number | string | undefined>> | undefined;
   /** Default: the first twelve digits of the file's sha256. */
   readonly version?: string | undefined;
   /** Milliseconds between rows. */
   readonly everyMs: number;
+  /** Share of healthy windows that may lie above the quantile; default 0.01. */
+  readonly falseAlarmRate?: number | undefined;
+  /** Factor on the quantile, at least 1; default: what the kind recommends. */
+  readonly driftAllowance?: number | undefined;
   /** Units by input name. */
   readonly units?: Readonly<Record<string, string>> | undefined;
   /** File name of the recording, for the manifest. */
@@ -23,14 +33,10 @@ export interface TrainOptions extends Partial<FitOptions> {
 export interface TrainedModel {
   readonly onnx: Uint8Array;
   readonly manifest: Manifest;
-  readonly detector: Detector;
+  readonly scorer: Scorer;
 }
 
-/**
- * Dwell that goes with the defaults, in scores: 45 bad ones of the last 60 raise, 60 good ones in a row clear. At
- * 1 Hz this is a minute. Bumps of half a minute are common on healthy machines, faults last longer.
- */
-export const recommendedDwell = { raise: '45 of 60', clear: '60' } as const;
+const defaultFalseAlarmRate = 0.01;
 
 /**
  * Trains on healthy rows [rows][inputs], in time order. Pure: the same rows give the same bytes. Rows with a missing
@@ -41,19 +47,37 @@ export function trainFromRows(
   inputs: readonly string[],
   options: TrainOptions,
 ): Result<TrainedModel, ModelProblem> {
-  const settings: FitOptions = { ...fitDefaults, ...defined(options) };
-  const wrong = settingsProblem(settings, inputs, options.everyMs);
-  if (wrong !== undefined) return err(problem('option-invalid', wrong));
+  const named = kindNamed(options.kind ?? defaultKind);
+  if (!named.ok) return named;
+  const kind = named.value;
+  const falseAlarmRate = options.falseAlarmRate ?? defaultFalseAlarmRate;
+  const driftAllowance = options.driftAllowance ?? kind.recommends.driftAllowance;
+  const settings = settingsOf(kind, options.settings ?? {});
+  const wrong = [
+    ...(settings.ok ? [] : [settings.error.message]),
+    ...mistakes(inputs, options.everyMs, falseAlarmRate, driftAllowance),
+  ];
+  if (!settings.ok || wrong.length > 0) return err(problem('option-invalid', wrong.join('; ')));
   const ragged = rows.find((row) => row.length !== inputs.length);
   if (ragged !== undefined) {
     return err(problem('data-malformed', `a row has ${ragged.length} values, there are ${inputs.length} inputs`));
   }
   const whole = rows.filter((row) => row.every(Number.isFinite));
-  const fit = fitMahalanobis(whole, settings);
+  const fit = kind.fit(whole, settings.value, new Random('train', kind.name));
   if (!fit.ok) return fit;
-  const { detector, threshold, quantile, heldOutWindows, still } = fit.value;
+  const { scorer, heldOut, heldOutHow, still } = fit.value;
+  const { windowRows } = scorer;
+  if (windowRows > limits.windowRows) {
+    return err(problem('option-invalid', `the windows span ${windowRows} rows; at most ${limits.windowRows}`));
+  }
+  const quantile = conformalQuantile(
+    heldOut.map(({ value }) => value),
+    falseAlarmRate,
+  );
+  // A kind that finds nothing strange in any held-out window gives 0, and a threshold has to be above it.
+  const threshold = Math.max(quantile * driftAllowance, 1e-6);
 
-  const onnx = mahalanobisOnnx(detector, options.name, inputs);
+  const onnx = scorerOnnx(scorer, options.name, inputs);
   const sha256 = createHash('sha256').update(onnx).digest('hex');
   const distribution = inputs.map((name, c) => {
     const column = whole.map((row) => row[c] ?? 0);
@@ -74,68 +98,66 @@ export function trainFromRows(
     millwrightModel: 1,
     name: options.name,
     version: options.version ?? sha256.slice(0, 12),
-    kind: 'windowed-mahalanobis',
+    kind: kind.name,
+    settings: settings.value,
     inputs: inputs.map((name) => ({
       name,
       ...(options.units?.[name] === undefined ? {} : { unit: options.units[name] }),
     })),
-    window: { rows: detector.windowRows, everyMs: options.everyMs, maxGapMs: 10 * options.everyMs },
+    window: { rows: windowRows, everyMs: options.everyMs, maxGapMs: 10 * options.everyMs },
     threshold: {
       value: threshold,
       method: 'conformal quantile of held-out healthy windows, times an allowance for drift',
-      quantile,
-      falseAlarmRate: settings.falseAlarmRate,
-      driftAllowance: settings.driftAllowance,
-      heldOutWindows,
+      quantile: Math.max(quantile, 1e-6),
+      falseAlarmRate,
+      driftAllowance,
+      heldOutWindows: heldOut.length,
+      heldOut: heldOutHow,
     },
-    recommendedDwell,
+    recommendedDwell: { raise: kind.recommends.raise, clear: kind.recommends.clear },
     onnx: { file: 'model.onnx', sha256, bytes: onnx.length },
-    golden: goldenVectors(detector, whole),
+    golden: goldenVectors(fit.value, whole),
     trainedFrom: { file: options.source ?? 'rows', rows: whole.length },
     distribution,
   };
-  return ok({ onnx, manifest, detector });
+  return ok({ onnx, manifest, scorer });
 }
 
 /** Windows whose score is written down: ordinary ones, the strangest healthy one, and one far outside. */
-function goldenVectors(detector: Detector, rows: readonly (readonly number[])[]): Manifest['golden'] {
-  const windows = [...windowsOf(rows, detector.windowRows)];
-  const ranked = windows.map((window, at) => ({ at, score: scoreWindow(detector, window).value }));
+function goldenVectors(
+  { scorer, spread }: Pick<KindFit, 'scorer' | 'spread'>,
+  rows: readonly (readonly number[])[],
+): Manifest['golden'] {
+  const windows = [...windowsOf(rows, scorer.windowRows)];
+  const ranked = windows.map((window, at) => ({ at, score: scorer.score(window).value }));
   ranked.sort((a, b) => a.score - b.score || a.at - b.at);
-  const channels = detector.centre.length;
   const pick = (rank: number) => windows[ranked[rank]?.at ?? 0] ?? new Float32Array();
-  const far = pick(ranked.length >> 1).map((value, i) => value + 20 * (detector.scale[i % channels] ?? 1));
+  const far = pick(ranked.length >> 1).map((value, i) => value + 20 * (spread[i % scorer.channels] ?? 1));
   return [
     { what: 'first window', window: windows[0] ?? new Float32Array() },
     { what: 'ordinary window', window: pick(ranked.length >> 1) },
     { what: 'strangest healthy window', window: pick(ranked.length - 1) },
     { what: 'every input far above', window: far },
   ].map(({ what, window }) => {
-    const score = scoreWindow(detector, window).value;
+    const score = scorer.score(window).value;
     return { what, window: Array.from(window), score, tolerance: Math.max(1e-4, 1e-3 * score) };
   });
 }
 
-function settingsProblem(settings: FitOptions, inputs: readonly string[], everyMs: number): string | undefined {
+function mistakes(
+  inputs: readonly string[],
+  everyMs: number,
+  falseAlarmRate: number,
+  driftAllowance: number,
+): readonly string[] {
+  const wrong: string[] = [];
   if (inputs.length < 1 || inputs.length > limits.channels) {
-    return `${inputs.length} inputs; a model takes 1 to ${limits.channels}`;
+    wrong.push(`${inputs.length} inputs; a model takes 1 to ${limits.channels}`);
   }
-  if (!Number.isInteger(settings.windowRows) || settings.windowRows < 2 || settings.windowRows > limits.windowRows) {
-    return `window ${settings.windowRows}: expected 2 to ${limits.windowRows} rows`;
+  if (!(falseAlarmRate > 0 && falseAlarmRate < 0.5)) {
+    wrong.push(`rate ${falseAlarmRate}: expected a share of false alarms above 0 and below 0.5`);
   }
-  if (!(settings.falseAlarmRate > 0 && settings.falseAlarmRate < 0.5)) {
-    return `rate ${settings.falseAlarmRate}: expected a share of false alarms above 0 and below 0.5`;
-  }
-  if (!(settings.shrinkage > 0 && settings.shrinkage <= 1))
-    return `shrinkage ${settings.shrinkage}: expected above 0, to 1`;
-  if (!(settings.driftAllowance >= 1)) return `drift allowance ${settings.driftAllowance}: expected 1 or more`;
-  if (!Number.isInteger(settings.folds) || settings.folds < 2) return `folds ${settings.folds}: expected 2 or more`;
-  if (!(everyMs > 0)) return `period ${everyMs} ms: expected above 0`;
-  return undefined;
-}
-
-/** Only what was given, so that an absent option does not hide a default. */
-function defined(options: TrainOptions): Partial<FitOptions> {
-  const keys = ['windowRows', 'shrinkage', 'folds', 'falseAlarmRate', 'driftAllowance'] as const;
-  return Object.fromEntries(keys.flatMap((key) => (options[key] === undefined ? [] : [[key, options[key]]])));
+  if (!(driftAllowance >= 1)) wrong.push(`drift allowance ${driftAllowance}: expected 1 or more`);
+  if (!(everyMs > 0)) wrong.push(`period ${everyMs} ms: expected above 0`);
+  return wrong;
 }

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { Catalog } from '../../models/catalog.ts';
 import { writeModel } from '../../models/commands.ts';
 import type { Manifest } from '../../models/manifest.ts';
-import { mahalanobisOnnx } from '../../models/onnx/mahalanobis-graph.ts';
 import { trainFromRows } from '../../models/training/train.ts';
 import { pumpRows } from '../support/pump-recording.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -52,8 +51,10 @@ describe('catalog', () => {
   });
 
   it('other weights under a matching hash → the golden vectors give it away', async () => {
-    const { detector } = model;
-    const altered = mahalanobisOnnx({ ...detector, weight: detector.weight.map((w) => w * 1.05) }, 'pump', inputs);
+    const shifted = pumpRows({ rows: 300, seed: 'catalog' }).map((row) => row.map((value) => value * 1.001));
+    const other = trainFromRows(shifted, inputs, { name: 'pump', everyMs: 1_000 });
+    if (!other.ok) throw new Error(other.error.message);
+    const altered = other.value.onnx;
     const { catalog } = await catalogWith((m) => ({ ...m, onnx: { ...m.onnx, sha256: hash(altered) } }), altered);
     expect((await catalog.check('pump/1')).ok).toBe(true);
     const result = await catalog.load('pump/1');

@@ -166,7 +166,7 @@ describe('model train, score, inspect', () => {
     ],
     ['a label as input', { columns: ['anomaly'] }, /is a label/],
     ['too few rows', { rows: 40 }, /need at least/],
-    ['a window beyond the limit', { window: 100_000 }, /expected 2 to 512/],
+    ['a window beyond the limit', { window: 100_000 }, /expected a whole number from 1 to 512/],
     ['a rate of two', { rate: 2 }, /above 0 and below 0.5/],
   ])('train with %s → exit code 1, one line that says what was expected', async (_name, change, message) => {
     const data = await recording('run.csv');

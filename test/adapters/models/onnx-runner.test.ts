@@ -11,7 +11,6 @@ import type { Input } from '../../../agent/core/input.ts';
 import { lan } from '../../../agent/core/membership/options.ts';
 import type { SitePlan } from '../../../agent/core/site-plan.ts';
 import { writeModel } from '../../../models/commands.ts';
-import { scoreWindow } from '../../../models/training/mahalanobis.ts';
 import { trainFromRows } from '../../../models/training/train.ts';
 import { eventually } from '../../support/eventually.ts';
 import { pumpRows } from '../../support/pump-recording.ts';
@@ -24,7 +23,7 @@ const trained = trainFromRows(pumpRows({ rows: 300, seed: 'scorer' }), names, {
   units: { VolumeFlow: 'l/min' },
 });
 if (!trained.ok) throw new Error(trained.error.message);
-const { detector, manifest } = trained.value;
+const { scorer: formula, manifest } = trained.value;
 
 const signals: SignalSpec[] = names.map((name, index) => ({
   index,
@@ -114,7 +113,7 @@ describe('model scorer', () => {
     await eventually(() => scores().length === 189, { what: 'all windows scored' });
     scores().forEach((input, i) => {
       const window = Float32Array.from(rows.slice(i, i + 12).flat());
-      const expected = scoreWindow(detector, window);
+      const expected = formula.score(window);
       expect(Math.abs(input.score.value - expected.value)).toBeLessThanOrEqual(1e-4 + 1e-3 * expected.value);
       expect(input.windowEnd).toBe(1_583_756_076_000 + (i + 11) * 1_000);
       expect(input.score.threshold).toBe(manifest.threshold.value);

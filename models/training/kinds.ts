@@ -1,0 +1,18 @@
+import type { Result } from '../../agent/base/result.ts';
+import { err, ok } from '../../agent/base/result.ts';
+import { type ModelProblem, problem } from '../problem.ts';
+import type { Kind } from './kind.ts';
+import { windowedMahalanobis } from './windowed-mahalanobis.ts';
+
+/** Every kind that `millwright model train --kind` knows; the first is the default. */
+export const kinds: readonly Kind[] = [windowedMahalanobis];
+
+export const defaultKind = windowedMahalanobis.name;
+
+export function kindNamed(name: string): Result<Kind, ModelProblem> {
+  const kind = kinds.find((one) => one.name === name);
+  if (kind !== undefined) return ok(kind);
+  return err(
+    problem('option-invalid', `there is no kind "${name}"; there are ${kinds.map((one) => one.name).join(', ')}`),
+  );
+}
