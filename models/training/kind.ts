@@ -61,8 +61,19 @@ export interface KindFit {
   readonly heldOutHow: string;
   /** Channels that never moved in training and therefore cannot be judged, by position. */
   readonly still: readonly number[];
+  /**
+   * A limit that the kind sets by itself, before the drift allowance, where a quantile of its held-out scores is not
+   * the right one; `how` is one clause for the manifest.
+   */
+  readonly limit?: { readonly value: number; readonly how: string } | undefined;
   /** Typical deviation of each channel, above zero [C]: what "far" means for a golden window. */
   readonly spread: readonly number[];
+}
+
+export interface FitContext {
+  readonly random: Random;
+  /** Share of healthy windows that may lie above the limit, 0..0.5. */
+  readonly falseAlarmRate: number;
 }
 
 /**
@@ -82,7 +93,7 @@ export interface Kind<S extends Settings = Settings> {
    */
   readonly recommends: { readonly driftAllowance: number; readonly raise: string; readonly clear: string };
   /** `rows`: healthy rows [rows][C], finite numbers in time order. */
-  fit(rows: readonly (readonly number[])[], settings: S, random: Random): Result<KindFit, ModelProblem>;
+  fit(rows: readonly (readonly number[])[], settings: S, context: FitContext): Result<KindFit, ModelProblem>;
 }
 
 /** Rows per window: every kind that looks at windows has this knob under the name `windowRows`. */

@@ -63,17 +63,15 @@ export function trainFromRows(
     return err(problem('data-malformed', `a row has ${ragged.length} values, there are ${inputs.length} inputs`));
   }
   const whole = rows.filter((row) => row.every(Number.isFinite));
-  const fit = kind.fit(whole, settings.value, new Random('train', kind.name));
+  const fit = kind.fit(whole, settings.value, { random: new Random('train', kind.name), falseAlarmRate });
   if (!fit.ok) return fit;
-  const { scorer, heldOut, heldOutHow, still } = fit.value;
+  const { scorer, heldOut, heldOutHow, limit, still } = fit.value;
   const { windowRows } = scorer;
   if (windowRows > limits.windowRows) {
     return err(problem('option-invalid', `the windows span ${windowRows} rows; at most ${limits.windowRows}`));
   }
-  const quantile = conformalQuantile(
-    heldOut.map(({ value }) => value),
-    falseAlarmRate,
-  );
+  const scores = heldOut.map(({ value }) => value);
+  const quantile = limit?.value ?? conformalQuantile(scores, falseAlarmRate);
   // A kind that finds nothing strange in any held-out window gives 0, and a threshold has to be above it.
   const threshold = Math.max(quantile * driftAllowance, 1e-6);
 
@@ -107,7 +105,7 @@ export function trainFromRows(
     window: { rows: windowRows, everyMs: options.everyMs, maxGapMs: 10 * options.everyMs },
     threshold: {
       value: threshold,
-      method: 'conformal quantile of held-out healthy windows, times an allowance for drift',
+      method: `${limit?.how ?? 'conformal quantile of held-out healthy windows'}, times an allowance for drift`,
       quantile: Math.max(quantile, 1e-6),
       falseAlarmRate,
       driftAllowance,
