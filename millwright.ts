@@ -328,8 +328,36 @@ model
   .description('what a model is, what it was fitted on, how its threshold was set')
   .option('--json', 'machine-readable')
   .action(async (folder: string, options: { json?: boolean }) => {
-    const { inspectCommand } = await import('./models/commands.ts');
+    const { inspectCommand } = await import('./models/inspect.ts');
     process.exitCode = await inspectCommand({ model: folder, ...options });
+  });
+
+model
+  .command('wrap <onnx>')
+  .description('make a model of a graph that scikit-learn, PyTorch or others exported: manifest and golden vectors')
+  .requiredOption('--out <folder>', 'where the model goes')
+  .option('--inputs <list>', 'what the channels are, in their order, with units: vibration=mm/s,pressure=bar')
+  .option('--rows <n>', 'rows per window (default: as the graph says, or 1)', Number)
+  .option('--every <ms>', 'milliseconds between rows (default: 1000)', Number)
+  .option('--input <tensor>', 'the graph’s input, where it has several')
+  .option('--layout <name>', 'rows-inputs [N,W,C], inputs-rows [N,C,W] or flat [N,W*C]')
+  .option('--score <tensor>', 'the output that is a score; tensor:2 takes its third column')
+  .option('--above <number>', 'anomalous above this score, or above what --rate gives: rate')
+  .option('--below <number>', 'the same for scores that are low where it is strange')
+  .option('--class <tensor>', 'the output that is a class: labels, or one number per class')
+  .option('--labels <list>', 'names of classes: 0=healthy,1=worn')
+  .option('--forecast <tensor>', 'the output that is a forecast; tensor:2 takes its third column')
+  .option('--unit <name>', 'unit of the forecast, for example h')
+  .option('--believe <range>', 'forecasts outside are not believed: 0..2000')
+  .option('--data <csv>', 'recording of healthy rows: golden windows, healthy ranges, false-alarm rate')
+  .option('--rate <share>', 'set the threshold from the recording, at this share of its windows', Number)
+  .option('--raise <dwell>', 'how long it must stand: 3, 3 of 5 or 30s', '3')
+  .option('--clear <dwell>', 'and be gone', '10')
+  .option('--name <name>', 'name of the model (default: of the folder)')
+  .option('--json', 'machine-readable')
+  .action(async (onnx: string, { every, ...options }) => {
+    const { wrapCommand } = await import('./models/foreign/command.ts');
+    process.exitCode = await wrapCommand({ onnx, ...options, everyMs: every });
   });
 
 millwright

@@ -3,15 +3,28 @@ import { open } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Result } from '../agent/base/result.ts';
 import { err, ok } from '../agent/base/result.ts';
+import { disagreements } from './foreign/agreement.ts';
+import { type ForeignManifest, isForeign, parseForeign } from './foreign/manifest.ts';
+import { foreignThreshold, openForeign } from './foreign/session.ts';
 import { limits, type Manifest, parseManifest } from './manifest.ts';
-import { readGraph, shapesAgree, shapeText } from './onnx/graph-reader.ts';
+import { readGraph, readGraphFacts, shapesAgree, shapeText } from './onnx/graph-reader.ts';
 import type { TensorSpec } from './onnx/graph-writer.ts';
 import { openSession, type ScoringSession } from './onnx/session.ts';
 import { type ModelProblem, problem } from './problem.ts';
 
+/** Of a model of our own making, or of one that others made. */
+export type AnyManifest = Manifest | ForeignManifest;
+
+/** Whether a graph that others made lies beside the manifest. */
+export const isForeignManifest = (manifest: AnyManifest): manifest is ForeignManifest => isForeign(manifest);
+
+/** The score above which a window is anomalous; undefined for a model that gives no score. */
+export const thresholdOf = (manifest: AnyManifest): number | undefined =>
+  isForeignManifest(manifest) ? foreignThreshold(manifest) : manifest.threshold.value;
+
 /** A model whose files agree with each other; it has not run yet. */
 export interface CheckedModel {
-  readonly manifest: Manifest;
+  readonly manifest: AnyManifest;
   readonly onnx: Uint8Array;
 }
 
@@ -45,7 +58,7 @@ export class Catalog {
     }
     const manifestText = await readWithin(join(folder, 'manifest.json'), `${file}/manifest.json`, limits.manifestBytes);
     if (!manifestText.ok) return manifestText;
-    const manifest = parseManifest(Buffer.from(manifestText.value).toString('utf8'));
+    const manifest = parseAny(Buffer.from(manifestText.value).toString('utf8'));
     if (!manifest.ok) return err(problem(manifest.error.code, `${file}: ${manifest.error.message}`));
     const onnx = await readWithin(join(folder, 'model.onnx'), `${file}/model.onnx`, options.maxBytes ?? 16_000_000);
     if (!onnx.ok) return onnx;
@@ -59,17 +72,8 @@ export class Catalog {
         return err(problem('hash-mismatch', `${file}/model.onnx has sha256 ${found}, the ${who} promises ${promised}`));
       }
     }
-    const graph = readGraph(onnx.value);
-    if (!graph.ok) return err(problem(graph.error.code, `${file}/model.onnx: ${graph.error.message}`));
-    const { inputs, outputs } = graph.value;
-    const channels = manifest.value.inputs.length;
-    const mismatch =
-      compare('input', inputs, [{ name: 'window', shape: ['N', manifest.value.window.rows, channels] }]) ??
-      compare('output', outputs, [
-        { name: 'score', shape: ['N'] },
-        { name: 'contributions', shape: ['N', channels] },
-      ]);
-    if (mismatch !== undefined) return err(problem('shape-mismatch', `${file}/model.onnx: ${mismatch}`));
+    const mismatch = agreement(onnx.value, manifest.value);
+    if (mismatch !== undefined) return err(problem(mismatch.code, `${file}/model.onnx: ${mismatch.message}`));
     return ok({ manifest: manifest.value, onnx: onnx.value });
   }
 
@@ -83,27 +87,81 @@ export class Catalog {
 /** Opens a session for a checked model and proves it on the golden vectors. */
 export async function startModel(file: string, model: CheckedModel): Promise<Result<LoadedModel, ModelProblem>> {
   const { manifest, onnx } = model;
-  const session = await openSession(onnx, manifest.window.rows, manifest.inputs.length);
+  const session = isForeignManifest(manifest)
+    ? await openForeign(onnx, manifest)
+    : await openSession(onnx, manifest.window.rows, manifest.inputs.length);
   if (!session.ok) return err(problem(session.error.code, `${file}: ${session.error.message}`));
-  for (const golden of manifest.golden) {
-    let score: number;
+  const sign = isForeignManifest(manifest) && manifest.outputs.score?.anomalous === 'below' ? -1 : 1;
+  for (const golden of manifest.golden as readonly Golden[]) {
+    let wrong: string | undefined;
     try {
-      score = (await session.value.run(Float32Array.from(golden.window), 1)).scores[0] ?? Number.NaN;
+      const run = await session.value.run(Float32Array.from(golden.window), 1);
+      wrong =
+        unlike('scores', golden.score, sign * (run.scores[0] ?? Number.NaN), golden.tolerance) ??
+        unlike('forecasts', golden.forecast, run.forecasts?.[0], golden.tolerance);
+      if (golden.class !== undefined && run.classes?.[0] !== golden.class) {
+        wrong ??= `is of class ${run.classes?.[0] ?? 'none'}, expected ${golden.class}`;
+      }
     } catch (cause) {
       await session.value.release();
       return err(problem('runtime-failed', `${file}: scoring failed: ${(cause as Error).message}`));
     }
-    if (!(Math.abs(score - golden.score) <= golden.tolerance)) {
+    if (wrong !== undefined) {
       await session.value.release();
-      return err(
-        problem(
-          'golden-mismatch',
-          `${file}: golden "${golden.what}" scores ${score}, expected ${golden.score} ± ${golden.tolerance}`,
-        ),
-      );
+      return err(problem('golden-mismatch', `${file}: golden "${golden.what}" ${wrong}`));
     }
   }
   return ok({ manifest, onnx, session: session.value });
+}
+
+interface Golden {
+  readonly what: string;
+  readonly window: readonly number[];
+  readonly score?: number | undefined;
+  readonly class?: string | undefined;
+  readonly forecast?: number | undefined;
+  readonly tolerance: number;
+}
+
+const unlike = (
+  verb: string,
+  expected: number | undefined,
+  found: number | undefined,
+  tolerance: number,
+): string | undefined =>
+  expected === undefined || Math.abs((found ?? Number.NaN) - expected) <= tolerance
+    ? undefined
+    : `${verb} ${found}, expected ${expected} ± ${tolerance}`;
+
+function parseAny(text: string): Result<AnyManifest, ModelProblem> {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return parseManifest(text);
+  }
+  return isForeign(raw) ? parseForeign(raw) : parseManifest(text);
+}
+
+/** Where the graph and its manifest disagree, with both shapes; undefined: nowhere. */
+export function agreement(onnx: Uint8Array, manifest: AnyManifest): ModelProblem | undefined {
+  if (isForeignManifest(manifest)) {
+    const facts = readGraphFacts(onnx);
+    if (!facts.ok) return facts.error;
+    const wrong = disagreements(facts.value, manifest);
+    return wrong.length === 0 ? undefined : problem('shape-mismatch', wrong.join('; '));
+  }
+  const graph = readGraph(onnx);
+  if (!graph.ok) return graph.error;
+  const { inputs, outputs } = graph.value;
+  const channels = manifest.inputs.length;
+  const mismatch =
+    compare('input', inputs, [{ name: 'window', shape: ['N', manifest.window.rows, channels] }]) ??
+    compare('output', outputs, [
+      { name: 'score', shape: ['N'] },
+      { name: 'contributions', shape: ['N', channels] },
+    ]);
+  return mismatch === undefined ? undefined : problem('shape-mismatch', mismatch);
 }
 
 function compare(

@@ -2,8 +2,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Result } from '../agent/base/result.ts';
 import { err, ok } from '../agent/base/result.ts';
-import { Catalog, startModel } from './catalog.ts';
-import type { Manifest } from './manifest.ts';
+import { Catalog, type CheckedModel, thresholdOf } from './catalog.ts';
 import { type ModelProblem, problem } from './problem.ts';
 import { replay } from './replay.ts';
 import { readRecording } from './training/csv.ts';
@@ -101,7 +100,7 @@ function knobs(set: TrainRequest['set']): Result<Readonly<Record<string, number 
 }
 
 /** Writes both files so that a reader sees the old pair, a pair that is refused, or the new pair; never half a file. */
-export async function writeModel(folder: string, model: TrainedModel): Promise<void> {
+export async function writeModel(folder: string, model: Pick<CheckedModel, 'onnx' | 'manifest'>): Promise<void> {
   await mkdir(folder, { recursive: true });
   const files = [
     ['model.onnx', model.onnx],
@@ -128,10 +127,11 @@ export async function scoreRecording(model: string, data: string): Promise<Resul
     const recording = await readRecording(data, { columns: names });
     if (!recording.ok) return recording;
     const { rows, times, stamps } = recording.value;
+    const limit = thresholdOf(manifest) ?? Number.POSITIVE_INFINITY;
     const scores = await replay({ manifest, session }, times, rows);
     const scored = stamps.map((timestamp, i) => {
       const score = scores[i] ?? Number.NaN;
-      return { timestamp, score: Number.isNaN(score) ? 0 : score, anomaly: score > manifest.threshold.value };
+      return { timestamp, score: Number.isNaN(score) ? 0 : score, anomaly: score > limit };
     });
     return ok(scored);
   } catch (cause) {
@@ -150,7 +150,8 @@ export async function trainCommand(
   if (!trained.ok) return refuse(voice, trained.error, request.json);
   const { manifest } = trained.value;
   if (request.json) {
-    voice.out(`${JSON.stringify(summary(manifest))}\n`);
+    const { golden, ...rest } = manifest;
+    voice.out(`${JSON.stringify({ ok: true, ...rest, golden: { checked: golden.length } })}\n`);
     return 0;
   }
   const { threshold, window } = manifest;
@@ -213,54 +214,10 @@ export async function scoreCommand(request: ScoreRequest, voice: Voice = standar
   return 0;
 }
 
-/** `millwright model inspect`: what a model is, and whether its files are whole and score as they did when trained. */
-export async function inspectCommand(
-  request: { readonly model: string; readonly json?: boolean | undefined },
-  voice: Voice = standardVoice,
-): Promise<number> {
-  const file = basename(resolve(request.model));
-  const checked = await catalogOf(request.model).check(file);
-  if (!checked.ok) return refuse(voice, checked.error, request.json);
-  const started = await startModel(file, checked.value);
-  if (!started.ok) return refuse(voice, started.error, request.json);
-  await started.value.session.release();
-  const { manifest } = checked.value;
-  if (request.json) {
-    voice.out(`${JSON.stringify(summary(manifest))}\n`);
-    return 0;
-  }
-  const { threshold, window, trainedFrom } = manifest;
-  voice.out(`${manifest.name} ${manifest.version} (${manifest.kind})\n`);
-  voice.out(
-    `  window     ${window.rows} rows every ${window.everyMs} ms, afresh after a gap of ${window.maxGapMs} ms\n`,
-  );
-  voice.out(
-    `  threshold  ${threshold.value.toPrecision(4)}: ${threshold.method}; quantile ${threshold.quantile.toPrecision(4)} at rate ` +
-      `${threshold.falseAlarmRate} over ${threshold.heldOutWindows} windows, allowance ${threshold.driftAllowance}\n`,
-  );
-  voice.out(`  dwell      raise ${manifest.recommendedDwell.raise}, clear ${manifest.recommendedDwell.clear}\n`);
-  voice.out(`  trained    ${trainedFrom.rows} rows of ${trainedFrom.file}\n`);
-  voice.out(`  file       ${manifest.onnx.bytes} bytes, sha256 ${manifest.onnx.sha256}: whole\n`);
-  voice.out(`  golden     ${manifest.golden.length} vectors score as written\n`);
-  for (const { name, min, median: middle, max, leftOut } of manifest.distribution) {
-    const unit = manifest.inputs.find((input) => input.name === name)?.unit ?? '';
-    voice.out(
-      `  input      ${name} ${short(min)} … ${short(middle)} … ${short(max)}${unit === '' ? '' : ` ${unit}`}` +
-        `${leftOut === undefined ? '' : ` (${leftOut})`}\n`,
-    );
-  }
-  return 0;
-}
+export const catalogOf = (model: string): Catalog => new Catalog(dirname(resolve(model)));
 
-/** The manifest without the numbers of the golden vectors. */
-const summary = ({ golden, ...rest }: Manifest) => ({ ok: true, ...rest, golden: { checked: golden.length } });
-
-/** Six digits, the trailing noise of binary fractions cut off. */
-const short = (value: number): string => String(Number(value.toPrecision(6)));
-
-const catalogOf = (model: string): Catalog => new Catalog(dirname(resolve(model)));
-
-function refuse(voice: Voice, { code, message }: ModelProblem, json: boolean | undefined = false): number {
+/** Says what is wrong and gives the exit code. */
+export function refuse(voice: Voice, { code, message }: ModelProblem, json: boolean | undefined = false): number {
   if (json) voice.out(`${JSON.stringify({ ok: false, code, message })}\n`);
   else voice.error(`${message}\n`);
   return 1;

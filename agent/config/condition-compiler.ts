@@ -67,8 +67,6 @@ const parser = new Environment({
 });
 
 const wordsOfLater: Readonly<Record<string, string>> = {
-  forecast: 'A forecast',
-  class: 'The class of a model',
   shift: 'A condition on the shift',
   now: 'The time of day in a condition',
 };
@@ -82,6 +80,8 @@ const words = [
   'state',
   'anomalous',
   'score',
+  'forecast',
+  'class',
   'alive',
   'dead',
   'held',
@@ -316,6 +316,14 @@ export function compileCondition(
           ? { expression: { op: 'score', model }, kind: 'number' }
           : { expression: { op: 'anomalous', model }, kind: 'truth' };
       }
+      case 'class': {
+        const model = take(arg, scope.model(said));
+        if (model === undefined) return hole;
+        reads.models.add(model);
+        return { expression: { op: 'class', model }, kind: 'text' };
+      }
+      case 'forecast':
+        return forecastOf(arg, said);
       case 'alive':
       case 'dead': {
         const who = take(arg, scope.alive(said));
@@ -404,6 +412,29 @@ export function compileCondition(
       expression: { op: 'signal', signal: signal.index, factor: how.factor, offset: how.offset },
       kind: 'number',
     };
+  }
+
+  /** The manifest knows the unit, the site file need not: what is asked must be of the same dimension when it comes. */
+  function forecastOf(arg: ASTNode, said: string): Typed {
+    const parts = /^(.*?)\s+in\s+(.+)$/.exec(said);
+    if (parts === null) {
+      say(arg, 'unit', `forecast("${said}") has no unit: say in which, for example forecast("${said} in h")`);
+      return hole;
+    }
+    const model = take(arg, scope.model(parts[1]!));
+    const to = unitOf(parts[2]!.trim());
+    if (to === undefined) say(arg, 'unit', `"${parts[2]}" is not a unit that is known here`);
+    if (model === undefined || to === undefined) return hole;
+    reads.models.add(model);
+    const factor = 1 / to.factor;
+    const expression: Expression = {
+      op: 'forecast',
+      model,
+      dimension: to.dimension,
+      factor: Number(factor.toPrecision(12)),
+      offset: to.offset === 0 ? 0 : Number((-to.offset / to.factor).toPrecision(12)),
+    };
+    return { expression, kind: 'number' };
   }
 
   function stateOf(node: ASTNode, thing: string | undefined): Typed {

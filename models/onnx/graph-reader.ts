@@ -16,7 +16,43 @@ interface ValueInfo {
   name: string;
   elementType: number;
   shape: Dimension[];
+  /** Which kind of value it is; only tensors have elements and a shape. */
+  container: 'tensor' | 'sequence' | 'map' | 'other';
 }
+
+/** An input or output as the file tells it, whatever its type. */
+export interface ValueFacts {
+  readonly name: string;
+  /** `float32`, `int64` …; of a sequence or a map its container: those are never fetched. */
+  readonly type: string;
+  readonly shape: readonly Dimension[];
+}
+
+/** The same as `GraphShape`, with types: what graphs of other makers have. */
+export interface GraphFacts {
+  readonly irVersion: number;
+  readonly opset: number;
+  readonly inputs: readonly ValueFacts[];
+  readonly outputs: readonly ValueFacts[];
+}
+
+/** TensorProto.DataType. */
+const typeNames: Readonly<Record<number, string>> = {
+  1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  4: 'uint16',
+  5: 'int16',
+  6: 'int32',
+  7: 'int64',
+  8: 'string',
+  9: 'bool',
+  10: 'float16',
+  11: 'float64',
+  12: 'uint32',
+  13: 'uint64',
+  16: 'bfloat16',
+};
 
 interface RawGraph {
   irVersion: number;
@@ -36,6 +72,42 @@ const float32 = 1;
  * does this at start, and the reflecting reader of the writer's schema would cost each of them some ten megabytes.
  */
 export function readGraph(bytes: Uint8Array): Result<GraphShape, ModelProblem> {
+  const read = readRaw(bytes);
+  if (!read.ok) return read;
+  const raw = read.value;
+  const inputs = raw.inputs.filter(({ name }) => !raw.constants.has(name));
+  const odd = [...inputs, ...raw.outputs].find(({ elementType }) => elementType !== float32);
+  if (odd !== undefined) {
+    return err(
+      problem(
+        'shape-mismatch',
+        `${odd.name || '(unnamed)'} is no float32 tensor (element type ${odd.elementType || 'none'})`,
+      ),
+    );
+  }
+  const spec = ({ name, shape }: ValueInfo): TensorSpec => ({ name, shape });
+  return ok({ irVersion: raw.irVersion, opset: raw.opset, inputs: inputs.map(spec), outputs: raw.outputs.map(spec) });
+}
+
+/** Inputs and outputs of any type, for graphs that others made; constants listed among the inputs are left out. */
+export function readGraphFacts(bytes: Uint8Array): Result<GraphFacts, ModelProblem> {
+  const read = readRaw(bytes);
+  if (!read.ok) return read;
+  const { irVersion, opset, inputs, outputs, constants } = read.value;
+  const facts = ({ name, shape, elementType, container }: ValueInfo): ValueFacts => ({
+    name,
+    type: container === 'tensor' ? (typeNames[elementType] ?? `type ${elementType}`) : container,
+    shape,
+  });
+  return ok({
+    irVersion,
+    opset,
+    inputs: inputs.filter(({ name }) => !constants.has(name)).map(facts),
+    outputs: outputs.map(facts),
+  });
+}
+
+function readRaw(bytes: Uint8Array): Result<RawGraph, ModelProblem> {
   const raw: RawGraph = { irVersion: 0, opset: 0, found: false, inputs: [], outputs: [], constants: new Set() };
   try {
     const reader = protobuf.Reader.create(bytes);
@@ -58,18 +130,7 @@ export function readGraph(bytes: Uint8Array): Result<GraphShape, ModelProblem> {
     );
   }
   if (!raw.found) return err(problem('graph-malformed', 'not an ONNX file: it holds no graph'));
-  const inputs = raw.inputs.filter(({ name }) => !raw.constants.has(name));
-  const odd = [...inputs, ...raw.outputs].find(({ elementType }) => elementType !== float32);
-  if (odd !== undefined) {
-    return err(
-      problem(
-        'shape-mismatch',
-        `${odd.name || '(unnamed)'} is no float32 tensor (element type ${odd.elementType || 'none'})`,
-      ),
-    );
-  }
-  const spec = ({ name, shape }: ValueInfo): TensorSpec => ({ name, shape });
-  return ok({ irVersion: raw.irVersion, opset: raw.opset, inputs: inputs.map(spec), outputs: raw.outputs.map(spec) });
+  return ok(raw);
 }
 
 type Fields = Readonly<Record<number, () => void>>;
@@ -126,7 +187,7 @@ function readTensorName(reader: protobuf.Reader): string {
 }
 
 function readValueInfo(reader: protobuf.Reader): ValueInfo {
-  const info: ValueInfo = { name: '', elementType: 0, shape: [] };
+  const info: ValueInfo = { name: '', elementType: 0, shape: [], container: 'other' };
   const dimension = () => {
     let size: Dimension = '?';
     nested(reader, {
@@ -140,14 +201,20 @@ function readValueInfo(reader: protobuf.Reader): ValueInfo {
     info.shape.push(size);
   };
   const shape = () => nested(reader, { 1: dimension });
-  const tensor = () =>
+  const tensor = () => {
+    info.container = 'tensor';
     nested(reader, {
       1: () => {
         info.elementType = reader.int32();
       },
       2: shape,
     });
-  const type = () => nested(reader, { 1: tensor });
+  };
+  const skipped = (container: 'sequence' | 'map') => () => {
+    info.container = container;
+    nested(reader, {});
+  };
+  const type = () => nested(reader, { 1: tensor, 4: skipped('sequence'), 5: skipped('map') });
   nested(reader, {
     1: () => {
       info.name = reader.string();
@@ -158,7 +225,7 @@ function readValueInfo(reader: protobuf.Reader): ValueInfo {
 }
 
 /** `float32[N,12,6]`. */
-export const shapeText = (shape: readonly Dimension[]): string => `float32[${shape.join(',')}]`;
+export const shapeText = (shape: readonly Dimension[], type = 'float32'): string => `${type}[${shape.join(',')}]`;
 
 /** Whether two shapes agree: sizes must be equal, a free dimension agrees with another free one only. */
 export const shapesAgree = (a: readonly Dimension[], b: readonly Dimension[]): boolean =>

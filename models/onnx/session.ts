@@ -3,33 +3,47 @@ import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
 import { type ModelProblem, problem } from '../problem.ts';
 
+/** What one run says of each window. */
+export interface ScoringRun {
+  /** [N]; NaN from a model that gives no score. */
+  readonly scores: Float32Array;
+  /** [N·C], shares of a score, sum 1; zeros where nobody can tell. */
+  readonly contributions: Float32Array;
+  /** [N], of models that tell what a window is. */
+  readonly classes?: readonly (string | undefined)[];
+  /** [N], of models that tell what will be, in the manifest's unit. */
+  readonly forecasts?: readonly (number | undefined)[];
+}
+
 /** Scores windows with ONNX Runtime. `run` blocks the event loop for the inference itself: keep windows small. */
 export interface ScoringSession {
-  /** `windows` holds N windows of W rows and C channels, flat; the scores [N] and contributions [N·C] are copies. */
-  run(
-    windows: Float32Array,
-    n: number,
-  ): Promise<{ readonly scores: Float32Array; readonly contributions: Float32Array }>;
+  /** `windows` holds N windows of W rows and C channels, flat; what it gives are copies. */
+  run(windows: Float32Array, n: number): Promise<ScoringRun>;
   release(): Promise<void>;
 }
 
+/** The part of a tensor that is read. */
+export type RuntimeTensor = Pick<Tensor, 'data'>;
+
 /**
- * Opens a model. ONNX Runtime is imported here and only here, at the first call: who scores nothing pays nothing. One
+ * Opens a graph. ONNX Runtime is imported here and only here, at the first call: who scores nothing pays nothing. One
  * thread and no arena: windows are tiny, and an edge box has better use for the memory.
  */
-export async function openSession(
-  onnx: Uint8Array,
-  windowRows: number,
-  channels: number,
-): Promise<Result<ScoringSession, ModelProblem>> {
-  let runtime: typeof import('onnxruntime-node');
-  let session: InferenceSession;
+export async function openRuntime(onnx: Uint8Array): Promise<
+  Result<
+    {
+      readonly runtime: typeof import('onnxruntime-node');
+      readonly session: InferenceSession;
+    },
+    ModelProblem
+  >
+> {
   // Its Linux and macOS builds report to their maker unless told before they load, and leave an id, a cache and a log
   // behind. A factory's box talks to nobody whom its owner did not name.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   try {
-    runtime = await import('onnxruntime-node');
-    session = await runtime.InferenceSession.create(onnx, {
+    const runtime = await import('onnxruntime-node');
+    const session = await runtime.InferenceSession.create(onnx, {
       executionProviders: ['cpu'],
       intraOpNumThreads: 1,
       interOpNumThreads: 1,
@@ -39,9 +53,21 @@ export async function openSession(
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
     });
+    return ok({ runtime, session });
   } catch (cause) {
     return err(problem('runtime-failed', `ONNX Runtime cannot load it: ${textOf(cause)}`));
   }
+}
+
+/** Opens a model of our own making: `window` [N, W, C] → `score` [N], `contributions` [N, C]. */
+export async function openSession(
+  onnx: Uint8Array,
+  windowRows: number,
+  channels: number,
+): Promise<Result<ScoringSession, ModelProblem>> {
+  const opened = await openRuntime(onnx);
+  if (!opened.ok) return opened;
+  const { runtime, session } = opened.value;
   return ok({
     async run(windows, n) {
       const input = new runtime.Tensor('float32', windows, [n, windowRows, channels]);

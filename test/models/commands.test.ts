@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { inspectCommand, scoreCommand, scoreRecording, trainCommand, trainModel } from '../../models/commands.ts';
+import { scoreCommand, scoreRecording, trainCommand, trainModel } from '../../models/commands.ts';
+import { inspectCommand } from '../../models/inspect.ts';
 import { trainFromRows } from '../../models/training/train.ts';
 import { type PumpRecordingOptions, pumpColumns, pumpRecording, pumpRows } from '../support/pump-recording.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';

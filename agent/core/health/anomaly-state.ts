@@ -1,7 +1,8 @@
-import type { Instant } from '../../base/time.ts';
+import { type Instant, instant } from '../../base/time.ts';
 import type { Truth } from '../../base/truth.ts';
 import { DwellLatch } from './dwell.ts';
-import type { ModelSpec, Score } from './model.ts';
+import type { Forecast, ModelSpec, Score } from './model.ts';
+import { ClassState, ForecastState } from './model-values.ts';
 
 /** A model that has gone quiet for this many of its longest gaps (and at least `silentAtLeastMs`) says nothing. */
 const silentGaps = 3;
@@ -13,6 +14,8 @@ const silentAtLeastMs = 30_000;
  */
 export class AnomalyState {
   readonly #latch: DwellLatch;
+  readonly #class: ClassState;
+  readonly #forecast: ForecastState;
   #score: Score | undefined;
   #scoredAt: Instant | undefined;
   #longestGapMs = 0;
@@ -20,6 +23,8 @@ export class AnomalyState {
 
   constructor(spec: ModelSpec) {
     this.#latch = new DwellLatch(spec.raise, spec.clear);
+    this.#class = new ClassState(spec);
+    this.#forecast = new ForecastState(spec);
   }
 
   get score(): Score | undefined {
@@ -35,7 +40,22 @@ export class AnomalyState {
   }
 
   get deadline(): Instant {
-    return this.#latch.deadline;
+    return instant(Math.min(this.#latch.deadline, this.#class.deadline()));
+  }
+
+  /** What the model holds its machine for, once that stood for `raise`. */
+  get class(): string | undefined {
+    return this.#class.current;
+  }
+
+  /** What it foresees: the middle of the last ones. */
+  get forecast(): Forecast | undefined {
+    return this.#forecast.current;
+  }
+
+  /** Whether the last window had a score; a model may give classes or forecasts only. */
+  get isScored(): boolean {
+    return this.#score !== undefined && !Number.isNaN(this.#score.value);
   }
 
   /** The latch, whatever the inputs are now; `blind` says whether it may be believed. */
@@ -60,7 +80,7 @@ export class AnomalyState {
   }
 
   truth(now: Instant): Truth {
-    return this.blind(now) !== undefined ? 'unknown' : this.#latch.active ? 'true' : 'false';
+    return this.blind(now) !== undefined || !this.isScored ? 'unknown' : this.#latch.active ? 'true' : 'false';
   }
 
   scored(now: Instant, score: Score): void {
@@ -70,11 +90,13 @@ export class AnomalyState {
       this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#scoredAt);
     }
     const bad = Number.isNaN(score.value) ? undefined : score.value > score.threshold;
-    if (bad !== undefined) {
+    if (bad !== undefined || score.class !== undefined || score.forecast !== undefined) {
       this.#score = score;
       this.#scoredAt = now;
     }
     this.#latch.observe(now, bad);
+    this.#class.observe(now, score.class);
+    if (score.forecast !== undefined) this.#forecast.observe(now, score.forecast);
   }
 
   refuse(now: Instant, reason: string): void {
@@ -83,6 +105,8 @@ export class AnomalyState {
   }
 
   tick(now: Instant): void {
-    if (this.#refused === undefined) this.#latch.tick(now);
+    if (this.#refused !== undefined) return;
+    this.#latch.tick(now);
+    this.#class.tick(now);
   }
 }

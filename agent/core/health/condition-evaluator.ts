@@ -16,6 +16,9 @@ export interface Facts {
   state(signal: SignalIndex): Known<string>;
   anomalous(model: ModelIndex): Known<boolean>;
   score(model: ModelIndex): Known<number>;
+  class(model: ModelIndex): Known<string>;
+  /** In the base unit of that dimension. */
+  forecast(model: ModelIndex, dimension: string): Known<number>;
   member(agent: AgentIndex): Known<'alive' | 'dead' | 'left'>;
   held(duty: DutyIndex): Known<boolean>;
 }
@@ -116,6 +119,12 @@ export function evaluate(expression: Expression, facts: Facts): Value {
       return facts.anomalous(expression.model).value;
     case 'score':
       return facts.score(expression.model).value;
+    case 'class':
+      return facts.class(expression.model).value;
+    case 'forecast': {
+      const value = facts.forecast(expression.model, expression.dimension).value;
+      return value === undefined ? undefined : value * expression.factor + expression.offset;
+    }
     case 'member': {
       const state = facts.member(expression.agent).value;
       return state === undefined ? undefined : state === expression.is;
@@ -172,6 +181,10 @@ export function explain(expression: Expression, facts: Facts, names: Names): Tru
       return leaf(`anomalous(${names.model(expression.model)})`, facts.anomalous(expression.model));
     case 'score':
       return leaf(`score(${names.model(expression.model)})`, facts.score(expression.model));
+    case 'class':
+      return leaf(`class(${names.model(expression.model)})`, facts.class(expression.model));
+    case 'forecast':
+      return leaf(`forecast(${names.model(expression.model)})`, facts.forecast(expression.model, expression.dimension));
     case 'member':
       return leaf(`${expression.is}(${names.agent(expression.agent)})`, facts.member(expression.agent));
     case 'held':
@@ -216,6 +229,8 @@ export function dependencies(expression: Expression): Dependencies {
         return;
       case 'anomalous':
       case 'score':
+      case 'class':
+      case 'forecast':
         models.add(node.model);
         return;
       case 'member':

@@ -33,6 +33,16 @@ export type Expression =
   | { readonly op: 'state'; readonly signal: SignalIndex }
   | { readonly op: 'anomalous'; readonly model: ModelIndex }
   | { readonly op: 'score'; readonly model: ModelIndex }
+  /** class("x"): the name of what the model holds its machine for, as text. */
+  | { readonly op: 'class'; readonly model: ModelIndex }
+  /** forecast("x in unit"): base value * factor + offset; unknown when the model forecasts another dimension. */
+  | {
+      readonly op: 'forecast';
+      readonly model: ModelIndex;
+      readonly dimension: string;
+      readonly factor: number;
+      readonly offset: number;
+    }
   | { readonly op: 'member'; readonly is: 'alive' | 'dead'; readonly agent: AgentIndex }
   | { readonly op: 'held'; readonly duty: DutyIndex };
 

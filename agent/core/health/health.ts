@@ -18,7 +18,7 @@ import {
 } from './condition-evaluator.ts';
 import type { HealthDigest } from './digest.ts';
 import { DigestView } from './digest-view.ts';
-import type { ModelSpec, Score } from './model.ts';
+import type { Forecast, ModelSpec, Score } from './model.ts';
 import type { Sample, SignalSpec } from './signal.ts';
 import { SignalState } from './signal-state.ts';
 
@@ -107,6 +107,8 @@ export interface HealthSnapshot {
     readonly anomalous: Truth;
     readonly score: number | undefined;
     readonly threshold: number | undefined;
+    readonly class?: string | undefined;
+    readonly forecast?: Forecast | undefined;
     readonly why: string | undefined;
   }[];
 }
@@ -330,7 +332,11 @@ export class Health {
       const { status } = this.#status(check);
       if (status !== 'ok' && status !== 'idle') parts.push(this.#checkEvidence(check, status));
     }
-    for (const model of of.models) if (this.#anomalous(model) !== 'false') parts.push(this.#modelEvidence(model));
+    for (const model of of.models) {
+      const state = this.#models.get(model);
+      const tells = state?.class !== undefined || state?.forecast !== undefined;
+      if (tells || this.#anomalous(model) !== 'false') parts.push(this.#modelEvidence(model));
+    }
     for (const agent of of.agents) {
       const state = this.#facts.member(agent);
       if (state !== 'alive') parts.push(`${this.#names.agent(agent)} ${state}`);
@@ -416,6 +422,8 @@ export class Health {
           anomalous: this.#anomalous(spec.index),
           score: state?.score?.value,
           threshold: state?.score?.threshold,
+          class: state?.class,
+          forecast: state?.forecast,
           why: this.#modelBlind(spec.index),
         };
       }),
@@ -702,7 +710,7 @@ export class Health {
 
   #anomalous(model: ModelIndex): Truth {
     const state = this.#models.get(model);
-    if (state === undefined || this.#modelBlind(model) !== undefined) return 'unknown';
+    if (state === undefined || !state.isScored || this.#modelBlind(model) !== undefined) return 'unknown';
     return truthOf(state.active);
   }
 
@@ -745,12 +753,30 @@ export class Health {
       },
       anomalous: (model) => {
         const truth = this.#anomalous(model);
-        return truth === 'unknown' ? unknown(this.#modelBlind(model) ?? 'not known') : { value: truth === 'true' };
+        return truth === 'unknown'
+          ? unknown(this.#modelBlind(model) ?? 'this model gives no score')
+          : { value: truth === 'true' };
       },
       score: (model) => {
         const value = this.#models.get(model)?.score?.value;
         const blind = this.#modelBlind(model);
-        return value === undefined || blind !== undefined ? unknown(blind ?? 'not scored yet') : { value };
+        if (value === undefined || blind !== undefined) return unknown(blind ?? 'not scored yet');
+        return Number.isNaN(value) ? unknown('this model gives no score') : { value };
+      },
+      class: (model) => {
+        const blind = this.#modelBlind(model);
+        if (blind !== undefined) return unknown(blind);
+        const value = this.#models.get(model)?.class;
+        return value === undefined ? unknown('no class has stood for long enough') : { value };
+      },
+      forecast: (model, dimension) => {
+        const blind = this.#modelBlind(model);
+        if (blind !== undefined) return unknown(blind);
+        const forecast = this.#models.get(model)?.forecast;
+        if (forecast === undefined) return unknown('no forecast yet');
+        return forecast.dimension === dimension
+          ? { value: forecast.value }
+          : unknown(`the model forecasts a ${forecast.dimension}, a ${dimension} was asked for`);
       },
       member: (agent) => {
         const state = this.#facts.member(agent);
@@ -800,14 +826,33 @@ export class Health {
     if (blind !== undefined) return `${short(spec.id)}: ${blind}`;
     const score = this.#models.get(model)?.score;
     if (score === undefined) return `${short(spec.id)}: not scored yet`;
+    const values = this.#modelValues(model);
+    if (Number.isNaN(score.value)) return `${short(spec.id)}: ${values || 'no class and no forecast yet'}`;
     const most = [...score.contributions]
       .sort((a, b) => b.share - a.share)
       .slice(0, 3)
       .map((c) => `${short(this.#plan.signals[c.signal]?.id ?? '')} ${Math.round(c.share * 100)} %`)
       .join(', ');
     const word = score.value > score.threshold ? 'above' : 'below';
-    return `${short(spec.id)} score ${figure(score.value)} ${word} ${figure(score.threshold)}${most === '' ? '' : ` (${most})`}`;
+    return `${short(spec.id)} score ${figure(score.value)} ${word} ${figure(score.threshold)}${most === '' ? '' : ` (${most})`}${values === '' ? '' : `, ${values}`}`;
   }
+
+  /** Class and forecast in words: "class worn, forecast 31 h". */
+  #modelValues(model: ModelIndex): string {
+    const state = this.#models.get(model);
+    const { class: said, forecast } = state ?? {};
+    const parts = [
+      ...(said === undefined ? [] : [`class ${said}`]),
+      ...(forecast === undefined ? [] : [`forecast ${forecastText(forecast)}`]),
+    ];
+    return parts.join(', ');
+  }
+}
+
+/** Time in hours or days, since seconds to the next service mean nothing to anybody; all else in its base unit. */
+function forecastText({ value, dimension }: Forecast): string {
+  if (dimension !== 'time') return `${figure(value)} (${dimension}, base unit)`;
+  return Math.abs(value) < 48 * 3600 ? `${figure(value / 3600)} h` : `${figure(value / 86_400)} d`;
 }
 
 const short = (id: string): string => id.slice(id.lastIndexOf('/') + 1);

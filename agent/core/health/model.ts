@@ -24,9 +24,22 @@ export interface Contribution {
   readonly share: number;
 }
 
-/** A score over one window. `anomalous` is the manifest's threshold applied, so the core needs no manifest. */
+/**
+ * What a model says of one window. The threshold is the manifest's, so that the core needs no manifest. A model may tell
+ * what a window is (`class`) or what will be (`forecast`) beside a score or instead of one; NaN is no score.
+ */
 export interface Score {
   readonly value: number;
   readonly threshold: number;
   readonly contributions: readonly Contribution[];
+  /** By the name that conditions use; undefined: it could not tell. Absent: it never tells. */
+  readonly class?: string | undefined;
+  readonly forecast?: Forecast | undefined;
+}
+
+/** A number with its dimension, in that dimension's base unit, so that whoever asks may ask in any unit of it. */
+export interface Forecast {
+  readonly value: number;
+  /** `time`, `pressure` …; a unit that no table knows is its own dimension. */
+  readonly dimension: string;
 }

@@ -14,6 +14,8 @@ const facts = (values: readonly Three[]): Facts => ({
   state: () => ({ value: undefined, why: '' }),
   anomalous: () => ({ value: undefined, why: '' }),
   score: () => ({ value: undefined, why: '' }),
+  class: () => ({ value: undefined, why: '' }),
+  forecast: () => ({ value: undefined, why: '' }),
   member: () => ({ value: undefined, why: '' }),
   held: (n) => told(values[n]),
 });
