@@ -4,6 +4,7 @@ import type { CellPlan } from '../core/leases/cell-plan.ts';
 import type { StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
 import type { SitePlan } from '../core/site-plan.ts';
 import type { Connection, Probe, Site } from '../driver/bindings.ts';
+import { probeText, probeUnit } from './explain-probes.ts';
 import { formatDuration } from './quantity.ts';
 import type { SiteModel, ThingModel } from './site-model.ts';
 
@@ -203,8 +204,9 @@ function checkText(site: Site, check: CheckSpec): string {
   } else if (check.source.kind === 'probe') {
     const probe = check.source.probe as Probe;
     what = probeText(site, probe);
-    unit = { cpu: ' %', memory: ' %', disk: ' %', temperature: ' °C', 'file-age': ' s' }[probe.kind as string] ?? '';
-    if (check.warn === undefined && check.crit === undefined) parts.push(`CRIT when ${what} fails, ${raise}`);
+    unit = probeUnit(probe);
+    if ((check.warn === undefined && check.crit === undefined) || probe.kind === 'plugin')
+      parts.push(`CRIT when ${what} fails, ${raise}`);
   } else what = 'the condition';
   for (const [grade, limit] of [
     ['WARN', check.warn],
@@ -221,33 +223,6 @@ function checkText(site: Site, check: CheckSpec): string {
   const back = check.deadband > 0 ? ` and ${check.deadband * 100} % inside the limit` : '';
   const only = check.onlyIn.length === 0 ? '' : ` Idle unless ${onlyInText(site, check.onlyIn)}.`;
   return `${check.id}: ${parts.join('; ')}; good again ${dwellText(check.clear, 'readings')}${back}. Looked at every ${formatDuration(check.everyMs)}.${only} ${where(site, check.runsOn)}`;
-}
-
-function probeText({ plan }: Site, probe: Probe): string {
-  switch (probe.kind) {
-    case 'cpu':
-      return 'CPU use';
-    case 'memory':
-      return 'memory use';
-    case 'disk':
-      return `the disk of ${probe.path}`;
-    case 'load':
-      return `the load over ${probe.minutes} min`;
-    case 'temperature':
-      return probe.sensor === undefined ? 'the hottest sensor' : `sensor ${probe.sensor}`;
-    case 'process':
-      return `the process of ${plan.duties[probe.duty]!.id}`;
-    case 'process-name':
-      return `a process called ${probe.name}`;
-    case 'tcp':
-      return `a connection to ${probe.host}:${probe.port}`;
-    case 'http':
-      return `${probe.url}${probe.status === undefined ? '' : ` (wants ${probe.status})`}`;
-    case 'file-age':
-      return `the age of ${probe.path}`;
-    case 'plugin':
-      return `the plugin ${probe.argv[0]}`;
-  }
 }
 
 function workflowText(site: Site, workflow: WorkflowSpec): string {

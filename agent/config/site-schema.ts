@@ -78,6 +78,7 @@ export const checkSchema = z.strictObject({
   cpu: z.literal('used', { error: 'expected "used"' }).optional().describe('Busy share of all cores, in %.'),
   memory: z.literal('used', { error: 'expected "used"' }).optional().describe('Used share of memory, in %.'),
   disk: text.optional().describe('Used share of the file system that holds this path, in %.'),
+  inode: text.optional().describe('Used share of the inodes of the file system that holds this path, in %.'),
   load: text.optional().describe('Load average over 1m, 5m or 15m.'),
   temperature: text.optional().describe('A sensor by name, or "any" for the hottest, in °C.'),
   process: z
@@ -85,7 +86,55 @@ export const checkSchema = z.strictObject({
       error: 'expected the name of a duty with a process, or { name: executable }',
     })
     .optional(),
+  network: text
+    .optional()
+    .describe(
+      'An interface and what of it: "eth0 link", "eth0 rate" (B/s), "eth0 errors" (frames since the last look).',
+    ),
+  clock: z
+    .union([z.enum(['synchronised', 'offset', 'jumps']), z.strictObject({ offset: text })], {
+      error: 'expected synchronised, offset, jumps, or { offset: time-server }',
+    })
+    .optional()
+    .describe('Whether the clock is kept in step, how far it is off (s), by how much it was set lately (s).'),
+  service: text.optional().describe('A unit of systemd: nginx.service.'),
+  container: z
+    .union([text, z.strictObject({ name: text, socket: text.optional().describe('Where its engine listens.') })], {
+      error: "expected a container's name, or { name: …, socket: /run/docker.sock }",
+    })
+    .optional(),
   tcp: text.optional().describe('host:port accepts a connection.'),
+  tls: z
+    .union(
+      [
+        text,
+        z.strictObject({
+          address: text.describe('host:port'),
+          name: text.optional().describe('Name in the certificate, when it is not the host.'),
+          ca: text.optional().describe('Certificates (PEM) that are trusted.'),
+          trusted: z.boolean().optional().describe('true: CRIT too when nobody whom we know vouches for it.'),
+        }),
+      ],
+      { error: 'expected host:port, or { address: host:port, name: …, ca: …, trusted: true }' },
+    )
+    .optional()
+    .describe('Time until the certificate ends: warn: below 30 d.'),
+  ping: text.optional().describe('A host that answers an echo request; limits are on its time.'),
+  dns: z
+    .union(
+      [
+        text,
+        z.strictObject({
+          name: text,
+          type: z.enum(['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT']).optional(),
+          server: text.optional().describe('Name server, host or host:port.'),
+          expect: text.optional().describe('Must be among the answers.'),
+        }),
+      ],
+      { error: 'expected a name, or { name: …, type: A, server: …, expect: … }' },
+    )
+    .optional()
+    .describe('A name that its server knows; limits are on its time.'),
   http: z
     .union(
       [
@@ -100,7 +149,30 @@ export const checkSchema = z.strictObject({
     )
     .optional(),
   'file-age': text.optional().describe('Seconds since this file was changed.'),
+  log: z
+    .strictObject({
+      file: text,
+      match: text.describe('Pattern in the language of RE2: "(?i)error|fatal".'),
+      except: text.optional().describe('Lines that match this as well do not count.'),
+    })
+    .optional()
+    .describe('Lines added since the last look that match; without limits any is CRIT.'),
+  mqtt: z
+    .strictObject({ url: text, topic: text, user: text.optional(), secret: secret.optional() })
+    .optional()
+    .describe('Time since the last message on a topic: crit: above 60 s.'),
+  sql: z
+    .strictObject({
+      sqlite: text.optional().describe('File of an SQLite database.'),
+      postgres: text.optional().describe('postgres://host:5432/database'),
+      user: text.optional(),
+      secret: secret.optional(),
+      tls: z.boolean().optional(),
+      query: text.describe('Its first column of its first row is the value. It can change nothing.'),
+    })
+    .optional(),
   plugin: argv.optional().describe('Any monitoring plugin (exit codes 0–3).'),
+  perf: text.optional().describe('With `plugin`: the item of its performance data that `warn` and `crit` look at.'),
   warn: text.optional().describe('above 4.5 mm/s'),
   crit: text.optional().describe('above 7.1 mm/s'),
   'warn-when': condition.optional(),
@@ -113,9 +185,6 @@ export const checkSchema = z.strictObject({
   'only-in': onlyIn.optional(),
   grace: duration.optional().describe('This long after watching begins, nothing is worse than ok.'),
   needs: later('A check with its own `needs`'),
-  ping: later('The check "ping"'),
-  service: later('The check "service"'),
-  clock: later('The check "clock"'),
 });
 
 export const modelSchema = z.strictObject({

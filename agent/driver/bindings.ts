@@ -73,13 +73,37 @@ export interface WriteTarget {
 export type Probe =
   | { readonly kind: 'cpu' }
   | { readonly kind: 'memory' }
-  | { readonly kind: 'disk'; readonly path: string }
+  | { readonly kind: 'disk' | 'inode'; readonly path: string }
   | { readonly kind: 'load'; readonly minutes: 1 | 5 | 15 }
   | { readonly kind: 'temperature'; readonly sensor: string | undefined }
+  | { readonly kind: 'network'; readonly interface: string; readonly measure: 'link' | 'rate' | 'errors' }
+  | { readonly kind: 'clock-synchronised' | 'clock-jumps' }
+  /** Against a time server, or as chrony says. */
+  | { readonly kind: 'clock-offset'; readonly against: HostPort | undefined }
   /** The process of a duty that this agent holds, or any process by the name of its executable. */
   | { readonly kind: 'process'; readonly duty: DutyIndex }
   | { readonly kind: 'process-name'; readonly name: string }
+  /** A unit of systemd. */
+  | { readonly kind: 'service'; readonly unit: string }
+  /** By name or id; `socket`: where its engine listens, else the usual places. */
+  | { readonly kind: 'container'; readonly name: string; readonly socket: string | undefined }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tls';
+      readonly host: string;
+      readonly port: number;
+      readonly name: string | undefined;
+      readonly ca: string | undefined;
+      readonly trusted: boolean;
+    }
+  | { readonly kind: 'ping'; readonly host: string }
+  | {
+      readonly kind: 'dns';
+      readonly name: string;
+      readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'NS' | 'PTR' | 'TXT';
+      readonly server: HostPort | undefined;
+      readonly expect: string | undefined;
+    }
   | {
       readonly kind: 'http';
       readonly url: string;
@@ -87,8 +111,41 @@ export type Probe =
       readonly contains: string | undefined;
     }
   | { readonly kind: 'file-age'; readonly path: string }
-  /** Any monitoring plugin: exit code 0–3, first line text, performance data. */
-  | { readonly kind: 'plugin'; readonly argv: readonly string[] };
+  /** Patterns are RE2's. */
+  | { readonly kind: 'log'; readonly path: string; readonly match: string; readonly except: string | undefined }
+  | {
+      readonly kind: 'mqtt';
+      readonly url: string;
+      readonly topic: string;
+      readonly user: string | undefined;
+      readonly secret: Secret | undefined;
+    }
+  | {
+      readonly kind: 'sql';
+      readonly database:
+        | { readonly kind: 'sqlite'; readonly path: string }
+        | {
+            readonly kind: 'postgres';
+            readonly host: string;
+            readonly port: number;
+            readonly database: string;
+            readonly user: string | undefined;
+            readonly secret: Secret | undefined;
+            readonly tls: boolean;
+          };
+      readonly query: string;
+    }
+  /** Any monitoring plugin: exit code 0–3, first line text, performance data; one item of it may be the value. */
+  | {
+      readonly kind: 'plugin';
+      readonly argv: readonly string[];
+      readonly perf?: { readonly label: string; readonly unit: 's' | 'B' | '%' | '' } | undefined;
+    };
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
 
 export interface Person {
   readonly name: string;

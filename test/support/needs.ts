@@ -2,12 +2,20 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** What a test may need beyond npm: a Debian package, told by a file that it brings, or root. */
-export type Need = 'mosquitto' | 'chromium' | 'monitoring-plugins-basic' | 'iproute2' | 'iptables' | 'root';
+export type Need =
+  | 'mosquitto'
+  | 'chromium'
+  | 'monitoring-plugins-basic'
+  | 'postgresql'
+  | 'iproute2'
+  | 'iptables'
+  | 'root';
 
 const presence: Record<Need, () => boolean> = {
   mosquitto: () => program('mosquitto'),
   chromium: () => program('chromium'),
   'monitoring-plugins-basic': () => existsSync('/usr/lib/nagios/plugins/check_load'),
+  postgresql: () => existsSync('/usr/lib/postgresql'),
   iproute2: () => program('ip'),
   iptables: () => program('iptables'),
   root: () => process.getuid?.() === 0,

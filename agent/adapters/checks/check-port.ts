@@ -1,23 +1,15 @@
 import { BoundedQueue } from '../../base/bounded-queue.ts';
 import type { CheckIndex, DutyIndex } from '../../base/ids.ts';
-import { unreachable } from '../../base/invariant.ts';
 import type { CheckObservation, CheckSpec } from '../../core/health/check.ts';
 import type { Probe, Site } from '../../driver/bindings.ts';
 import type { CheckPort, Deliver } from '../../driver/ports.ts';
 import type { Containment } from '../connections/containment.ts';
 import type { ProcessState } from '../duty-runners/process.ts';
 import type { Log } from '../duty-runners/runner.ts';
-import { createCpuProbe } from './cpu.ts';
-import { diskProbe } from './disk.ts';
-import { fileAgeProbe } from './file-age.ts';
-import { httpProbe } from './http.ts';
-import { loadProbe } from './load.ts';
-import { memoryProbe } from './memory.ts';
-import { pluginProbe } from './plugin.ts';
 import { notKnown, type ProbeContext, type Roots, reasonOf, systemRoots } from './probe.ts';
-import { createProcessNameProbe, dutyProcessProbe } from './process.ts';
-import { seconds, tcpProbe } from './tcp.ts';
-import { temperatureProbe } from './temperature.ts';
+import { createProber, type Prober } from './probers.ts';
+import { dutyProcessProbe } from './process.ts';
+import { seconds } from './tcp.ts';
 
 export interface CheckPortOptions {
   readonly site: Pick<Site, 'plan'>;
@@ -27,7 +19,10 @@ export interface CheckPortOptions {
   readonly roots?: Roots;
   /** So that plugins die with the agent. */
   readonly containment?: Containment | undefined;
-  /** Probes under way at once; others wait, on their own time. Default 8. */
+  /**
+   * Probes under way at once, of each pool (see `poolOf`); those of the network, which only wait, eight times as many.
+   * Others wait, on their own time. Default 8.
+   */
   readonly parallel?: number;
   readonly log: Log;
 }
@@ -47,6 +42,15 @@ interface UnderWay {
   readonly timer: NodeJS.Timeout;
   /** How many calls wait for this answer; 0 when it was given, though the probe still hangs. */
   waiting: number;
+  /** It has left the queue. */
+  begun: boolean;
+}
+
+/** So many at once and no more: what hangs here lets the other pools go on. */
+interface Pool {
+  readonly queue: BoundedQueue<UnderWay>;
+  readonly places: number;
+  busy: number;
 }
 
 /**
@@ -59,16 +63,20 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
   const { plan } = site;
   const roots = options.roots ?? systemRoots;
   const underWay = new Map<CheckIndex, UnderWay>();
-  const queue = new BoundedQueue<UnderWay>(Math.max(64, plan.checks.length));
-  /** Probes that remember something from one run to the next. */
-  const remembering = new Map<CheckIndex, (context: ProbeContext) => Promise<CheckObservation>>();
+  const pool = (places: number): Pool => ({
+    queue: new BoundedQueue<UnderWay>(Math.max(64, plan.checks.length)),
+    places,
+    busy: 0,
+  });
+  const pools = { local: pool(parallel), program: pool(parallel), network: pool(8 * parallel) };
+  /** Made at a check's first run: they remember something from one run to the next. */
+  const probers = new Map<CheckIndex, Prober>();
   const checksOfProcess = new Map<DutyIndex, CheckIndex[]>();
   for (const spec of plan.checks) {
     const probe = probeOf(spec);
     if (probe?.kind !== 'process') continue;
     checksOfProcess.set(probe.duty, [...(checksOfProcess.get(probe.duty) ?? []), spec.index]);
   }
-  let busy = 0;
   let stopped = false;
 
   const answer = (entry: UnderWay, observation: CheckObservation) => {
@@ -78,23 +86,24 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
     }
   };
 
-  const next = () => {
-    while (busy < parallel) {
-      const entry = queue.shift();
+  const next = (pool: Pool) => {
+    while (pool.busy < pool.places) {
+      const entry = pool.queue.shift();
       if (entry === undefined) return;
       if (entry.abort.signal.aborted) {
         underWay.delete(entry.spec.index);
         continue;
       }
-      busy++;
+      pool.busy++;
+      entry.begun = true;
       const context = { roots, timeoutMs: leftOf(entry), signal: entry.abort.signal };
       void observe(entry.spec, context)
         .catch((error: unknown) => notKnown(`${entry.spec.id}: ${reasonOf(error)}`))
         .then((observation) => {
-          busy--;
+          pool.busy--;
           underWay.delete(entry.spec.index);
           answer(entry, observation);
-          next();
+          next(pool);
         });
     }
   };
@@ -104,44 +113,18 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
   async function observe(spec: CheckSpec, context: ProbeContext): Promise<CheckObservation> {
     const probe = probeOf(spec);
     if (probe === undefined) return notKnown(`${spec.id} has nothing to run`);
-    switch (probe.kind) {
-      case 'cpu': {
-        const measure = remembering.get(spec.index) ?? createCpuProbe();
-        remembering.set(spec.index, measure);
-        return measure(context);
-      }
-      case 'memory':
-        return memoryProbe(context);
-      case 'disk':
-        return diskProbe(probe.path, context);
-      case 'load':
-        return loadProbe(probe.minutes, context);
-      case 'temperature':
-        return temperatureProbe(probe.sensor, context);
-      case 'process':
-        return dutyProcessProbe(nameOf(probe.duty), processOf(probe.duty));
-      case 'process-name': {
-        const look = remembering.get(spec.index) ?? createProcessNameProbe(probe.name);
-        remembering.set(spec.index, look);
-        return look(context);
-      }
-      case 'tcp':
-        return tcpProbe(probe.host, probe.port, context);
-      case 'http':
-        return httpProbe(probe, context);
-      case 'file-age':
-        return fileAgeProbe(probe.path, context);
-      case 'plugin':
-        return pluginProbe(probe.argv, context, containment);
-      default:
-        return unreachable(probe);
+    let prober = probers.get(spec.index);
+    if (prober === undefined) {
+      prober = createProber(probe, { containment, processOf, dutyName: nameOf });
+      probers.set(spec.index, prober);
     }
+    return prober.observe(context);
   }
 
   const nameOf = (duty: DutyIndex): string => plan.duties[duty]?.id ?? `duty ${duty}`;
 
   const timedOut = (entry: UnderWay) => {
-    const queued = !entry.abort.signal.aborted && entry.waiting > 0 && busy >= parallel;
+    const queued = !entry.begun;
     answer(entry, notKnown(`timed out after ${seconds(entry.spec.timeoutMs)} s`));
     entry.abort.abort();
     if (queued) log.debug({ check: entry.spec.id }, 'probe timed out while all probes were busy');
@@ -167,10 +150,12 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
         abort: new AbortController(),
         timer: setTimeout(() => timedOut(entry), spec.timeoutMs),
         waiting: 1,
+        begun: false,
       };
-      if (!queue.push(entry)) return answer(entry, notKnown('too many probes wait'));
+      const pool = pools[poolOf(probeOf(spec))];
+      if (!pool.queue.push(entry)) return answer(entry, notKnown('too many probes wait'));
       underWay.set(check, entry);
-      next();
+      next(pool);
     },
     processChanged(duty) {
       if (stopped) return;
@@ -179,13 +164,39 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
     },
     stop() {
       stopped = true;
-      queue.clear();
+      for (const { queue } of Object.values(pools)) queue.clear();
       for (const entry of underWay.values()) {
         clearTimeout(entry.timer);
         entry.abort.abort();
       }
+      for (const prober of probers.values()) prober.stop?.();
     },
   };
+}
+
+/**
+ * Ten dead hosts must not keep a disk from being looked at, nor a slow plugin the hosts: what only waits for the network
+ * has many places, what starts a program or reads this box's files has few.
+ */
+function poolOf(probe: Probe | undefined): 'local' | 'program' | 'network' {
+  switch (probe?.kind) {
+    case 'plugin':
+    case 'service':
+    case 'clock-synchronised':
+    case 'sql':
+      return 'program';
+    case 'tcp':
+    case 'tls':
+    case 'http':
+    case 'dns':
+    case 'ping':
+    case 'mqtt':
+    case 'container':
+    case 'clock-offset':
+      return 'network';
+    default:
+      return 'local';
+  }
 }
 
 /** The configuration compiles a check's probe into this union; the core hands it around unseen. */

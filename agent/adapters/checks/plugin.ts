@@ -3,6 +3,7 @@ import { lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
 import { runLocal } from '../connections/local.ts';
 import { parsePluginOutput } from './perfdata.ts';
+import { type PerfUnit, perfValue } from './plugin-value.ts';
 import { judged, notKnown, type ProbeContext } from './probe.ts';
 import { answerWithin, seconds } from './tcp.ts';
 
@@ -10,12 +11,18 @@ const statuses: readonly CheckStatus[] = ['ok', 'warn', 'crit', 'unknown'];
 const textBound = 1_000;
 const outputBytes = 65_536;
 
+export interface PluginQuestion {
+  readonly argv: readonly string[];
+  /** Item of its performance data that becomes the check's value, and the unit that its limits are in. */
+  readonly perf?: { readonly label: string; readonly unit: PerfUnit } | undefined;
+}
+
 /**
  * Runs a monitoring plugin: exit code 0 ok, 1 warning, 2 critical, 3 unknown; anything else, a signal and a time-out
  * are unknown. The plugin has a process group of its own and is killed with it.
  */
 export async function pluginProbe(
-  argv: readonly string[],
+  { argv, perf: wanted }: PluginQuestion,
   context: ProbeContext,
   containment: Containment | undefined,
 ): Promise<CheckObservation> {
@@ -53,7 +60,12 @@ export async function pluginProbe(
       perf.items,
     );
   }
-  return judged(status, shown === '' ? `${name} said nothing` : shown, perf.items);
+  const told = shown === '' ? `${name} said nothing` : shown;
+  if (wanted === undefined || status === 'unknown') return judged(status, told, perf.items);
+  const found = perfValue(perf.items, wanted.label, wanted.unit);
+  // What it judged by itself stands; that the figure is missing is no reason to call a bad thing unknown.
+  if ('why' in found) return judged(status === 'ok' ? 'unknown' : status, `${told} (${found.why})`, perf.items);
+  return { status, value: found.value, text: told, perf: perf.items };
 }
 
 const shorten = (text: string): string => (text.length > textBound ? `${text.slice(0, textBound)}…` : text);

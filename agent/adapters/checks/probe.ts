@@ -4,6 +4,8 @@ import type { CheckObservation, CheckStatus, PerfDatum } from '../../core/health
 export interface Roots {
   readonly proc: string;
   readonly sys: string;
+  /** Argument vectors that stand in for programs of the box (`systemctl`, `chronyc`, `ping`), by their names. */
+  readonly programs?: Readonly<Record<string, readonly string[]>>;
 }
 
 export const systemRoots: Roots = { proc: '/proc', sys: '/sys' };

@@ -1,34 +1,20 @@
 import type { CheckIndex } from '../../base/ids.ts';
 import { entryId } from '../../base/ids.ts';
 import type { CheckSpec, Limit } from '../../core/health/check.ts';
-import type { Probe } from '../../driver/bindings.ts';
-import { parseDeadband, parseHostPort, parseLimit } from '../grammar.ts';
+import { parseDeadband, parseLimit } from '../grammar.ts';
 import { convert, unitOf } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { CheckShape } from '../site-schema.ts';
 import type { SiteContext } from './context.ts';
+import { compileProbe, limitsOf, probeKinds } from './probes.ts';
 
-/** Kinds of checks: what they compare with, when they compare, and how often unless the file says so. */
-const probeKinds: Readonly<Record<string, { readonly unit?: string; readonly everyMs: number }>> = {
-  cpu: { unit: '%', everyMs: 5_000 },
-  memory: { unit: '%', everyMs: 10_000 },
-  disk: { unit: '%', everyMs: 60_000 },
-  load: { unit: 'count', everyMs: 10_000 },
-  temperature: { unit: '°C', everyMs: 10_000 },
-  'file-age': { unit: 's', everyMs: 60_000 },
-  process: { everyMs: 1_000 },
-  tcp: { everyMs: 10_000 },
-  http: { everyMs: 10_000 },
-  plugin: { everyMs: 60_000 },
-};
 const signalKinds = ['signal', 'stale', 'quality'] as const;
 
 /** Checks: what they look at, what they compare with, where they run. */
 export function compileChecks(site: SiteContext): void {
   const {
     findings,
-    duties,
     signals,
     checks,
     entriesOf,
@@ -96,9 +82,9 @@ export function compileChecks(site: SiteContext): void {
         needsLimit(entry);
       } else refuseLimits(entry, kind);
     } else if (kind !== undefined) {
-      const { unit, everyMs: usual } = probeKinds[kind]!;
-      everyMs = usual;
-      source = { kind: 'probe', probe: probeOf(entry, kind) };
+      everyMs = probeKinds[kind]!.everyMs;
+      source = { kind: 'probe', probe: compileProbe(site, entry, kind) };
+      const { unit, needed } = limitsOf(entry, kind);
       if (kind === 'process' && typeof value.process === 'string') {
         const duty = dutyNamed(value.process, thing);
         if ('found' in duty) runsOn = { on: 'holder', duty: duty.found };
@@ -106,7 +92,11 @@ export function compileChecks(site: SiteContext): void {
       if (unit === undefined) refuseLimits(entry, kind);
       else {
         for (const key of ['warn', 'crit'] as const) limits[key] = limit(entry, key, { name: kind, unit });
-        needsLimit(entry);
+        if (needed) needsLimit(entry);
+        // Any line that matches, unless limits say how many.
+        else if (kind === 'log' && value.warn === undefined && value.crit === undefined) {
+          limits.crit = { side: 'above', value: 0 };
+        }
       }
     } else if (!broken) refuseLimits(entry, 'with conditions');
     if (limits.warn !== undefined && limits.crit !== undefined && limits.warn.side === limits.crit.side) {
@@ -119,6 +109,9 @@ export function compileChecks(site: SiteContext): void {
           'value',
           `warn (${value.warn}) lies beyond crit (${value.crit}): it would never be seen`,
         );
+    }
+    if (value.perf !== undefined && value.plugin === undefined) {
+      findings.of(entry.origin, ['perf'], 'value', '`perf` belongs to a plugin', { at: 'key' });
     }
     everyMs = duration(entry, 'every', value.every, everyMs, 50);
     return {
@@ -199,52 +192,5 @@ export function compileChecks(site: SiteContext): void {
       return undefined;
     }
     return { side, value };
-  }
-
-  function probeOf(entry: Entry<'checks'>, kind: string): Probe {
-    const { value, thing } = entry;
-    switch (kind) {
-      case 'cpu':
-      case 'memory':
-        return { kind };
-      case 'disk':
-        return { kind, path: value.disk! };
-      case 'load': {
-        const minutes = /^(1|5|15)\s*m(?:in)?$/.exec(value.load!)?.[1];
-        if (minutes === undefined)
-          findings.of(entry.origin, ['load'], 'value', `"${value.load}" is no load average: it is one of 1m, 5m, 15m`);
-        return { kind, minutes: minutes === '1' ? 1 : minutes === '15' ? 15 : 5 };
-      }
-      case 'temperature':
-        return { kind, sensor: value.temperature === 'any' ? undefined : value.temperature };
-      case 'process': {
-        if (typeof value.process !== 'string') return { kind: 'process-name', name: value.process!.name };
-        const duty = dutyNamed(value.process, thing);
-        if ('missing' in duty) {
-          findings.of(entry.origin, ['process'], 'reference', duty.missing, {
-            remedy: 'any program on the box: { name: nginx }',
-          });
-        } else if ('found' in duty && duties[duty.found]!.work.kind !== 'process') {
-          findings.of(entry.origin, ['process'], 'reference', `Duty ${value.process} runs no process`);
-        }
-        return { kind: 'process', duty: 'found' in duty ? duty.found : 0 };
-      }
-      case 'tcp': {
-        const address = read(entry, ['tcp'], parseHostPort(value.tcp), { host: '', port: 0 });
-        return { kind, ...address };
-      }
-      case 'http': {
-        const http =
-          typeof value.http === 'string' ? { url: value.http, status: undefined, contains: undefined } : value.http!;
-        if (!/^https?:\/\/[^/\s]+/.test(http.url) && !isPlaceholder(http.url)) {
-          findings.of(entry.origin, ['http'], 'value', `"${http.url}" is no http:// or https:// address`);
-        }
-        return { kind, url: http.url, status: http.status, contains: http.contains };
-      }
-      case 'file-age':
-        return { kind, path: value['file-age']! };
-      default:
-        return { kind: 'plugin', argv: value.plugin!.map(String) };
-    }
   }
 }

@@ -1,13 +1,14 @@
 import type { SignalIndex } from '../../base/ids.ts';
 import { entryId } from '../../base/ids.ts';
 import type { SignalSpec } from '../../core/health/signal.ts';
-import type { Secret, Tag } from '../../driver/bindings.ts';
+import type { Tag } from '../../driver/bindings.ts';
 import { parseScale } from '../grammar.ts';
 import { convert, unitOf } from '../quantity.ts';
 import type { Path } from '../site-document.ts';
 import type { Entry, ThingModel } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
+import { secretOf } from './probes.ts';
 
 /** Signals, where they live on their devices, and how those are reached. */
 export function compileSignals(site: SiteContext): void {
@@ -171,6 +172,3 @@ export function compileSignals(site: SiteContext): void {
     }
   }
 }
-
-const secretOf = (text: string): Secret =>
-  text.startsWith('env:') ? { from: 'env', name: text.slice(4) } : { from: 'file', path: text.slice(5) };
