@@ -60,7 +60,11 @@ export class Catalog {
     if (!manifestText.ok) return manifestText;
     const manifest = parseAny(Buffer.from(manifestText.value).toString('utf8'));
     if (!manifest.ok) return err(problem(manifest.error.code, `${file}: ${manifest.error.message}`));
-    const onnx = await readWithin(join(folder, 'model.onnx'), `${file}/model.onnx`, options.maxBytes ?? 16_000_000);
+    const onnx = await readWithin(
+      join(folder, 'model.onnx'),
+      `${file}/model.onnx`,
+      options.maxBytes ?? limits.onnxBytes,
+    );
     if (!onnx.ok) return onnx;
 
     const found = createHash('sha256').update(onnx.value).digest('hex');

@@ -7,7 +7,13 @@ const finite = z.number().finite();
 const name = z.string().min(1).max(120);
 
 /** The most that one model may hold: rows × channels of a window bound memory and time of every score. */
-export const limits = { windowRows: 512, channels: 64, goldenVectors: 32, manifestBytes: 4_000_000 } as const;
+export const limits = {
+  windowRows: 512,
+  channels: 64,
+  goldenVectors: 32,
+  manifestBytes: 4_000_000,
+  onnxBytes: 16_000_000,
+} as const;
 
 /**
  * What stands beside `model.onnx`: what the model eats, what its score means, and how to tell that it is the one that

@@ -23,6 +23,7 @@ const systemPackages = {
   'monitoring-plugins-basic': ['/usr/lib/nagios/plugins/check_tcp'],
   iproute2: ['/usr/sbin/ip', '/sbin/ip', '/bin/ip'],
   iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
+  'python3-onnx': ['/usr/lib/python3/dist-packages/onnx/checker.py'],
 };
 
 if (Number(process.versions.node.split('.')[0]) < 20) {

@@ -34,6 +34,8 @@ export interface Scorer {
   readonly windowRows: number;
   /** C, values per row. */
   readonly channels: number;
+  /** Share by which the graph's score may deviate from the formula's; default 0.001, what 32 bits leave. */
+  readonly tolerance?: number | undefined;
   /** Score of one window of W·C raw values, row by row. The graph must agree with it. */
   score(window: ArrayLike<number>): WindowScore;
   /**

@@ -76,6 +76,10 @@ export function trainFromRows(
   const threshold = Math.max(quantile * driftAllowance, 1e-6);
 
   const onnx = scorerOnnx(scorer, options.name, inputs);
+  if (onnx.length > limits.onnxBytes) {
+    const told = `the model would have ${onnx.length} bytes; agents read at most ${limits.onnxBytes}: take smaller settings`;
+    return err(problem('model-too-large', told));
+  }
   const sha256 = createHash('sha256').update(onnx).digest('hex');
   const distribution = inputs.map((name, c) => {
     const column = whole.map((row) => row[c] ?? 0);
@@ -138,7 +142,7 @@ function goldenVectors(
     { what: 'every input far above', window: far },
   ].map(({ what, window }) => {
     const score = scorer.score(window).value;
-    return { what, window: Array.from(window), score, tolerance: Math.max(1e-4, 1e-3 * score) };
+    return { what, window: Array.from(window), score, tolerance: Math.max(1e-4, (scorer.tolerance ?? 1e-3) * score) };
   });
 }
 

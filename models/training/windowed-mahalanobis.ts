@@ -1,40 +1,39 @@
 import { ok } from '../../agent/base/result.ts';
-import { mahalanobisScorer } from '../onnx/mahalanobis-graph.ts';
-import { foldsSetting, type Kind, windowRowsSetting } from './kind.ts';
-import { fitDefaults, fitMahalanobis } from './mahalanobis.ts';
+import type { Setting } from './kind.ts';
+import { principalAxes, quadraticDetector } from './quadratic.ts';
+import { windowKind } from './window-kind.ts';
 
-type MahalanobisSettings = {
-  readonly windowRows: number;
-  readonly shrinkage: number;
-  readonly folds: number;
-};
+/** How much of the correlation is given up for the identity. */
+export const shrinkageSetting = (value: number): Setting => ({
+  kind: 'number',
+  default: value,
+  min: 0,
+  max: 1,
+  means: 'how much of the correlation is given up for the identity; more is calmer with few rows',
+});
 
-/** See mahalanobis.ts for the formula and the traps that its fit minds. */
-export const windowedMahalanobis: Kind<MahalanobisSettings> = {
+/**
+ * Distance of a window from healthy windows, in units of their own spread: with z the standardised features and P the
+ * inverse of their shrunk correlation, score = √(zᵀ P z / D), D the number of features that count. Healthy is about 1.
+ * (Mahalanobis, 1936; on process data, Hotelling's T², 1947.)
+ *
+ * Few windows that overlap carry little about correlations; a tenth given up keeps the inverse calm and the joint view
+ * alive (Ledoit and Wolf, 2004, set it by formula for independent rows, which these are not).
+ */
+export const windowedMahalanobis = windowKind<{ readonly shrinkage: number }>({
   name: 'windowed-mahalanobis',
   does: 'distance of a window (mean and log-spread of every input) from healthy windows, with their correlations',
-  settings: {
-    windowRows: windowRowsSetting(fitDefaults.windowRows),
-    shrinkage: {
-      kind: 'number',
-      default: fitDefaults.shrinkage,
-      min: 0.001,
-      max: 1,
-      means: 'how much of the correlation is given up for the identity; more is calmer with few rows',
-    },
-    folds: foldsSetting,
+  settings: { shrinkage: shrinkageSetting(0.1) },
+  windows: { windowRows: 12, features: 'mean-spread', scale: 'held-out' },
+  recommends: { driftAllowance: 1.4, raise: '45 of 60', clear: '60' },
+  fit(z, active, { shrinkage }) {
+    const axes = principalAxes(z, active, shrinkage);
+    const count = Math.max(1, axes.length);
+    return ok(
+      quadraticDetector(
+        active.length,
+        axes.map(({ variance, axis }) => axis.map((value) => value / Math.sqrt(variance * count))),
+      ),
+    );
   },
-  recommends: { driftAllowance: fitDefaults.driftAllowance, raise: '45 of 60', clear: '60' },
-  fit(rows, settings) {
-    const fit = fitMahalanobis(rows, { ...fitDefaults, ...settings });
-    if (!fit.ok) return fit;
-    const { detector, heldOut, still } = fit.value;
-    return ok({
-      scorer: mahalanobisScorer(detector),
-      heldOut: heldOut.map((value, i) => ({ row: i + detector.windowRows - 1, value })),
-      heldOutHow: `${settings.folds} contiguous parts, a window's width left free on both sides`,
-      still,
-      spread: detector.scale,
-    });
-  },
-};
+});
