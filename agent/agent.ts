@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createActionPort } from './adapters/actions.ts';
+import { type Budget, watchBudget } from './adapters/budget-watch.ts';
 import { createCheckPort } from './adapters/checks/check-port.ts';
 import { ClockTrust, SystemClock } from './adapters/clock.ts';
 import { findContainment } from './adapters/connections/containment.ts';
@@ -86,6 +87,8 @@ export interface AgentSetup {
   readonly broker: BrokerAddress | undefined;
   /** Undefined: this box shows itself to nobody but through the mesh and the broker. */
   readonly api: { readonly host: string; readonly port: number; readonly token: string } | undefined;
+  /** What this agent may cost its box; over it, checks are shed in the declared order. Without one nothing is shed. */
+  readonly budget?: Budget | undefined;
   readonly log: Log;
   /** Hears what the core noticed, with the wall clock of that moment. */
   readonly observed?: ((wall: WallTime, observation: Observation) => void) | undefined;
@@ -488,6 +491,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const clockTimer = setInterval(readClock, clockEveryMs);
     stops.push(() => clearInterval(clockTimer));
     await models.start();
+    const spending = watchBudget(setup.budget ?? { cpuShare: undefined, memoryBytes: undefined }, deliver);
+    stops.push(() => spending.stop());
 
     /** What a person may have an agent do, by whatever door it came in. */
     const obey = (what: OrderedAct, by: string): Result<undefined, string> => {
@@ -538,6 +543,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       bundle: () => keeper.status(),
       processOf: (duty) => processes.processOf(duty),
       guardian: () => guardian,
+      spending,
       holderTime: () => clock.holderTime(),
       now: () => clock.now(),
       link: () => link?.state(),

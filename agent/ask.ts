@@ -84,6 +84,9 @@ export function statusText(status: AgentStatus): string {
     `duties here: ${mine.join(', ') || 'none'}`,
     ...leasesText(status),
     `checks: ${failing.join(', ') || 'all ok'}`,
+    ...(status.budget === undefined || status.budget.shedding.level === 0
+      ? []
+      : [`budget: step ${status.budget.shedding.level} of shedding: ${status.budget.shedding.what}`]),
     `alarms: ${on.join(', ') || 'none'}`,
     `coordinator: ${status.coordinator}, ${status.outbox.pending} reports to say`,
     '',

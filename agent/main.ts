@@ -252,6 +252,7 @@ export function readSetup(
     mesh: { privateKeyPem, psk, roster, listen: config.listen, peers: config.peers, mdns: config.mesh.mdns },
     broker,
     api: config.api && { host: config.api.host, port: config.api.port, token },
+    budget: config.limits,
     log,
   };
 }

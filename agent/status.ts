@@ -1,3 +1,4 @@
+import type { BudgetWatch } from './adapters/budget-watch.ts';
 import type { ProcessState } from './adapters/duty-runners/process.ts';
 import type { Mesh } from './adapters/mesh/mesh.ts';
 import type { ModelScorer } from './adapters/models/onnx-runner.ts';
@@ -9,6 +10,7 @@ import type { DutyIndex } from './base/ids.ts';
 import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
+import { sheddingOrder } from './core/health/shedding.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
 import { quorumOf } from './core/leases/options.ts';
@@ -34,6 +36,7 @@ export interface Surroundings {
   processOf(duty: DutyIndex): ProcessState | undefined;
   /** What the box supervisor says of itself, or what is said in its absence. */
   guardian(): { readonly protected: boolean; readonly why: string };
+  readonly spending: BudgetWatch;
   /** The holder's clocks, for what is left of a right. */
   holderTime(): HolderTime;
   now(): Instant;
@@ -81,6 +84,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
     }),
     cells: cellStates(around),
     drain: drainState(around),
+    budget: budgetState(around),
     processes: plan.duties.flatMap((duty) => {
       const state = duty.work.kind === 'process' ? around.processOf(duty.index) : undefined;
       if (state === undefined) return [];
@@ -105,6 +109,9 @@ export function agentStatus(around: Surroundings): AgentStatus {
           unit: spec?.source.kind === 'signal' ? plan.signals[spec.source.signal]?.unit : undefined,
           text: check.text,
           flapping: check.flapping,
+          ...(check.shed === 1
+            ? {}
+            : { shed: Number.isFinite(check.shed) ? `every ${ordinal(check.shed)} time` : 'paused' }),
         };
       }),
     models: health.models
@@ -344,6 +351,18 @@ function bundleMetrics(bundle: AgentStatus['bundle']): string[][] {
   ];
 }
 
+const ordinal = (n: number): string => (n === 3 ? 'third' : n === 4 ? 'fourth' : `${n}th`);
+
+/** What this agent may cost, what it costs, and what is shed because of that. */
+function budgetState({ spending, core }: Surroundings): NonNullable<AgentStatus['budget']> {
+  const level = core.health.shedding;
+  return {
+    cpu: { share: spending.cpuShare(), limit: spending.budget.cpuShare },
+    memory: { bytes: process.memoryUsage.rss(), limit: spending.budget.memoryBytes },
+    shedding: { level, what: sheddingOrder[level] ?? '' },
+  };
+}
+
 /** Prometheus text exposition, base units. */
 export function metricsText(around: Surroundings): string {
   const { core, site, driver } = around;
@@ -360,6 +379,8 @@ export function metricsText(around: Surroundings): string {
     [`millwright_duties_held ${plan.duties.filter((duty) => core.mine(duty.index)).length}`],
     ['millwright_draining', 'Whether this agent gives its duties away by order: 0 or 1.', 'gauge'],
     [`millwright_draining ${core.duties.draining ? 1 : 0}`],
+    ['millwright_shedding_level', 'Steps of shedding taken to keep within the budget; 0 is none.', 'gauge'],
+    [`millwright_shedding_level ${core.health.shedding}`],
     ['millwright_local_health', 'How much this agent doubts itself; 0 is healthy.', 'gauge'],
     [`millwright_local_health ${core.membership.localHealth}`],
     ['millwright_outbox_pending_records', 'Reports that no coordinator has acknowledged.', 'gauge'],

@@ -185,7 +185,6 @@ export class AgentCore {
     this.health = new Health({
       plan,
       self: identity.self,
-      random: random.fork('health'),
       facts: {
         member: (member) => this.membership.state(member),
         held: (duty) => this.#held(duty),
@@ -462,6 +461,8 @@ export class AgentCore {
         return this.#membership(now, (out) => this.membership.disconnected(now, input.peer, out));
       case 'check-observed':
         return this.#health(now, (out) => this.health.checkObserved(now, input.check, input.observation, out));
+      case 'budget-judged':
+        return this.#health(now, (out) => this.health.budgetJudged(now, input.level, input.why, out));
       case 'sample-received':
         return this.#health(now, (out) => this.health.sample(now, input.sample, out));
       case 'source-lost':
@@ -997,6 +998,12 @@ export class AgentCore {
             { score: output.score },
           );
           this.#digestDirty = true;
+          break;
+        }
+        case 'shedding-changed': {
+          const { level, slowed, paused, text } = output;
+          const severity = level === 0 ? 'notice' : 'warning';
+          this.#event('shedding-changed', this.#name(this.identity.self), severity, text, { level, slowed, paused });
           break;
         }
         case 'digest-changed':

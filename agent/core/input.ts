@@ -6,6 +6,7 @@ import type { RestoredLeases } from './exclusive.ts';
 import type { CheckObservation } from './health/check.ts';
 import type { DigestMessage, HealthDigest } from './health/digest.ts';
 import type { Score } from './health/model.ts';
+import type { SheddingLevel } from './health/shedding.ts';
 import type { Sample } from './health/signal.ts';
 import type { ForcedEpoch, LeaseMessage } from './leases/ballot.ts';
 import type { StoredEpoch } from './leases/cell-record.ts';
@@ -65,6 +66,8 @@ export type Input =
   /** A hint that starts verification at once; never a verdict. */
   | { readonly kind: 'peer-disconnected'; readonly peer: AgentIndex }
   | { readonly kind: 'check-observed'; readonly check: CheckIndex; readonly observation: CheckObservation }
+  /** How much is to be shed so that this agent keeps within the limits that `agent.yaml` gives it. */
+  | { readonly kind: 'budget-judged'; readonly level: SheddingLevel; readonly why: string }
   | { readonly kind: 'sample-received'; readonly sample: Sample }
   /** The source of a poll duty cannot be reached, or can again; its signals go stale by themselves. */
   | { readonly kind: 'source-lost' | 'source-found'; readonly duty: DutyIndex; readonly reason: string }

@@ -70,6 +70,13 @@ export interface AgentStatus {
     readonly startedAt: string | undefined;
     readonly exit: string | undefined;
   }[];
+  /** What `limits` of agent.yaml allow, what was spent (CPU over the last minute), and what is shed because of that. */
+  readonly budget?: {
+    /** Of one core. */
+    readonly cpu: { readonly share: number | undefined; readonly limit: number | undefined };
+    readonly memory: { readonly bytes: number; readonly limit: number | undefined };
+    readonly shedding: { readonly level: number; readonly what: string };
+  };
   /** Checks that this agent judges now. */
   readonly checks: readonly {
     readonly check: string;
@@ -78,6 +85,8 @@ export interface AgentStatus {
     readonly unit: string | undefined;
     readonly text: string;
     readonly flapping: boolean;
+    /** Looked at more seldom, or not at all, to keep within the budget; undefined: as the site file says. */
+    readonly shed?: string | undefined;
   }[];
   readonly models: readonly {
     readonly model: string;

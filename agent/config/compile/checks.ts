@@ -7,7 +7,7 @@ import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { CheckShape } from '../site-schema.ts';
 import type { SiteContext } from './context.ts';
-import { compileProbe, limitsOf, probeKinds } from './probes.ts';
+import { compileProbe, costOf, limitsOf, probeKinds } from './probes.ts';
 
 const signalKinds = ['signal', 'stale', 'quality'] as const;
 
@@ -132,6 +132,7 @@ export function compileChecks(site: SiteContext): void {
       raise: dwell(entry, 'raise', value.raise),
       clear: dwell(entry, 'clear', value.clear),
       onlyIn: onlyIn(entry, value['only-in']),
+      cost: kind === undefined ? undefined : costOf(entry, kind),
       graceMs: duration(entry, 'grace', value.grace, kind === 'process' ? 1_000 : 0),
     };
   }

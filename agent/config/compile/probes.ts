@@ -1,5 +1,6 @@
 import { RE2JS } from 're2js';
 import { err, ok, type Result } from '../../base/result.ts';
+import type { CheckSpec } from '../../core/health/check.ts';
 import type { HostPort, Probe, Secret } from '../../driver/bindings.ts';
 import { parseHostPort, parseLimit } from '../grammar.ts';
 import type { Path } from '../site-document.ts';
@@ -51,6 +52,14 @@ export function limitsOf(
   if (kind === 'clock') return { unit: value.clock === 'synchronised' ? undefined : 's', needed: true };
   if (kind === 'plugin' && value.perf !== undefined) return { unit: perfUnit(entry).name, needed: true };
   return { unit, needed: unit !== undefined && !optional };
+}
+
+/** What a look costs: a duty's own process is known without looking; programs and databases cost most. */
+export function costOf({ value }: Entry<'checks'>, kind: string): CheckSpec['cost'] {
+  if (kind === 'process' && typeof value.process === 'string') return 'none';
+  const isProgram =
+    ['plugin', 'sql', 'service', 'ping'].includes(kind) || (kind === 'clock' && value.clock !== 'jumps');
+  return isProgram ? 'program' : undefined;
 }
 
 const networkForm = /^\s*(\S+)\s+(link|rate|errors)\s*$/;

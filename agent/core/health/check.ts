@@ -42,6 +42,11 @@ export interface CheckSpec {
   readonly raise: Dwell;
   readonly clear: Dwell;
   readonly onlyIn: readonly OnlyIn[];
+  /**
+   * What a look costs, which decides what is shed first: nothing worth naming, a program or a database, or (unless said)
+   * something between.
+   */
+  readonly cost?: 'none' | 'program' | undefined;
   /** Start-up grace: observations within this of the start of watching count as good at worst. */
   readonly graceMs: number;
 }

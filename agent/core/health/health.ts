@@ -1,6 +1,6 @@
+import { hash53 } from '../../base/hash.ts';
 import type { AgentIndex, CheckIndex, ConditionIndex, DutyIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
 import type { Location, OnlyIn } from '../../base/location.ts';
-import type { Random } from '../../base/random.ts';
 import { after, type Instant, instant, never, type WallTime } from '../../base/time.ts';
 import { type Truth, truthOf } from '../../base/truth.ts';
 import { AnomalyState } from './anomaly-state.ts';
@@ -19,6 +19,7 @@ import {
 import type { HealthDigest } from './digest.ts';
 import { DigestView } from './digest-view.ts';
 import type { Forecast, ModelSpec, Score } from './model.ts';
+import { factorOf, type SheddingLevel, sheddingOrder, type Worth, worthOf } from './shedding.ts';
 import type { Sample, SignalSpec } from './signal.ts';
 import { SignalState } from './signal-state.ts';
 
@@ -47,7 +48,6 @@ export interface HealthFacts {
 export interface HealthOptions {
   readonly plan: HealthPlan;
   readonly self: AgentIndex;
-  readonly random: Random;
   readonly facts: HealthFacts;
 }
 
@@ -76,6 +76,14 @@ export type HealthOutput =
       readonly score: number;
       readonly text: string;
     }
+  /** What is shed to keep within this box's budget; never silently. */
+  | {
+      readonly kind: 'shedding-changed';
+      readonly level: SheddingLevel;
+      readonly slowed: number;
+      readonly paused: number;
+      readonly text: string;
+    }
   | { readonly kind: 'digest-changed' };
 
 /** When what a condition says began; for as long as it stands, and through moments in which nobody can tell. */
@@ -96,6 +104,8 @@ export interface CheckView {
   /** Judged on this box; else told by that agent, if by anybody. */
   readonly here: boolean;
   readonly by: AgentIndex | undefined;
+  /** Looked at only at each n-th of its times, to keep within this box's budget; infinite: not at all. Unless so: 1. */
+  readonly shed: number;
 }
 
 export interface HealthSnapshot {
@@ -143,6 +153,8 @@ export class Health {
   readonly #facts: HealthFacts;
   readonly #signals: SignalState;
   readonly #schedule: CheckSchedule;
+  readonly #worth: readonly Worth[];
+  #shedding: SheddingLevel = 0;
   readonly #view: DigestView;
   readonly #judged = new Map<CheckIndex, Judged>();
   readonly #models = new Map<ModelIndex, AnomalyState>();
@@ -167,12 +179,14 @@ export class Health {
   #evaluationFacts: Facts;
   readonly #names: Names;
 
-  constructor({ plan, self, random, facts }: HealthOptions) {
+  constructor({ plan, self, facts }: HealthOptions) {
     this.#plan = plan;
     this.#self = self;
     this.#facts = facts;
     this.#signals = new SignalState(plan.signals);
-    this.#schedule = new CheckSchedule(random.uint32());
+    // By the box's name, so that phases are the same after a restart.
+    this.#schedule = new CheckSchedule(hash53(plan.agents[self]?.id ?? String(self)) % 2 ** 32);
+    this.#worth = worthOf(plan);
     this.#view = new DigestView(plan.agents.length, plan.checks.length);
     this.#truth = plan.conditions.map(() => 'unknown');
     this.#times = plan.conditions.map(() => undefined);
@@ -274,6 +288,41 @@ export class Health {
     this.#view.affectedBy(member, affected);
     this.#checksTouched(affected);
     this.#flush(now, out);
+  }
+
+  /** This box is over its budget, or within it again: how much is shed from now on, in the declared order. */
+  budgetJudged(now: Instant, level: SheddingLevel, why: string, out: HealthOutput[]): void {
+    this.#now = now;
+    if (level === this.#shedding) return;
+    this.#shedding = level;
+    let slowed = 0;
+    let paused = 0;
+    for (const check of this.#judged.keys()) {
+      const factor = this.#shed(now, check);
+      if (factor === Number.POSITIVE_INFINITY) paused++;
+      else if (factor > 1) slowed++;
+    }
+    const text = `${why}: ${sheddingOrder[level]} (${slowed} looked at more seldom, ${paused} not at all)`;
+    out.push({ kind: 'shedding-changed', level, slowed, paused, text });
+    this.#flush(now, out);
+  }
+
+  get shedding(): SheddingLevel {
+    return this.#shedding;
+  }
+
+  /** Slows or pauses one check as the level says; a paused one says that nobody looks. */
+  #shed(now: Instant, check: CheckIndex): number {
+    const factor = this.#shedFactor(check);
+    this.#schedule.slow(now, check, factor);
+    if (factor === Number.POSITIVE_INFINITY) {
+      this.#judged.get(check)?.state.observe(now, 'unknown', undefined, 'paused: this agent is over its budget');
+    }
+    return factor;
+  }
+
+  #shedFactor(check: CheckIndex): number {
+    return factorOf(this.#shedding, this.#worth[check] ?? 'kept', this.#plan.checks[check]?.cost);
   }
 
   tick(now: Instant, out: HealthOutput[]): void {
@@ -408,6 +457,7 @@ export class Health {
           text: judged?.state.text ?? why ?? '',
           here: judged !== undefined,
           by: judged === undefined ? by : this.#self,
+          shed: judged === undefined ? 1 : this.#shedFactor(spec.index),
         };
       }),
       conditions: this.#plan.conditions.map((spec) => ({
@@ -476,7 +526,11 @@ export class Health {
           said,
           saidFlapping: false,
         });
-        this.#schedule.start(now, spec);
+        // A signal's value is judged as it comes.
+        if (spec.source.kind !== 'signal' || spec.source.judge !== 'value') {
+          this.#schedule.start(now, spec);
+          this.#shed(now, spec.index);
+        }
         state.setApplicable(now, this.inStates(spec.onlyIn, now));
       } else {
         this.#judged.delete(spec.index);

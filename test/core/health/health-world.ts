@@ -1,6 +1,5 @@
 import { entryId } from '../../../agent/base/ids.ts';
 import type { Location } from '../../../agent/base/location.ts';
-import { Random } from '../../../agent/base/random.ts';
 import { after, type Instant, instant, wallTime } from '../../../agent/base/time.ts';
 import type { Truth } from '../../../agent/base/truth.ts';
 import type { CheckObservation, CheckSpec } from '../../../agent/core/health/check.ts';
@@ -85,7 +84,6 @@ export class HealthWorld {
         ...plan,
       },
       self: 0,
-      random: new Random(1),
       facts: {
         member: (agent) => this.members[agent] ?? 'unknown',
         held: (duty) => this.held.get(duty) ?? 'false',
