@@ -298,7 +298,20 @@ async function sources(site: Site): Promise<Finding[]> {
     [...site.connections].map(async ([thing, connection]) => {
       const name = site.plan.things[thing]?.id ?? 'a machine';
       const address =
-        connection.kind === 'modbus' ? `${connection.host}:${connection.port}` : new URL(connection.endpoint).host;
+        connection.kind === 'modbus' || connection.kind === 's7'
+          ? `${connection.host}:${connection.port}`
+          : new URL(connection.kind === 'mqtt' ? connection.url : connection.endpoint).host;
+      const line = connection.kind === 'modbus' ? connection.serial?.path : undefined;
+      if (line !== undefined) {
+        const missing = canRead(line);
+        return missing === undefined
+          ? ok('machine', `${name} hangs on ${line}`)
+          : warn(
+              'machine',
+              `${name}: ${missing}`,
+              "Plug the adapter in, and put the agent's user into the group dialout.",
+            );
+      }
       return (await reachable(address))
         ? ok('machine', `${name} answers at ${address}`)
         : warn(

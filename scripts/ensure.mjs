@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildSnap7 } from './snap7.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const forTests = process.argv.includes('--tests');
@@ -24,6 +25,7 @@ const systemPackages = {
   iproute2: ['/usr/sbin/ip', '/sbin/ip', '/bin/ip'],
   iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
   'python3-onnx': ['/usr/lib/python3/dist-packages/onnx/checker.py'],
+  'g++': ['/usr/bin/g++'],
 };
 
 if (Number(process.versions.node.split('.')[0]) < 20) {
@@ -31,7 +33,10 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
 }
 dependencies();
 buildConsole();
-if (forTests) systemPackagesForTests();
+if (forTests) {
+  systemPackagesForTests();
+  serverForTests();
+}
 
 function dependencies() {
   const stamp = join(root, 'node_modules', '.millwright-lock');
@@ -90,6 +95,14 @@ function buildConsole() {
   if (result.status !== 0) fail('the console did not build (output above).');
   mkdirSync(built, { recursive: true });
   writeFileSync(stamp, wanted);
+}
+
+function serverForTests() {
+  const { why } = buildSnap7(root);
+  if (why === undefined) return;
+  const text = `the S7 server for tests cannot be built: ${why}.`;
+  if (process.env.CI === 'true') fail(`${text} With CI=true that is a failure.`);
+  say(`${text} The tests that need it are reported as skipped.`);
 }
 
 function systemPackagesForTests() {

@@ -304,5 +304,9 @@ function dwellText(dwell: Dwell, what: string): string {
 
 const connectionText = (connection: Connection): string =>
   connection.kind === 'opcua'
-    ? `OPC UA at ${connection.endpoint} (security ${connection.security})`
-    : `Modbus TCP at ${connection.host}:${connection.port}, unit ${connection.unit}, order ${connection.order}`;
+    ? `OPC UA at ${connection.endpoint} (security ${connection.security}${connection.security === 'none' ? '' : `, ${connection.policy ?? 'basic256sha256'}`})`
+    : connection.kind === 's7'
+      ? `S7 at ${connection.host}:${connection.port}, rack ${connection.rack}, slot ${connection.slot}`
+      : connection.kind === 'mqtt'
+        ? `topics of the broker ${connection.url}`
+        : `Modbus ${connection.serial === undefined ? `TCP at ${connection.host}:${connection.port}` : `RTU on ${connection.serial.path}, ${connection.serial.baud} baud`}, unit ${connection.unit}, order ${connection.order}`;

@@ -39,16 +39,18 @@ const about = text.optional().describe('For people.');
 
 export const signalSchema = z.strictObject({
   about,
-  address: text.describe('OPC UA node id, or Modbus holding:40011, input:30001, coil:1, discrete:1.'),
+  address: text.describe('OPC UA ns=2;s=Speed · Modbus holding:40011 · S7 DB10,REAL4 · MQTT line/press#/oil.'),
   type: z
     .enum(['bool', 'int16', 'uint16', 'int32', 'uint32', 'float32', 'float64'])
     .optional()
-    .describe('How the device holds it; OPC UA knows by itself.'),
+    .describe('How the device holds it; OPC UA, S7 and MQTT know by themselves.'),
   unit: text.optional(),
   every: duration.optional().describe('Sampling interval, 1s unless said.'),
   fresh: duration.optional().describe('Older is stale, which is unknown; three times `every` unless said.'),
   scale: text.optional().describe('Raw range and what it means: 5530..27648 -> 0..10 bar.'),
   accept: z.enum(['good', 'uncertain']).optional(),
+  change: text.optional().describe('Deadband: less than this is nothing new. 0.1 bar, or 0.5 % of the range.'),
+  frozen: duration.optional().describe('The very same value for so long is bad: for what never rests.'),
   states: z.record(z.string(), text).optional().describe('Names of the codes of the reserved signal `state`.'),
   formula: later('A derived signal (formula)'),
   over: later('A derived signal (over)'),
@@ -357,11 +359,13 @@ const clients = z
   .literal(1, { error: 'expected 1, or nothing: any number of agents may be connected then' })
   .optional()
   .describe('The device bears one client only, so its polling is exclusive.');
+const pause = duration.optional().describe('Breath between two requests to this device; 2ms unless said.');
 const connectSchema = z.strictObject({
   opcua: z
     .strictObject({
       endpoint: text,
       security: z.enum(['none', 'sign', 'sign-and-encrypt']).optional(),
+      policy: z.enum(['basic256sha256', 'aes128-sha256-rsaoaep', 'aes256-sha256-rsapss']).optional(),
       user: text.optional(),
       secret: secret.optional(),
       clients,
@@ -369,14 +373,42 @@ const connectSchema = z.strictObject({
     .optional(),
   modbus: z
     .strictObject({
-      host: text,
+      host: text.optional(),
       port: z.union([z.int(), text]).optional(),
+      serial: z
+        .strictObject({
+          path: text.describe('/dev/ttyUSB0, or better /dev/serial/by-id/…'),
+          baud: z.int().min(300).max(4_000_000).optional().describe('19200 unless said.'),
+          parity: z.enum(['none', 'even', 'odd']).optional().describe('even unless said, as the standard has it.'),
+          'stop-bits': z.union([z.literal(1), z.literal(2)]).optional(),
+        })
+        .optional()
+        .describe('Modbus RTU, in place of host and port.'),
+      pause,
       unit: z.union([z.int(), text]).optional(),
       order: z.enum(['abcd', 'cdab', 'badc', 'dcba']).optional(),
       clients,
     })
     .optional(),
-  s7: later('A connection over S7'),
+  s7: z
+    .strictObject({
+      host: text,
+      port: z.union([z.int(), text]).optional(),
+      rack: z.union([z.int(), text]).optional().describe('0 unless said.'),
+      slot: z.union([z.int(), text]).optional().describe('S7-300: 2, S7-1200 and S7-1500: 1. 2 unless said.'),
+      pause,
+      clients,
+    })
+    .optional(),
+  mqtt: z
+    .strictObject({
+      url: text.describe('mqtt://host:1883 or mqtts://host:8883'),
+      user: text.optional(),
+      secret: secret.optional(),
+      ca: text.optional().describe('File of the certificate authority, for mqtts.'),
+    })
+    .optional()
+    .describe('Topics of a broker, Sparkplug B included.'),
   http: later('A connection over HTTP'),
   ssh: later('A connection over SSH'),
 });

@@ -25,6 +25,8 @@ export type Connection =
       readonly kind: 'opcua';
       readonly endpoint: string;
       readonly security: 'none' | 'sign' | 'sign-and-encrypt';
+      /** Basic256Sha256 unless said. */
+      readonly policy?: 'basic256sha256' | 'aes128-sha256-rsaoaep' | 'aes256-sha256-rsapss' | undefined;
       readonly user: string | undefined;
       readonly secret: Secret | undefined;
     }
@@ -35,7 +37,36 @@ export type Connection =
       readonly unit: number;
       /** Byte order of 32-bit values as sent: abcd big-endian, cdab swapped words, badc swapped bytes, dcba both. */
       readonly order: 'abcd' | 'cdab' | 'badc' | 'dcba';
+      /** A serial line in place of host and port: Modbus RTU. */
+      readonly serial?: SerialLine | undefined;
+      /** Breath between two requests, milliseconds; 2 unless said. */
+      readonly pauseMs?: number | undefined;
+    }
+  | {
+      readonly kind: 's7';
+      readonly host: string;
+      readonly port: number;
+      readonly rack: number;
+      readonly slot: number;
+      readonly pauseMs?: number | undefined;
+    }
+  | {
+      readonly kind: 'mqtt';
+      /** `mqtt://host:1883`, `mqtts://host:8883`. */
+      readonly url: string;
+      readonly user: string | undefined;
+      readonly secret: Secret | undefined;
+      /** File of the certificate authority for `mqtts`; the system's own unless said. */
+      readonly ca?: string | undefined;
     };
+
+export interface SerialLine {
+  /** Device file: /dev/ttyUSB0. */
+  readonly path: string;
+  readonly baud: number;
+  readonly parity: 'none' | 'even' | 'odd';
+  readonly stopBits: 1 | 2;
+}
 
 /** Where a signal lives on its source, and how raw numbers become its unit. */
 export interface Tag {
@@ -43,7 +74,7 @@ export interface Tag {
   /** Stable name for reports: `thing/name`. */
   readonly name: string;
   readonly source: ThingIndex;
-  /** OPC UA node id (`ns=2;s=Press7.Bearing.RMS`) or Modbus `holding:40011`, `input:30001`, `coil:1`, `discrete:1`. */
+  /** As the connection's protocol writes it: agent/adapters/plc/README.md has them all. */
   readonly address: string;
   readonly type: 'bool' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'float32' | 'float64';
   /** Raw lo..hi → lo..hi in the unit; more than 5 % outside is quality bad. */
@@ -52,6 +83,10 @@ export interface Tag {
     | undefined;
   readonly everyMs: number;
   readonly unit: string | undefined;
+  /** Deadband: a value within this of the one told last is nothing new. In the unit, or a share of the range. */
+  readonly change?: { readonly by: 'value'; readonly value: number } | { readonly by: 'share'; readonly share: number };
+  /** The very same raw value for so long is quality bad. */
+  readonly frozenMs?: number;
 }
 
 /** Where a value goes that a workflow writes. What may be written was judged when the site file was compiled. */

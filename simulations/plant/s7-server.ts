@@ -252,7 +252,7 @@ export async function openS7Server(options: S7ServerOptions): Promise<S7Server> 
     if (group === 3 && p[6] === 2 && data.length >= 6) {
       const kind = blockCodes.get(data[5]!);
       const entries = kind === undefined ? [] : directory(kind).slice(0, Math.floor((pdu - 40) / 4));
-      if (entries.length === 0) return reply(undefined, 0xd209);
+      if (entries.length === 0) return reply(undefined, 0xd20e);
       return reply(
         Buffer.concat(entries.map(({ number }) => Buffer.from([number >>> 8, number & 0xff, 0x22, 0x01]))),
         0,

@@ -1,7 +1,7 @@
 import type * as UA from 'node-opcua-client';
 import type { Connection } from '../../driver/bindings.ts';
 import { bounded, reasonOf, within } from '../plc/keep-connected.ts';
-import { createClient, identify, loadDriver, reach } from '../plc/opcua.ts';
+import { createClient, identify, loadDriver, reach } from '../plc/opcua-client.ts';
 import { encodeWords } from '../plc/register-block.ts';
 import { sourceTiming } from '../plc/source.ts';
 import type { DeviceWrite, DeviceWriter, WriterOptions, WriteSession } from './device-writer.ts';

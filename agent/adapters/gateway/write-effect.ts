@@ -11,9 +11,18 @@ import { compareMarks, type Mark } from './token-block.ts';
 /** The writer for a connection. Its driver is loaded with the first write. */
 export function createWriter(options: WriterOptions<Connection>): DeviceWriter {
   const { connection } = options;
-  return connection.kind === 'modbus'
-    ? new ModbusWriter({ ...options, connection })
-    : new OpcUaWriter({ ...options, connection });
+  switch (connection.kind) {
+    case 'modbus':
+      return new ModbusWriter({ ...options, connection });
+    case 'opcua':
+      return new OpcUaWriter({ ...options, connection });
+    case 's7':
+    case 'mqtt':
+      return {
+        objection: () => `nothing is written over ${connection.kind === 's7' ? 'S7' : 'MQTT'}`,
+        open: () => Promise.reject(new Error('nothing is written here')),
+      };
+  }
 }
 
 /**

@@ -2,27 +2,23 @@ import type { Connection, Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { dial } from './dial.ts';
 import { KeepConnected, pause, reasonOf, type Session } from './keep-connected.ts';
+import { PollSchedule } from './poll-schedule.ts';
 import { decodeWords, parseRegister, planBlocks, type RegisterBlock, type RegisterTag } from './register-block.ts';
+import { SampleMaker } from './sample-maker.ts';
+import { joinLine, type LineShare, type RegisterReader } from './serial-line.ts';
 import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
-import { tagValue } from './tag-value.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;
-
-/** All that is used of the library: four ways to read. */
-interface Reader {
-  readCoils(offset: number, length: number): Promise<{ readonly data: readonly boolean[] }>;
-  readDiscreteInputs(offset: number, length: number): Promise<{ readonly data: readonly boolean[] }>;
-  readInputRegisters(offset: number, length: number): Promise<{ readonly data: readonly number[] }>;
-  readHoldingRegisters(offset: number, length: number): Promise<{ readonly data: readonly number[] }>;
-}
 
 /** Unused registers that are read along rather than asked around. */
 const maxGap = 8;
 /** Small controllers want breath between two requests. */
 const breathMs = 2;
+/** A serial bus has to fall silent between two frames. */
+const lineBreathMs = 5;
 
 /**
- * Modbus TCP, polled: each tag at its own period, neighbouring tags in one request, one request at a time.
+ * Modbus over TCP or a serial line, polled: each tag at its own period, neighbouring tags in one request, one request at a time.
  *
  * The protocol knows no time of its own, so a reading's source time is this box's wall clock at the answer. An
  * exception answer means that the device lives and refuses: those tags become `bad`. A request without answer, or an
@@ -34,6 +30,7 @@ export class ModbusSource implements PlcSource {
   readonly #link: KeepConnected;
   readonly #tags: readonly RegisterTag[];
   readonly #unreadable: readonly Tag[];
+  readonly #makers: ReadonlyMap<Tag, SampleMaker>;
   /** Tags that were refused as part of a larger block: read one by one from then on. */
   readonly #alone = new Set<RegisterTag>();
   #samples = 0;
@@ -43,6 +40,7 @@ export class ModbusSource implements PlcSource {
   constructor(options: SourceOptions<ModbusConnection>) {
     this.#options = options;
     this.#timing = { ...sourceTiming, ...options.timing };
+    this.#makers = new Map(options.tags.map((tag) => [tag, new SampleMaker(tag)]));
     const parsed = options.tags.map((tag) => [tag, parseRegister(tag)] as const);
     this.#tags = parsed.flatMap(([, register]) => register ?? []);
     this.#unreadable = parsed.flatMap(([tag, register]) => (register === undefined ? tag : []));
@@ -77,7 +75,26 @@ export class ModbusSource implements PlcSource {
   }
 
   async #open(signal: AbortSignal): Promise<Session> {
+    const { reader, gone, close } = await this.#connect(signal);
+    const session = new AbortController();
+    signal.addEventListener('abort', () => session.abort(), { once: true, signal: session.signal });
+    const polling = this.#poll(reader, session.signal).catch(reasonOf);
+    return {
+      ended: Promise.race([gone, polling]),
+      close: async () => {
+        // A request that still waits is left to its time-out: whatever comes of it, an aborted session says nothing.
+        session.abort();
+        await close();
+      },
+    };
+  }
+
+  async #connect(signal: AbortSignal): Promise<LineShare> {
     const { connection } = this.#options;
+    if (connection.serial !== undefined) {
+      const { serial, unit, pauseMs } = connection;
+      return joinLine(serial, unit, this.#timing.requestMs, pauseMs ?? lineBreathMs);
+    }
     const modbus = await import('modbus-serial');
     const socket = await dial(connection.host, connection.port, this.#timing.connectMs, signal);
     // A CommonJS package that also names itself `default`: this spelling suits its types and Node alike.
@@ -96,44 +113,21 @@ export class ModbusSource implements PlcSource {
     void gone.then(() => {
       if (this.#lent === lent) this.#lent = undefined;
     });
-    const session = new AbortController();
-    signal.addEventListener('abort', () => session.abort(), { once: true, signal: session.signal });
-    const polling = this.#poll(client, session.signal).catch(reasonOf);
-    return {
-      ended: Promise.race([gone, polling]),
-      close: async () => {
-        // A request that still waits is left to its time-out: whatever comes of it, an aborted session says nothing.
-        session.abort();
-        socket.destroy();
-      },
-    };
+    return { reader: client, gone, close: async () => void socket.destroy() };
   }
 
   /** Reads until something breaks; resolves or rejects with the reason. */
-  async #poll(reader: Reader, signal: AbortSignal): Promise<string> {
-    const { clock } = this.#options;
-    const periods = new Map<number, RegisterTag[]>();
-    for (const tag of this.#tags) {
-      const group = periods.get(tag.tag.everyMs);
-      if (group === undefined) periods.set(tag.tag.everyMs, [tag]);
-      else group.push(tag);
-    }
-    const groups = [...periods].map(([everyMs, tags]) => ({ everyMs, tags, due: clock.now() as number }));
-    for (const tag of this.#unreadable) this.#emit(tag, undefined);
-    if (groups.length === 0) return 'no tag has a Modbus address';
+  async #poll(reader: RegisterReader, signal: AbortSignal): Promise<string> {
+    const { clock, connection } = this.#options;
+    const schedule = new PollSchedule(this.#tags, ({ tag }) => tag.everyMs, clock.now());
+    for (const tag of this.#unreadable) this.#emit(tag, undefined, 'no Modbus address');
+    if (schedule.empty) return 'no tag has a Modbus address';
     while (!signal.aborted) {
-      const now = clock.now();
-      const due = groups.filter((group) => group.due <= now);
-      for (const group of due) {
-        // No drift while we keep up, and no burst to catch up when we did not.
-        group.due = Math.max(group.due + group.everyMs, now + group.everyMs / 2);
-      }
-      if (due.length === 0) {
-        const next = Math.min(...groups.map((group) => group.due));
-        await pause(Math.max(1, next - now), signal);
+      const tags = schedule.take(clock.now());
+      if (tags.length === 0) {
+        await pause(schedule.waitMs(clock.now()), signal);
         continue;
       }
-      const tags = due.flatMap((group) => group.tags);
       const blocks = [
         ...planBlocks(
           tags.filter((tag) => !this.#alone.has(tag)),
@@ -144,14 +138,14 @@ export class ModbusSource implements PlcSource {
       for (const block of blocks) {
         if (signal.aborted) break;
         await this.#readBlock(reader, block, signal);
-        await pause(breathMs, signal);
+        if (connection.serial === undefined) await pause(connection.pauseMs ?? breathMs, signal);
       }
     }
     return 'stopped';
   }
 
   /** Throws when the device did not answer, or not in Modbus. */
-  async #readBlock(reader: Reader, block: RegisterBlock, signal: AbortSignal): Promise<void> {
+  async #readBlock(reader: RegisterReader, block: RegisterBlock, signal: AbortSignal): Promise<void> {
     let data: readonly (number | boolean)[];
     try {
       data = await request(reader, block);
@@ -171,7 +165,7 @@ export class ModbusSource implements PlcSource {
       }
       const { tag } = block.tags[0]!;
       if (this.#refusals < 20) this.#options.log?.warn({ tag: tag.name, address: tag.address }, reasonOf(error));
-      this.#emit(tag, undefined);
+      this.#emit(tag, undefined, `the device refuses: ${reasonOf(error)}`);
       return;
     }
     if (signal.aborted) return;
@@ -187,11 +181,12 @@ export class ModbusSource implements PlcSource {
     }
   }
 
-  #emit(tag: Tag, raw: unknown): void {
+  #emit(tag: Tag, raw: unknown, why?: string): void {
     const { handlers, clock } = this.#options;
-    const { value, quality } = tagValue(tag, raw);
+    const maker = this.#makers.get(tag);
+    if (maker === undefined) return;
     this.#samples++;
-    handlers.onSample({ signal: tag.signal, value, quality, sourceTime: clock.wall(), receiveTime: clock.now() });
+    handlers.onSample(maker.make(clock.now(), { raw, why, sourceTime: clock.wall() }));
   }
 }
 
@@ -202,7 +197,7 @@ const single = (tag: RegisterTag): RegisterBlock => ({
   tags: [tag],
 });
 
-async function request(reader: Reader, block: RegisterBlock): Promise<readonly (number | boolean)[]> {
+async function request(reader: RegisterReader, block: RegisterBlock): Promise<readonly (number | boolean)[]> {
   switch (block.table) {
     case 'coil':
       return (await reader.readCoils(block.offset, block.length)).data;

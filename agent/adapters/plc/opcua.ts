@@ -1,18 +1,12 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type * as UA from 'node-opcua-client';
-import { type Instant, type WallTime, wallTime } from '../../base/time.ts';
+import { type Instant, wallTime } from '../../base/time.ts';
 import type { Quality, Sample } from '../../core/health/signal.ts';
-import type { Connection } from '../../driver/bindings.ts';
+import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
-import { dial } from './dial.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
-import { readSecret } from './secret.ts';
+import { createClient, identify, loadDriver, type OpcUaConnection, reach } from './opcua-client.ts';
+import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
 import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
-import { importStepwise } from './stepwise-import.ts';
-import { tagValue } from './tag-value.ts';
-
-type OpcUaConnection = Extract<Connection, { kind: 'opcua' }>;
 
 /** The server says that it lives at least this often, even when no value changes. */
 const keepAliveMs = 1_000;
@@ -41,7 +35,11 @@ export class OpcUaSource implements PlcSource {
   readonly #options: SourceOptions<OpcUaConnection>;
   readonly #timing: SourceTiming;
   readonly #link: KeepConnected;
+  readonly #makers: readonly SampleMaker[];
   readonly #last: (Sample | undefined)[];
+  readonly #readings: (Reading | undefined)[];
+  /** Tags whose deadband the server does not bear: they are filtered here. */
+  readonly #plain = new Set<number>();
   readonly #warned = new Set<number>();
   #samples = 0;
   #repeats = 0;
@@ -52,7 +50,9 @@ export class OpcUaSource implements PlcSource {
   constructor(options: SourceOptions<OpcUaConnection>) {
     this.#options = options;
     this.#timing = { ...sourceTiming, ...options.timing };
+    this.#makers = options.tags.map((tag) => new SampleMaker(tag));
     this.#last = options.tags.map(() => undefined);
+    this.#readings = options.tags.map(() => undefined);
     this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
   }
 
@@ -134,36 +134,56 @@ export class OpcUaSource implements PlcSource {
       subscription.on('status_changed', (status: UA.StatusCode) => over(`subscription: ${status.name}`));
 
       let refused: number[] = tags.map((_tag, i) => i);
-      const monitor = async (): Promise<void> => {
-        const asked = refused;
-        const items = asked.map((i) => ({ nodeId: tags[i]!.address, attributeId: ua.AttributeIds.Value }));
-        const group = await within(
-          subscription.monitorItems(items, monitoring(ua), ua.TimestampsToReturn.Both),
+      const monitorGroup = async (group: readonly number[]): Promise<readonly (UA.StatusCode | undefined)[]> => {
+        const items = group.map((i) => ({ nodeId: tags[i]!.address, attributeId: ua.AttributeIds.Value }));
+        const filter = this.#plain.has(group[0]!) ? undefined : serverDeadband(tags[group[0]!]!);
+        const monitored = await within(
+          subscription.monitorItems(items, monitoring(ua, filter), ua.TimestampsToReturn.Both),
           this.#timing.connectMs,
           'monitored items',
         );
-        group.on('changed', (_item, value, i) => {
-          if (!closed) this.#take(asked[i]!, value);
+        monitored.on('changed', (_item, value, i) => {
+          if (!closed) this.#take(group[i]!, value);
         });
-        refused = asked.filter((_tag, i) => !group.monitoredItems[i]?.statusCode?.isGood());
-        asked.forEach((i, k) => {
-          const status = group.monitoredItems[k]?.statusCode;
-          if (status?.isGood()) return;
-          this.#refusals++;
-          // Once per tag and life: it is asked again every ten seconds, and may be missing for a year.
-          if (this.#warned.has(i)) return;
-          this.#warned.add(i);
-          log?.warn(
-            { tag: tags[i]!.name, node: tags[i]!.address, status: status?.name },
-            'the server refuses this tag',
-          );
-        });
+        return group.map((_i, k) => monitored.monitoredItems[k]?.statusCode);
+      };
+      const monitor = async (): Promise<void> => {
+        const asked = refused;
+        const still: number[] = [];
+        // One request for all tags of the same deadband, which for most sites is one request.
+        const groups = Map.groupBy(asked, (i) => (this.#plain.has(i) ? '' : filterKey(serverDeadband(tags[i]!))));
+        for (const group of groups.values()) {
+          let statuses = await monitorGroup(group);
+          const unfit = group.filter((_i, k) => filterRefusal.test(statuses[k]?.name ?? ''));
+          if (unfit.length > 0) {
+            for (const i of unfit) this.#plain.add(i);
+            const again = await monitorGroup(unfit);
+            statuses = statuses.map((status, k) =>
+              unfit.includes(group[k]!) ? again[unfit.indexOf(group[k]!)] : status,
+            );
+          }
+          for (const [k, i] of group.entries()) {
+            const status = statuses[k];
+            if (status?.isGood()) continue;
+            still.push(i);
+            this.#refusals++;
+            // Once per tag and life: it is asked again every ten seconds, and may be missing for a year.
+            if (this.#warned.has(i)) continue;
+            this.#warned.add(i);
+            log?.warn(
+              { tag: tags[i]!.name, node: tags[i]!.address, status: status?.name },
+              'the server refuses this tag',
+            );
+          }
+        }
+        refused = still;
       };
       if (signal.aborted) throw new Error('stopped');
       this.#lent = { kind: 'opcua', session };
       this.#link.found();
       // What a former connection said proves nothing about this one.
       this.#last.fill(undefined);
+      this.#readings.fill(undefined);
       await monitor();
       const begun = this.#options.clock.now();
 
@@ -192,12 +212,17 @@ export class OpcUaSource implements PlcSource {
     const tag = tags[i];
     if (tag === undefined) return;
     if (data.statusCode.hasOverflowBit) this.#overflows++;
-    const told = qualityOf(data.statusCode.value);
-    if (told !== 'good') this.#refusals++;
-    const { value, quality } = tagValue(tag, plain(data.value?.value), told);
+    const quality = qualityOf(data.statusCode.value);
+    if (quality !== 'good') this.#refusals++;
     const stamp = data.sourceTimestamp ?? data.serverTimestamp;
-    const sourceTime: WallTime = stamp ? wallTime(stamp.getTime()) : clock.wall();
-    const sample: Sample = { signal: tag.signal, value, quality, sourceTime, receiveTime: clock.now() };
+    const reading: Reading = {
+      raw: plain(data.value?.value),
+      quality,
+      why: quality === 'good' ? undefined : `the device says ${data.statusCode.name}`,
+      sourceTime: stamp ? wallTime(stamp.getTime()) : clock.wall(),
+    };
+    const sample = this.#makers[i]!.make(clock.now(), reading);
+    this.#readings[i] = reading;
     this.#last[i] = sample;
     this.#samples++;
     handlers.onSample(sample);
@@ -215,10 +240,9 @@ export class OpcUaSource implements PlcSource {
       const grace = Math.max(tag.everyMs * 1.5, publishMs * 1.1);
       const first = refused.includes(i) ? grace : Math.max(grace, silenceMs);
       if (last === undefined ? now - begun < first : now - last.receiveTime < grace) continue;
-      const sample: Sample =
-        last === undefined || refused.includes(i)
-          ? { signal: tag.signal, value: Number.NaN, quality: 'bad', sourceTime: clock.wall(), receiveTime: now }
-          : { ...last, receiveTime: now };
+      const known = refused.includes(i) ? undefined : this.#readings[i];
+      const why = refused.includes(i) ? 'the server refuses this tag' : 'no value yet';
+      const sample = this.#makers[i]!.make(now, known ?? { raw: undefined, why, sourceTime: clock.wall() });
       this.#last[i] = sample;
       this.#repeats++;
       handlers.onSample(sample);
@@ -238,109 +262,39 @@ const plain = (value: unknown): unknown =>
     ? value[0] * 4_294_967_296 + value[1]
     : value;
 
-const monitoring = (ua: typeof UA): UA.MonitoringParametersOptions => ({
+/** A deadband that the server keeps, in raw values or in % of the range that it knows itself. */
+interface ServerDeadband {
+  readonly kind: 'Absolute' | 'Percent';
+  readonly value: number;
+}
+
+/**
+ * What the server can keep of a tag's deadband. Not where `frozen` is asked: a sensor that only trembles within its
+ * deadband would then look dead from here.
+ */
+export function serverDeadband(tag: Pick<Tag, 'change' | 'scale' | 'frozenMs'>): ServerDeadband | undefined {
+  const { change, scale, frozenMs } = tag;
+  if (change === undefined || frozenMs !== undefined) return undefined;
+  const value = changeOf(tag);
+  if (value === undefined) return change.by === 'share' ? { kind: 'Percent', value: change.share * 100 } : undefined;
+  const perRaw = scale === undefined ? 1 : Math.abs((scale.hi - scale.lo) / (scale.rawHi - scale.rawLo));
+  return { kind: 'Absolute', value: value / perRaw };
+}
+
+const filterKey = (filter: ServerDeadband | undefined): string =>
+  filter === undefined ? '' : `${filter.kind} ${filter.value}`;
+
+/** How servers say that an item cannot have this filter (Part 4, 5.12.2 and 7.22). */
+const filterRefusal = /^Bad(MonitoredItemFilter|DeadbandFilter|FilterNotAllowed)/;
+
+const monitoring = (ua: typeof UA, filter: ServerDeadband | undefined): UA.MonitoringParametersOptions => ({
   samplingInterval: 0,
   queueSize,
   discardOldest: false,
   filter: new ua.DataChangeFilter({
-    trigger: ua.DataChangeTrigger.StatusValueTimestamp,
-    deadbandType: ua.DeadbandType.None,
-    deadbandValue: 0,
+    // With a deadband a new time stamp alone is nothing new.
+    trigger: filter === undefined ? ua.DataChangeTrigger.StatusValueTimestamp : ua.DataChangeTrigger.StatusValue,
+    deadbandType: ua.DeadbandType[filter?.kind ?? 'None'],
+    deadbandValue: filter?.value ?? 0,
   }),
 });
-
-/**
- * Knocks before the driver is loaded: a controller that is off costs no memory here, and the reason is the system's
- * own word (ECONNREFUSED, EHOSTUNREACH), where the driver says only that it did not work.
- */
-export async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
-  const url = URL.parse(endpoint);
-  if (url === null || url.hostname === '') throw new Error(`${endpoint} is no endpoint: expected opc.tcp://host:port`);
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  (await dial(host, url.port === '' ? 4840 : Number(url.port), ms, signal)).destroy();
-}
-
-let loading: Promise<typeof UA> | undefined;
-
-/** What the client consists of, innermost first, in pieces that each take a tenth of a second or less. */
-export const driverSteps = [
-  // First of all: what follows in the crypto package refuses to load without it.
-  'node-opcua-crypto > reflect-metadata',
-  'node-opcua-crypto > @peculiar/asn1-schema',
-  'node-opcua-crypto > @peculiar/asn1-x509',
-  'node-opcua-crypto > @peculiar/asn1-pfx',
-  'node-opcua-crypto > @peculiar/x509',
-  'node-opcua-crypto > @peculiar/webcrypto',
-  'node-opcua-crypto > sshpk',
-  'node-opcua-crypto',
-  'node-opcua-constants',
-  'node-opcua-status-code',
-  'node-opcua-basic-types',
-  'node-opcua-factory',
-  'node-opcua-data-model',
-  'node-opcua-types',
-  'node-opcua-pki > yauzl',
-  'node-opcua-pki > chokidar',
-  'node-opcua-pki',
-  'node-opcua-transport',
-  'node-opcua-secure-channel',
-  'node-opcua-certificate-manager',
-  'node-opcua-client-dynamic-extension-object',
-  'node-opcua-alarm-condition',
-];
-
-/** Loads the driver once, on the first connection, and takes its loggers off standard output. */
-export const loadDriver = (): Promise<typeof UA> =>
-  (loading ??= importStepwise<typeof UA>('node-opcua-client', driverSteps).then(({ loaded: ua }) => {
-    for (const set of [ua.setDebugLogger, ua.setWarningLogger, ua.setErrorLogger]) set(() => {});
-    return ua;
-  }));
-
-/** Making the key pair of a folder must not happen twice at once, so clients of a folder begin one after another. */
-const stores = new Map<string, Promise<unknown>>();
-
-export async function createClient(
-  ua: typeof UA,
-  connection: OpcUaConnection,
-  pki: string,
-  timing: SourceTiming,
-): Promise<UA.OPCUAClient> {
-  const { OPCUACertificateManager } = await import('node-opcua-certificate-manager');
-  const manager = new OPCUACertificateManager({
-    rootFolder: pki,
-    automaticallyAcceptUnknownCertificate: false,
-    disableFileWatchers: true,
-  });
-  const mode = { none: 'None', sign: 'Sign', 'sign-and-encrypt': 'SignAndEncrypt' } as const;
-  const client = ua.OPCUAClient.create({
-    applicationName: 'Millwright',
-    clientName: 'millwright',
-    securityMode: ua.MessageSecurityMode[mode[connection.security]],
-    securityPolicy: connection.security === 'none' ? ua.SecurityPolicy.None : ua.SecurityPolicy.Basic256Sha256,
-    clientCertificateManager: manager,
-    // The certificate of a controller behind another name or address is still the one that was trusted.
-    endpointMustExist: false,
-    connectionStrategy: { maxRetry: 0, initialDelay: 100, maxDelay: 1_000 },
-    keepSessionAlive: true,
-    requestedSessionTimeout: 20_000,
-    transportTimeout: timing.connectMs,
-    defaultTransactionTimeout: timing.connectMs,
-  });
-  const before = stores.get(pki);
-  const ready = (before ?? Promise.resolve())
-    .catch(() => {})
-    .then(async () => {
-      await mkdir(join(pki, 'own'), { recursive: true, mode: 0o700 });
-      await manager.initialize();
-      await client.createDefaultCertificate();
-    });
-  stores.set(pki, ready);
-  await ready;
-  return client;
-}
-
-export async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
-  if (connection.user === undefined) return { type: ua.UserTokenType.Anonymous };
-  const password = connection.secret === undefined ? '' : await readSecret(connection.secret);
-  return { type: ua.UserTokenType.UserName, userName: connection.user, password };
-}

@@ -1,4 +1,5 @@
 import type { Random } from '../../base/random.ts';
+import type { Result } from '../../base/result.ts';
 import type { Instant, WallTime } from '../../base/time.ts';
 import type { Sample } from '../../core/health/signal.ts';
 import type { Connection, Tag } from '../../driver/bindings.ts';
@@ -18,7 +19,21 @@ export interface PlcSource {
   readonly stats: SourceStats;
   /** The connection that is open now, lent for one effect: a small device bears no second one. Undefined: none is. */
   lend?(): LentConnection | undefined;
+  /** What the controller says of itself. Never rejects; absent: the protocol has no word for any of it. */
+  ask?(question: ControllerQuestion): Promise<Result<ControllerFact, string>>;
 }
+
+/** Mode (RUN, STOP), scan time, program, and how well the controller says that it serves. */
+export type ControllerQuestion = 'mode' | 'scan' | 'program' | 'service';
+
+export type ControllerFact =
+  | { readonly is: 'mode'; readonly mode: 'run' | 'stop' | 'between'; readonly text: string }
+  /** Milliseconds of the last scan. */
+  | { readonly is: 'scan'; readonly ms: number; readonly text: string }
+  /** A hash, hex, that changes with the program. */
+  | { readonly is: 'program'; readonly hash: string; readonly text: string }
+  /** 0 … 255, as OPC UA Part 4, 6.6.2.4.2 has it: below 200 is degraded. */
+  | { readonly is: 'service'; readonly level: number; readonly text: string };
 
 export interface SourceHandlers {
   onSample(sample: Sample): void;

@@ -5,9 +5,15 @@ export interface TagValue {
   /** In the tag's unit; NaN exactly when the quality is `bad`. */
   readonly value: number;
   readonly quality: Quality;
+  /** Why it is bad, for people; of what this function found itself. */
+  readonly why?: string;
 }
 
-const bad: TagValue = { value: Number.NaN, quality: 'bad' };
+const bad = (why?: string): TagValue => ({
+  value: Number.NaN,
+  quality: 'bad',
+  ...(why === undefined ? {} : { why }),
+});
 
 /** How far a scaled value may lie outside its range before the wire, not the machine, is what it tells about. */
 const outside = 0.05;
@@ -18,14 +24,17 @@ const outside = 0.05;
  * Booleans are 0 and 1.
  */
 export function tagValue(tag: Pick<Tag, 'type' | 'scale'>, raw: unknown, quality: Quality = 'good'): TagValue {
-  if (quality === 'bad') return bad;
+  if (quality === 'bad') return bad();
   const number = rawNumber(raw);
-  if (number === undefined || !Number.isFinite(number)) return bad;
+  if (number === undefined) return bad(raw === undefined ? 'no value' : 'no number');
+  if (!Number.isFinite(number)) return bad(`not finite: ${number}`);
   if (tag.type === 'bool') return { value: number === 0 ? 0 : 1, quality };
   const { scale } = tag;
   if (scale === undefined) return { value: number, quality };
   const share = (number - scale.rawLo) / (scale.rawHi - scale.rawLo);
-  if (!(share >= -outside && share <= 1 + outside)) return bad;
+  if (!(share >= -outside && share <= 1 + outside)) {
+    return bad(`${number} lies outside of ${scale.rawLo}..${scale.rawHi} by more than 5 %`);
+  }
   return { value: scale.lo + share * (scale.hi - scale.lo), quality };
 }
 

@@ -62,7 +62,7 @@ export function compileDuties(site: SiteContext): void {
       pollDuty.set(
         thing.name,
         addDuty(`${thing.name}/poll`, thing, { kind: 'poll', source: thing.index }, eligibility(thing), thing.path, {
-          exclusive: (thing.connect.modbus ?? thing.connect.opcua)?.clients === 1,
+          exclusive: (thing.connect.modbus ?? thing.connect.opcua ?? thing.connect.s7)?.clients === 1,
         }),
       );
     }

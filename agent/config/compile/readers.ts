@@ -16,7 +16,7 @@ export type Readers = ReturnType<typeof createReaders>;
 /** Small texts of an entry as values; what cannot be read is told, and a stand-in goes on. */
 export function createReaders(facts: SiteFacts, { stateSignal }: Names) {
   const { findings } = facts;
-  return { read, duration, dwell, onlyIn };
+  return { read, duration, milliseconds, dwell, onlyIn };
 
   function read<T>(
     entry: Entry,
@@ -37,6 +37,12 @@ export function createReaders(facts: SiteFacts, { stateSignal }: Names) {
     if (ms >= least) return ms;
     findings.of(entry.origin, [key], 'value', `"${value}" is too short: ${formatDuration(least)} at least`);
     return least;
+  }
+
+  /** A time; undefined when it is none, which the caller tells in its own words. */
+  function milliseconds(value: unknown): number | undefined {
+    const ms = parseDuration(value);
+    return ms.ok ? ms.value : undefined;
   }
 
   function dwell(entry: Entry, key: string, value: unknown): Dwell {

@@ -3,18 +3,19 @@ import { entryId } from '../../base/ids.ts';
 import type { SignalSpec } from '../../core/health/signal.ts';
 import type { Tag } from '../../driver/bindings.ts';
 import { parseScale } from '../grammar.ts';
-import { convert, unitOf } from '../quantity.ts';
-import type { Path } from '../site-document.ts';
-import type { Entry, ThingModel } from '../site-model.ts';
+import { convert, parseQuantity, unitOf } from '../quantity.ts';
+import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
+import { addressProblem, protocolOf, typeFromAddress } from './addresses.ts';
+import { compileConnections } from './connections.ts';
 import type { SiteContext } from './context.ts';
 import { secretOf } from './probes.ts';
 
 /** Signals, where they live on their devices, and how those are reached. */
 export function compileSignals(site: SiteContext): void {
-  const { model, findings, pollDuty, signals, tags, connections, entriesOf, sourceOf, read, duration } = site;
+  const { findings, pollDuty, signals, tags, entriesOf, sourceOf, read, duration } = site;
   for (const [index, entry] of entriesOf('signals').entries()) signals.push(compileSignal(entry, index));
-  for (const thing of model.things) if (thing.connect !== undefined) compileConnection(thing);
+  compileConnections(site);
 
   function compileSignal(entry: Entry<'signals'>, index: SignalIndex): SignalSpec {
     const { value, thing } = entry;
@@ -36,26 +37,9 @@ export function compileSignals(site: SiteContext): void {
         { at: 'key' },
       );
     }
-    const modbus = source?.connect?.modbus !== undefined;
-    if (modbus && !/^(holding|input|coil|discrete):\d{1,6}$/.test(value.address)) {
-      findings.of(
-        entry.origin,
-        ['address'],
-        'value',
-        `"${value.address}" is no Modbus address: say holding:40011, input:30001, coil:1 or discrete:1`,
-      );
-    } else if (
-      source?.connect?.opcua !== undefined &&
-      !isPlaceholder(value.address) &&
-      !/^(ns=\d+;)?[isgb]=.+$/.test(value.address)
-    ) {
-      findings.of(
-        entry.origin,
-        ['address'],
-        'value',
-        `"${value.address}" is no OPC UA node id: say for example "ns=2;s=Press7.Speed"`,
-      );
-    }
+    const protocol = protocolOf(source?.connect);
+    const problem = protocol === undefined ? undefined : addressProblem(protocol, value.address);
+    if (problem !== undefined) findings.of(entry.origin, ['address'], 'value', problem);
     const scale = value.scale === undefined ? undefined : read(entry, ['scale'], parseScale(value.scale), undefined);
     let unitName = value.unit ?? scale?.unit;
     if (value.unit !== undefined && unitOf(value.unit) === undefined) {
@@ -97,12 +81,17 @@ export function compileSignals(site: SiteContext): void {
         });
     }
     const everyMs = duration(entry, 'every', value.every, 1_000, 10);
-    const bit = /^(coil|discrete):/.test(value.address);
-    const type =
-      value.type ??
-      (bit || entry.name === 'lockout' ? 'bool' : modbus ? 'uint16' : entry.name === 'state' ? 'int32' : 'float64');
-    if (bit && type !== 'bool')
-      findings.of(entry.origin, ['type'], 'value', `A ${value.address.split(':')[0]} is a bool, not ${type}`);
+    const implied = typeFromAddress(protocol, value.address);
+    const usual = protocol === 'modbus' ? 'uint16' : entry.name === 'state' ? 'int32' : 'float64';
+    const type = value.type ?? implied ?? (entry.name === 'lockout' ? 'bool' : usual);
+    if (implied !== undefined && value.type !== undefined && type !== implied) {
+      const what = /^(coil|discrete):/.test(value.address)
+        ? `A ${value.address.split(':')[0]} is a bool`
+        : `${value.address} is of type ${implied}`;
+      findings.of(entry.origin, ['type'], 'value', `${what}, not ${type}`);
+    }
+    const change = changeOf(entry, scaled, unitName, protocol === 'opcua');
+    const frozenMs = value.frozen === undefined ? undefined : duration(entry, 'frozen', value.frozen, 0, 2 * everyMs);
     tags.set(index, {
       signal: index,
       name: entry.id,
@@ -112,6 +101,8 @@ export function compileSignals(site: SiteContext): void {
       scale: scaled,
       everyMs,
       unit: unitName,
+      ...(change === undefined ? {} : { change }),
+      ...(frozenMs === undefined ? {} : { frozenMs }),
     });
     return {
       index,
@@ -126,49 +117,41 @@ export function compileSignals(site: SiteContext): void {
     };
   }
 
-  function compileConnection(thing: ThingModel): void {
-    const path: Path = [...thing.path, 'connect'];
-    const { opcua, modbus } = thing.connect!;
-    if ((opcua === undefined) === (modbus === undefined)) {
-      if (thing.broken.has('connect')) return;
-      findings.at(path, 'missing', `${thing.name} needs one connection: opcua or modbus`, { at: 'key' });
-      return;
-    }
-    if (opcua !== undefined) {
-      if (!/^opc\.tcp:\/\/[^/\s]+/.test(opcua.endpoint)) {
-        findings.at(
-          [...path, 'opcua', 'endpoint'],
+  /** `0.1 bar` in the signal's unit, or `0.5 %` of the range: that of `scale`, or the one that an OPC UA server knows. */
+  function changeOf(
+    entry: Entry<'signals'>,
+    scale: Tag['scale'],
+    unitName: string | undefined,
+    serverKnows: boolean,
+  ): Tag['change'] {
+    const { change } = entry.value;
+    if (change === undefined || isPlaceholder(change)) return undefined;
+    const quantity = read(entry, ['change'], parseQuantity(change), undefined);
+    if (quantity === undefined) return undefined;
+    const { value, unit } = quantity;
+    const tell = (code: 'value' | 'unit' | 'dimension', text: string) =>
+      void findings.of(entry.origin, ['change'], code, text);
+    if (!(value > 0)) return tell('value', `"${change}" is no deadband: say more than 0`);
+    if (unit?.name === '%' && unitName !== '%') {
+      if (value >= 100) return tell('value', `"${change}" would let nothing through`);
+      if (scale === undefined && !serverKnows)
+        return tell(
           'value',
-          `"${opcua.endpoint}" is no OPC UA endpoint: say opc.tcp://host:4840`,
+          `"${change}" of which range? Give the signal a \`scale\`, or say it in ${unitName ?? 'its unit'}`,
         );
-      }
-      connections.set(thing.index, {
-        kind: 'opcua',
-        endpoint: opcua.endpoint,
-        security: opcua.security ?? 'none',
-        user: opcua.user,
-        secret: opcua.secret === undefined ? undefined : secretOf(opcua.secret),
-      });
-    } else if (modbus !== undefined) {
-      const whole = (key: 'port' | 'unit', fallback: number, most: number): number => {
-        const given = modbus[key];
-        if (given === undefined) return fallback;
-        const number = Number(given);
-        if (Number.isInteger(number) && number >= 0 && number <= most) return number;
-        findings.at(
-          [...path, 'modbus', key],
-          'value',
-          `${JSON.stringify(given)} is no ${key}: a whole number to ${most}`,
-        );
-        return fallback;
-      };
-      connections.set(thing.index, {
-        kind: 'modbus',
-        host: modbus.host,
-        port: whole('port', 502, 65_535),
-        unit: whole('unit', 1, 255),
-        order: modbus.order ?? 'abcd',
-      });
+      return { by: 'share', share: value / 100 };
     }
+    const to = unitName === undefined ? undefined : unitOf(unitName);
+    if (unit === undefined)
+      return to === undefined || to.name === 'count'
+        ? { by: 'value', value }
+        : tell('unit', `${change} has no unit: ${entry.name} is in ${to.name}`);
+    // A difference: 5 °C of deadband are five degrees, whatever the zero of the scale.
+    if (to === undefined || to.dimension !== unit.dimension)
+      return tell(
+        'dimension',
+        `A deadband in ${unit.name}, ${entry.name} ${to === undefined ? 'without a unit' : `in ${to.name}`}: these cannot be compared`,
+      );
+    return { by: 'value', value: (value * unit.factor) / to.factor };
   }
 }

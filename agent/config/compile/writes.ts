@@ -21,6 +21,11 @@ export function compileWrites(site: SiteContext): void {
     }
     const modbus = source?.connect?.modbus !== undefined;
     const opcua = source?.connect?.opcua !== undefined;
+    const silent = source?.connect?.s7 !== undefined ? 'S7' : source?.connect?.mqtt !== undefined ? 'MQTT' : undefined;
+    if (silent !== undefined)
+      findings.of(entry.origin, [], 'later', `Writing over ${silent} comes later: take ${entry.name} out for now`, {
+        at: 'key',
+      });
     for (const key of ['address', 'mark'] as const) {
       const address = value[key];
       if (address === undefined || isPlaceholder(address)) continue;
@@ -127,7 +132,7 @@ export function checkWriteRights(site: SiteContext): void {
       const target = writes.get(write);
       const device = model.things.find(({ index }) => index === target?.source);
       if (device === undefined) continue;
-      const single = (device.connect?.modbus ?? device.connect?.opcua)?.clients === 1;
+      const single = (device.connect?.modbus ?? device.connect?.opcua ?? device.connect?.s7)?.clients === 1;
       const poll = site.pollDuty.get(device.name);
       if (single && !(runsOn.on === 'holder' && runsOn.duty === poll)) {
         findings.of(

@@ -622,7 +622,7 @@ export class Health {
             : quality === 'uncertain'
               ? 'warn'
               : 'ok';
-        state.observe(now, status, undefined, status === 'unknown' ? (blind ?? '') : `quality ${quality}`);
+        state.observe(now, status, undefined, status === 'unknown' ? (blind ?? '') : this.#signals.qualityText(signal));
         return;
       }
     }

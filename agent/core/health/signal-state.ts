@@ -14,6 +14,7 @@ export class SignalState {
   readonly #quality: Uint8Array;
   readonly #receivedAt: Float64Array;
   readonly #sourceTime: Float64Array;
+  readonly #why: (string | undefined)[];
   /** Signals that have been heard and are fresh: who can become stale. */
   readonly #fresh = new Set<SignalIndex>();
   /** Lower bound of the next staleness: samples only move it later, so it is recomputed on arrival there. */
@@ -25,6 +26,7 @@ export class SignalState {
     this.#quality = new Uint8Array(specs.length).fill(2);
     this.#receivedAt = new Float64Array(specs.length).fill(Number.NEGATIVE_INFINITY);
     this.#sourceTime = new Float64Array(specs.length).fill(Number.NaN);
+    this.#why = specs.map(() => undefined);
   }
 
   get deadline(): Instant {
@@ -39,6 +41,7 @@ export class SignalState {
     this.#quality[i] = Number.isNaN(sample.value) ? 2 : qualities.indexOf(sample.quality);
     this.#receivedAt[i] = sample.receiveTime;
     this.#sourceTime[i] = sample.sourceTime;
+    this.#why[i] = sample.why;
     this.#fresh.add(i);
     this.#nextStale = instant(Math.min(this.#nextStale, this.staleAt(i)));
     return true;
@@ -59,6 +62,12 @@ export class SignalState {
 
   quality(i: SignalIndex): Quality {
     return qualities[this.#quality[i] ?? 2] ?? 'bad';
+  }
+
+  /** Quality, and why it is not good when the source said so. */
+  qualityText(i: SignalIndex): string {
+    const why = this.#why[i];
+    return why === undefined ? `quality ${this.quality(i)}` : `quality ${this.quality(i)}: ${why}`;
   }
 
   sourceTime(i: SignalIndex): WallTime | undefined {
@@ -91,7 +100,7 @@ export class SignalState {
     if (!this.isFresh(now, i)) return `stale ${seconds(now - (this.#receivedAt[i] ?? 0))}`;
     const quality = this.quality(i);
     if (quality === 'good' || (quality === 'uncertain' && spec.acceptUncertain)) return undefined;
-    return `quality ${quality}`;
+    return this.qualityText(i);
   }
 
   /** Appends the signals that became stale since the last call. */

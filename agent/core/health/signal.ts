@@ -11,6 +11,8 @@ export interface Sample {
   readonly quality: Quality;
   readonly sourceTime: WallTime;
   readonly receiveTime: Instant;
+  /** Why the quality is not good, for people. */
+  readonly why?: string;
 }
 
 /** One measured quantity over time, after unit and scale. */

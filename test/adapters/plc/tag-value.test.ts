@@ -29,7 +29,9 @@ describe('tag value', () => {
     ['6 % below the range: broken wire', card, 5530 - 0.06 * 22_118],
     ['6 % above the range: short circuit', card, 27_648 + 0.06 * 22_118],
   ])('%s → bad, and no number', (_name, tag, raw) => {
-    expect(tagValue(tag, raw)).toEqual({ value: Number.NaN, quality: 'bad' });
+    const { value, quality, why } = tagValue(tag, raw);
+    expect({ value, quality }).toEqual({ value: Number.NaN, quality: 'bad' });
+    expect(why).toMatch(/outside|no number|no value|not finite/);
   });
 
   test('a range that falls (rawLo above rawHi) → still mapped', () => {

@@ -1,0 +1,285 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { IClientOptions, MqttClient } from 'mqtt';
+import { wallTime } from '../../../base/time.ts';
+import type { Connection, Tag } from '../../../driver/bindings.ts';
+import { bounded, KeepConnected, reasonOf, type Session, within } from '../keep-connected.ts';
+import { type Reading, SampleMaker } from '../sample-maker.ts';
+import { readSecret } from '../secret.ts';
+import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from '../source.ts';
+import { type MqttAddress, parseMqttAddress } from './address.ts';
+import { EdgeNode, type SparkplugVerb } from './edge-node.ts';
+import { readPayload } from './payload.ts';
+import { decodeSparkplug, signed } from './sparkplug.ts';
+
+type MqttConnection = Extract<Connection, { kind: 'mqtt' }>;
+
+interface Entry {
+  readonly tag: Tag;
+  readonly maker: SampleMaker;
+  readonly address: MqttAddress;
+  reading: Reading | undefined;
+  receivedAt: number;
+}
+
+/**
+ * Topics of a broker as a device: values come when somebody publishes them.
+ *
+ * A plain topic says nothing about its publisher: a value grows stale by itself when nothing new comes, so `fresh` belongs
+ * to the publisher's pace. A retained message may be of any age, which is quality uncertain until a live one comes.
+ * Sparkplug says who lives: a metric stands until its node or device dies (then it is bad), and is told again every period
+ * meanwhile. This source never publishes, also no rebirth: metrics that are sent by alias are known from the next birth on.
+ */
+export class MqttSource implements PlcSource {
+  readonly #options: SourceOptions<MqttConnection>;
+  readonly #timing: SourceTiming;
+  readonly #link: KeepConnected;
+  readonly #entries: readonly Entry[];
+  readonly #unreadable: readonly { readonly maker: SampleMaker; readonly tag: Tag; readonly why: string }[];
+  readonly #byTopic: ReadonlyMap<string, readonly Entry[]>;
+  /** Of the nodes that tags name: what others publish is not looked at. */
+  readonly #nodes = new Map<string, EdgeNode>();
+  #samples = 0;
+  #repeats = 0;
+  #refusals = 0;
+  #told = 0;
+
+  constructor(options: SourceOptions<MqttConnection>) {
+    this.#options = options;
+    this.#timing = { ...sourceTiming, ...options.timing };
+    const parsed = options.tags.map((tag) => ({
+      tag,
+      maker: new SampleMaker(tag),
+      address: parseMqttAddress(tag.address),
+    }));
+    this.#entries = parsed.flatMap(({ tag, maker, address }) =>
+      address.ok ? { tag, maker, address: address.value, reading: undefined, receivedAt: 0 } : [],
+    );
+    this.#unreadable = parsed.flatMap(({ tag, maker, address }) =>
+      address.ok ? [] : { tag, maker, why: address.error },
+    );
+    this.#byTopic = Map.groupBy(
+      this.#entries.filter(({ address }) => address.kind === 'topic'),
+      ({ address }) => (address.kind === 'topic' ? address.topic : ''),
+    );
+    for (const { address } of this.#entries)
+      if (address.kind === 'sparkplug') this.#nodes.set(nodeKey(address.group, address.node), new EdgeNode());
+    this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
+  }
+
+  start(): void {
+    for (const { tag, why } of this.#unreadable)
+      this.#options.log?.warn({ tag: tag.name }, `${why}: this tag stays bad`);
+    this.#link.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#link.stop();
+  }
+
+  get stats(): SourceStats {
+    return {
+      samples: this.#samples,
+      repeats: this.#repeats,
+      connects: this.#link.connects,
+      failures: this.#link.failures,
+      lastFailure: this.#link.lastFailure,
+      overflows: 0,
+      refusals: this.#refusals,
+    };
+  }
+
+  async #open(signal: AbortSignal): Promise<Session> {
+    const { connection } = this.#options;
+    const client = await connect(connection, this.#timing, signal);
+    let closed = false;
+    const ended = new Promise<string>((resolve) => {
+      client.on('error', (error) => resolve(reasonOf(error)));
+      client.on('close', () => resolve('the broker closed the connection'));
+    });
+    const timers: NodeJS.Timeout[] = [];
+    const close = async () => {
+      closed = true;
+      for (const timer of timers) clearInterval(timer);
+      await bounded(client.endAsync(true), 2_000);
+    };
+    const giveUp = () => void close();
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      for (const node of this.#nodes.values()) node.forget();
+      for (const entry of this.#entries) entry.reading = undefined;
+      client.on('message', (topic, payload, packet) => {
+        if (!closed) this.#take(topic, payload, packet.retain);
+      });
+      const topics = [...this.#byTopic.keys(), ...[...this.#nodes.keys()].flatMap(sparkplugTopics)];
+      this.#link.found();
+      for (const { maker, why } of this.#unreadable)
+        this.#emit(maker, { raw: undefined, why, sourceTime: this.#wall() });
+      for (let i = 0; i < topics.length; i += 50) {
+        const granted = await within(
+          client.subscribeAsync(topics.slice(i, i + 50), { qos: 0 }).catch((error: unknown) => {
+            // mqtt.js rejects the whole list when the broker refuses one of it.
+            this.#refusals++;
+            this.#options.log?.warn({ topics: topics.slice(i, i + 50) }, `not subscribed: ${reasonOf(error)}`);
+            return [];
+          }),
+          this.#timing.requestMs,
+          'subscribe',
+        );
+        for (const { topic, qos } of granted) if (qos >= 128) this.#refuse(topic);
+      }
+      const step = Math.max(50, Math.min(500, ...this.#entries.map(({ tag }) => tag.everyMs / 2)));
+      if (this.#nodes.size > 0) timers.push(setInterval(() => this.#repeat(), step));
+      return { ended, close };
+    } catch (error) {
+      await close();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  #wall = () => this.#options.clock.wall();
+
+  #refuse(topic: string): void {
+    this.#refusals++;
+    for (const { maker } of this.#byTopic.get(topic) ?? [])
+      this.#emit(maker, { raw: undefined, why: 'the broker refuses this topic', sourceTime: this.#wall() });
+  }
+
+  /** Never throws: it is called from the client's own handler. */
+  #take(topic: string, payload: Uint8Array, retained: boolean): void {
+    for (const entry of this.#byTopic.get(topic) ?? []) {
+      const value = readPayload(payload, entry.address.kind === 'topic' ? entry.address.pointer : undefined);
+      const sourceTime = this.#wall();
+      if (!value.ok) this.#complain(topic, value.error);
+      this.#put(
+        entry,
+        !value.ok
+          ? { raw: undefined, why: value.error, sourceTime }
+          : retained
+            ? { raw: value.value, quality: 'uncertain', why: 'retained: nobody says how old it is', sourceTime }
+            : { raw: value.value, sourceTime },
+      );
+    }
+    const spark = /^spBv1\.0\/([^/]+)\/([ND](?:BIRTH|DATA|DEATH))\/([^/]+)(?:\/([^/]+))?$/.exec(topic);
+    if (spark === null || retained) return;
+    const [, group, verb, name, device] = spark;
+    const node = this.#nodes.get(nodeKey(group!, name!));
+    if (node === undefined || (verb!.startsWith('D') && device === undefined)) return;
+    const decoded = decodeSparkplug(payload);
+    if (!decoded.ok) return this.#complain(topic, decoded.error);
+    const metrics = node.take(verb as SparkplugVerb, device, decoded.value);
+    if (verb === 'NDEATH' || verb === 'DDEATH') return this.#repeat();
+    if (node.unknownAliases > 0 && this.#told++ === 0)
+      this.#options.log?.warn(
+        { node: name },
+        'it speaks by alias and its birth was not heard: values come after its next birth',
+      );
+    for (const metric of metrics) {
+      // What the node had kept while it was offline is history, not the present.
+      if (metric.historical) continue;
+      for (const entry of this.#entries) {
+        const { address } = entry;
+        if (address.kind !== 'sparkplug' || address.metric !== metric.name || address.device !== metric.device)
+          continue;
+        if (address.group !== group || address.node !== name) continue;
+        const at = metric.timestamp ?? decoded.value.timestamp;
+        const good = metric.quality === undefined || metric.quality === 192;
+        this.#put(entry, {
+          raw: signed(metric.value, metric.datatype),
+          quality: good ? 'good' : 'bad',
+          why: good
+            ? metric.value === undefined
+              ? 'the node says null'
+              : undefined
+            : `the node says quality ${metric.quality === 500 ? 'stale' : metric.quality}`,
+          sourceTime: at !== undefined && at > 0 && at < 8.64e15 ? wallTime(at) : this.#wall(),
+        });
+      }
+    }
+  }
+
+  #put(entry: Entry, reading: Reading): void {
+    entry.reading = reading;
+    entry.receivedAt = this.#options.clock.now();
+    this.#emit(entry.maker, reading);
+  }
+
+  /** Metrics of who lives stand; of who died they are bad. */
+  #repeat(): void {
+    const now = this.#options.clock.now();
+    for (const entry of this.#entries) {
+      const { address, reading, tag } = entry;
+      if (address.kind !== 'sparkplug' || reading === undefined) continue;
+      const alive = this.#nodes.get(nodeKey(address.group, address.node))?.alive(address.device);
+      if (alive === undefined) continue;
+      if (alive && now - entry.receivedAt < tag.everyMs) continue;
+      if (!alive && reading.raw !== undefined) {
+        const who =
+          address.device === undefined ? `node ${address.node}` : `device ${address.device} of ${address.node}`;
+        entry.reading = { raw: undefined, why: `${who} is dead`, sourceTime: this.#wall() };
+      } else if (!alive && now - entry.receivedAt < tag.everyMs) continue;
+      entry.receivedAt = now;
+      this.#repeats++;
+      this.#emit(entry.maker, entry.reading ?? reading);
+    }
+  }
+
+  #complain(topic: string, why: string): void {
+    this.#refusals++;
+    if (this.#refusals < 20) this.#options.log?.warn({ topic: topic.slice(0, 200) }, why);
+  }
+
+  #emit(maker: SampleMaker, reading: Reading): void {
+    this.#samples++;
+    this.#options.handlers.onSample(maker.make(this.#options.clock.now(), reading));
+  }
+}
+
+const nodeKey = (group: string, node: string): string => `${group}/${node}`;
+
+const sparkplugTopics = (key: string): string[] => {
+  const [group, node] = key.split('/');
+  return [
+    ...['NBIRTH', 'NDATA', 'NDEATH'].map((verb) => `spBv1.0/${group}/${verb}/${node}`),
+    ...['DBIRTH', 'DDATA', 'DDEATH'].map((verb) => `spBv1.0/${group}/${verb}/${node}/+`),
+  ];
+};
+
+/** A connected client with a clean session; reconnecting is not its business. Rejects with a reason for people. */
+export async function connect(
+  connection: MqttConnection,
+  timing: Pick<SourceTiming, 'connectMs'>,
+  signal: AbortSignal,
+): Promise<MqttClient> {
+  const { default: mqtt } = await import('mqtt');
+  const options: IClientOptions = {
+    clientId: `millwright-${randomBytes(6).toString('hex')}`,
+    clean: true,
+    reconnectPeriod: 0,
+    connectTimeout: timing.connectMs,
+    keepalive: 5,
+    resubscribe: false,
+    queueQoSZero: false,
+    ...(connection.user === undefined ? {} : { username: connection.user }),
+    ...(connection.secret === undefined ? {} : { password: await readSecret(connection.secret) }),
+    ...(connection.ca === undefined ? {} : { ca: await readFile(connection.ca) }),
+  };
+  const client = mqtt.connect(connection.url, options);
+  const connected = new Promise<void>((resolve, reject) => {
+    const stop = () => reject(new Error('stopped'));
+    signal.addEventListener('abort', stop, { once: true });
+    client.once('connect', () => resolve());
+    client.once('error', reject);
+    client.once('close', () => reject(new Error('the broker closed the connection')));
+  });
+  try {
+    await within(connected, timing.connectMs, connection.url);
+    return client;
+  } catch (error) {
+    client.on('error', () => {});
+    client.end(true);
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type * as UA from 'node-opcua-client';
+import type { Connection } from '../../driver/bindings.ts';
+import { dial } from './dial.ts';
+import { readSecret } from './secret.ts';
+import type { SourceTiming } from './source.ts';
+import { importStepwise } from './stepwise-import.ts';
+
+export type OpcUaConnection = Extract<Connection, { kind: 'opcua' }>;
+
+/**
+ * Knocks before the driver is loaded: a controller that is off costs no memory here, and the reason is the system's
+ * own word (ECONNREFUSED, EHOSTUNREACH), where the driver says only that it did not work.
+ */
+export async function reach(endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
+  const url = URL.parse(endpoint);
+  if (url === null || url.hostname === '') throw new Error(`${endpoint} is no endpoint: expected opc.tcp://host:port`);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  (await dial(host, url.port === '' ? 4840 : Number(url.port), ms, signal)).destroy();
+}
+
+let loading: Promise<typeof UA> | undefined;
+
+/** What the client consists of, innermost first, in pieces that each take a tenth of a second or less. */
+export const driverSteps = [
+  // First of all: what follows in the crypto package refuses to load without it.
+  'node-opcua-crypto > reflect-metadata',
+  'node-opcua-crypto > @peculiar/asn1-schema',
+  'node-opcua-crypto > @peculiar/asn1-x509',
+  'node-opcua-crypto > @peculiar/asn1-pfx',
+  'node-opcua-crypto > @peculiar/x509',
+  'node-opcua-crypto > @peculiar/webcrypto',
+  'node-opcua-crypto > sshpk',
+  'node-opcua-crypto',
+  'node-opcua-constants',
+  'node-opcua-status-code',
+  'node-opcua-basic-types',
+  'node-opcua-factory',
+  'node-opcua-data-model',
+  'node-opcua-types',
+  'node-opcua-pki > yauzl',
+  'node-opcua-pki > chokidar',
+  'node-opcua-pki',
+  'node-opcua-transport',
+  'node-opcua-secure-channel',
+  'node-opcua-certificate-manager',
+  'node-opcua-client-dynamic-extension-object',
+  'node-opcua-alarm-condition',
+];
+
+/** Loads the driver once, on the first connection, and takes its loggers off standard output. */
+export const loadDriver = (): Promise<typeof UA> =>
+  (loading ??= importStepwise<typeof UA>('node-opcua-client', driverSteps).then(({ loaded: ua }) => {
+    for (const set of [ua.setDebugLogger, ua.setWarningLogger, ua.setErrorLogger]) set(() => {});
+    return ua;
+  }));
+
+/** What is left of the policies that the OPC Foundation has not withdrawn (Part 7, 2024). */
+const policies = {
+  basic256sha256: 'Basic256Sha256',
+  'aes128-sha256-rsaoaep': 'Aes128_Sha256_RsaOaep',
+  'aes256-sha256-rsapss': 'Aes256_Sha256_RsaPss',
+} as const;
+
+/** Making the key pair of a folder must not happen twice at once, so clients of a folder begin one after another. */
+const stores = new Map<string, Promise<unknown>>();
+
+export async function createClient(
+  ua: typeof UA,
+  connection: OpcUaConnection,
+  pki: string,
+  timing: SourceTiming,
+): Promise<UA.OPCUAClient> {
+  const { OPCUACertificateManager } = await import('node-opcua-certificate-manager');
+  const manager = new OPCUACertificateManager({
+    rootFolder: pki,
+    automaticallyAcceptUnknownCertificate: false,
+    disableFileWatchers: true,
+  });
+  const mode = { none: 'None', sign: 'Sign', 'sign-and-encrypt': 'SignAndEncrypt' } as const;
+  const client = ua.OPCUAClient.create({
+    applicationName: 'Millwright',
+    clientName: 'millwright',
+    securityMode: ua.MessageSecurityMode[mode[connection.security]],
+    securityPolicy:
+      connection.security === 'none'
+        ? ua.SecurityPolicy.None
+        : ua.SecurityPolicy[policies[connection.policy ?? 'basic256sha256']],
+    clientCertificateManager: manager,
+    // The certificate of a controller behind another name or address is still the one that was trusted.
+    endpointMustExist: false,
+    connectionStrategy: { maxRetry: 0, initialDelay: 100, maxDelay: 1_000 },
+    keepSessionAlive: true,
+    requestedSessionTimeout: 20_000,
+    transportTimeout: timing.connectMs,
+    defaultTransactionTimeout: timing.connectMs,
+  });
+  const before = stores.get(pki);
+  const ready = (before ?? Promise.resolve())
+    .catch(() => {})
+    .then(async () => {
+      await mkdir(join(pki, 'own'), { recursive: true, mode: 0o700 });
+      await manager.initialize();
+      await client.createDefaultCertificate();
+    });
+  stores.set(pki, ready);
+  await ready;
+  return client;
+}
+
+export async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
+  if (connection.user === undefined) return { type: ua.UserTokenType.Anonymous };
+  const password = connection.secret === undefined ? '' : await readSecret(connection.secret);
+  return { type: ua.UserTokenType.UserName, userName: connection.user, password };
+}
