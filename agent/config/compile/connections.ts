@@ -2,6 +2,7 @@ import type { Connection, Secret } from '../../driver/bindings.ts';
 import type { Path } from '../site-document.ts';
 import { isPlaceholder, type ThingModel } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
+import { secretOf } from './probes.ts';
 
 const protocols = ['opcua', 'modbus', 's7', 'mqtt'] as const;
 
@@ -46,7 +47,7 @@ export function compileConnections(site: SiteContext): void {
         security: opcua.security ?? 'none',
         policy: opcua.policy,
         user: opcua.user,
-        secret: secretOf(opcua.secret),
+        secret: maybe(opcua.secret),
       };
     }
     if (modbus !== undefined) {
@@ -90,7 +91,7 @@ export function compileConnections(site: SiteContext): void {
     if (!/^mqtts?:\/\/[^/\s]+/.test(url) && !isPlaceholder(url)) {
       findings.at([...path, 'mqtt', 'url'], 'value', `"${url}" is no broker: say mqtt://host:1883`);
     }
-    return { kind: 'mqtt', url, user, secret: secretOf(secret), ca };
+    return { kind: 'mqtt', url, user, secret: maybe(secret), ca };
   }
 
   function whole<K extends string>(
@@ -117,9 +118,4 @@ export function compileConnections(site: SiteContext): void {
   }
 }
 
-const secretOf = (text: string | undefined): Secret | undefined =>
-  text === undefined
-    ? undefined
-    : text.startsWith('env:')
-      ? { from: 'env', name: text.slice(4) }
-      : { from: 'file', path: text.slice(5) };
+const maybe = (text: string | undefined): Secret | undefined => (text === undefined ? undefined : secretOf(text));

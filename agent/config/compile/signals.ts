@@ -9,7 +9,6 @@ import { isPlaceholder } from '../site-model.ts';
 import { addressProblem, protocolOf, typeFromAddress } from './addresses.ts';
 import { compileConnections } from './connections.ts';
 import type { SiteContext } from './context.ts';
-import { secretOf } from './probes.ts';
 
 /** Signals, where they live on their devices, and how those are reached. */
 export function compileSignals(site: SiteContext): void {
