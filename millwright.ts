@@ -280,7 +280,9 @@ const model = millwright.command('model').description('anomaly models: train, sc
 model
   .command('train')
   .description('fit on healthy rows; writes ONNX, manifest and golden vectors')
-  .requiredOption('--data <csv>', 'recording: header, timestamp first, `;` or `,`')
+  .option('--data <csv>', 'recording: header, timestamp first, `;` or `,`; or')
+  .option('--from-recorder <folder>', 'data folder of an agent: what it recorded while all was well, with')
+  .option('--thing <name>', 'whose signals')
   .requiredOption('--out <folder>', 'where the model goes')
   .option('--name <name>', 'name of the model')
   .option('--kind <kind>', 'how it tells strange from healthy; see `model kinds`')

@@ -24,6 +24,7 @@ import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
 import { OrderDesk } from './adapters/order-desk.ts';
+import { createFlightRecorder } from './adapters/recorder/flight-recorder.ts';
 import { SealDesk } from './adapters/seal-desk.ts';
 import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
@@ -121,6 +122,9 @@ const leaveWithinMs = 4_500;
 
 /** How often the inbox is looked into, and whether it is our turn to start anew. */
 const bundleEveryMs = 1_000;
+
+/** How often the recorder writes what has waited. */
+const recorderEveryMs = 1_000;
 
 /** How often the two clocks are compared. */
 const clockEveryMs = 1_000;
@@ -292,12 +296,32 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       log,
     });
     stops.push(() => checks.stop());
-    const models = createModelScorer({ site, deliver, log, catalogRoot: site.modelRoot });
+    const recorder = createFlightRecorder({
+      dir: dataDir,
+      agent: name,
+      plan,
+      wall: () => clock.wall(),
+      report: (body) => void report(body),
+      standing: store.alarms().flatMap((row) => (row.state === 'on' ? [row.alarmId] : [])),
+    });
+    stops.push(() => recorder.stop());
+    const recording = setInterval(() => recorder.tick(), recorderEveryMs);
+    stops.push(() => clearInterval(recording));
+    const models = createModelScorer({
+      site,
+      deliver,
+      log,
+      catalogRoot: site.modelRoot,
+      onScore: (model, score, end) => recorder.onScore(model, score, end),
+    });
     stops.push(() => models.stop());
     const poll = createPollRunner({
       site,
       deliver,
-      onSample: (sample) => models.onSample(sample),
+      onSample: (sample) => {
+        recorder.onSample(sample);
+        models.onSample(sample);
+      },
       report: (body) => outbox.publish({ class: 'telemetry', body }),
       together: (reports) => outbox.together(reports),
       clock,
@@ -362,7 +386,15 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         publish: (digest) => mesh?.port.publish(digest),
         tellDigests: (to, digests) => mesh?.port.tellDigests(to, digests),
       },
-      journal: store,
+      journal: {
+        append: (token, entries) => store.append(token, entries),
+        saveIncarnation: (bootCounter, incarnation) => store.saveIncarnation(bootCounter, incarnation),
+        saveCheckpoint: (checkpoint) => store.saveCheckpoint(checkpoint),
+        setLocalAlarm: (alarm) => {
+          store.setLocalAlarm(alarm);
+          recorder.alarmChanged(alarm);
+        },
+      },
       leases: {
         persist: (token, cell, entries) => store.persistLeases(token, cell, entries),
         raiseFloors: (floors) => void gate?.raiseFloors(floors),
@@ -378,6 +410,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         observe: (_now, observation) => {
           log.debug(observation, observation.kind);
           setup.observed?.(clock.wall(), observation);
+          recorder.observed(observation);
         },
       },
     });
@@ -595,6 +628,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
             return { kind: 'accepted', epoch, cell: core.exclusive.leases.cellOf(cell)?.id ?? '' };
           },
           metrics: () => metricsText(around),
+          evidence: () => recorder.evidence(),
+          readEvidence: (id) => recorder.read(id),
         },
       }));
     const door = api;

@@ -22,8 +22,11 @@ export const standardVoice: Voice = {
 };
 
 export interface TrainRequest {
-  /** CSV with healthy rows: header, time stamp first. */
-  readonly data: string;
+  /** CSV with healthy rows: header, time stamp first. Either this … */
+  readonly data?: string | undefined;
+  /** … or the data folder of an agent, whose recorder holds them, and the thing whose signals they are. */
+  readonly fromRecorder?: string | undefined;
+  readonly thing?: string | undefined;
   /** Names, or one text with commas. Default: every column that is no label. */
   readonly columns?: readonly string[] | string | undefined;
   /** Only the first so many rows. */
@@ -63,19 +66,13 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
   if (!settings.ok) return settings;
   const columns =
     typeof request.columns === 'string' ? request.columns.split(',').map((name) => name.trim()) : request.columns;
-  const recording = await readRecording(request.data, { columns, rows: request.rows });
-  if (!recording.ok) return recording;
-  const { times, rows } = recording.value;
-  const steps = times.slice(1).map((time, i) => time - (times[i] ?? time));
-  const everyMs = request.everyMs ?? (steps.length > 0 ? median(steps) : Number.NaN);
-  if (!(everyMs > 0)) {
-    return err(problem('data-malformed', `${request.data}: the time stamps do not rise; say the period with --every`));
-  }
-  const trained = trainFromRows(rows, recording.value.columns, {
+  const healthy = await healthyRows(request, columns);
+  if (!healthy.ok) return healthy;
+  const trained = trainFromRows(healthy.value.rows, healthy.value.columns, {
     name: request.name ?? basename(resolve(request.out)),
-    everyMs,
-    units: request.units,
-    source: basename(request.data),
+    everyMs: healthy.value.everyMs,
+    units: request.units ?? healthy.value.units,
+    source: healthy.value.source,
     kind: request.kind,
     settings: { ...settings.value, ...(request.window === undefined ? {} : { windowRows: request.window }) },
     falseAlarmRate: request.rate,
@@ -88,6 +85,48 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
     return err(problem('write-failed', `${request.out} cannot be written (${(cause as Error).message})`));
   }
   return trained;
+}
+
+interface HealthyRows {
+  readonly rows: readonly (readonly number[])[];
+  readonly columns: readonly string[];
+  readonly everyMs: number;
+  readonly units?: Readonly<Record<string, string>>;
+  readonly source: string;
+}
+
+async function healthyRows(
+  request: TrainRequest,
+  columns: readonly string[] | undefined,
+): Promise<Result<HealthyRows, ModelProblem>> {
+  const { data, fromRecorder, thing } = request;
+  if ((data === undefined) === (fromRecorder === undefined)) {
+    return err(
+      problem('option-invalid', 'healthy rows come from --data FILE, or from --from-recorder FOLDER --thing NAME'),
+    );
+  }
+  if (fromRecorder !== undefined) {
+    if (thing === undefined) return err(problem('option-invalid', '--from-recorder wants --thing: whose signals?'));
+    const { readRecorded } = await import('./training/recorded.ts');
+    const recorded = readRecorded({
+      dataDir: fromRecorder,
+      thing,
+      columns,
+      rows: request.rows,
+      everyMs: request.everyMs,
+    });
+    if (!recorded.ok) return recorded;
+    return ok({ ...recorded.value, source: `the recorder, ${thing}` });
+  }
+  const recording = await readRecording(data ?? '', { columns, rows: request.rows });
+  if (!recording.ok) return recording;
+  const { times, rows } = recording.value;
+  const steps = times.slice(1).map((time, i) => time - (times[i] ?? time));
+  const everyMs = request.everyMs ?? (steps.length > 0 ? median(steps) : Number.NaN);
+  if (!(everyMs > 0)) {
+    return err(problem('data-malformed', `${data}: the time stamps do not rise; say the period with --every`));
+  }
+  return ok({ rows, columns: recording.value.columns, everyMs, source: basename(data ?? '') });
 }
 
 /** `name=value` texts as an object. */

@@ -49,6 +49,10 @@ export interface StatusSource {
   takeOrder(bytes: Uint8Array): OrderAnswer;
   /** Prometheus text. */
   metrics(): string;
+  /** What was recorded around alarms, newest first. */
+  evidence(): readonly object[];
+  /** The whole of one, JSON as it was hashed; undefined when it is not kept here. */
+  readEvidence(id: string): string | undefined;
 }
 
 export interface StatusApiOptions {
@@ -192,6 +196,16 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
       reason: answer.reason,
       message: `Not obeyed: ${answer.text}`,
       remedy: 'millwright order --help says how one is signed; people and what they may stand in the site file.',
+    });
+  });
+  server.get('/v1/evidence', async () => ({ evidence: source.evidence() }));
+  server.get<{ Params: { id: string } }>('/v1/evidence/:id', async ({ params }, reply) => {
+    const text = source.readEvidence(params.id);
+    if (text !== undefined) return reply.type('application/json').send(text);
+    return reply.code(404).send({
+      code: 'no-such-evidence',
+      message: `No evidence ${params.id.slice(0, 64)} is kept here.`,
+      remedy: 'GET /v1/evidence lists what is; the oldest goes first, and what follows an alarm takes two minutes.',
     });
   });
   server.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(source.metrics()));

@@ -990,6 +990,10 @@ export class AgentCore {
           break;
         case 'anomaly-changed': {
           const spec = this.plan.models[output.model];
+          effects.push({
+            kind: 'observe',
+            observation: { kind: 'anomaly-changed', model: output.model, anomalous: output.anomalous },
+          });
           this.#event(
             output.anomalous ? 'anomaly-risen' : 'anomaly-gone',
             spec?.id ?? String(output.model),

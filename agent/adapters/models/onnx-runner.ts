@@ -1,7 +1,8 @@
 import { Catalog } from '../../../models/catalog.ts';
-import type { SignalIndex } from '../../base/ids.ts';
-import type { ModelSpec } from '../../core/health/model.ts';
-import type { Sample, SignalSpec } from '../../core/health/signal.ts';
+import type { ModelIndex, SignalIndex } from '../../base/ids.ts';
+import type { WallTime } from '../../base/time.ts';
+import type { ModelSpec, Score } from '../../core/health/model.ts';
+import type { Sample } from '../../core/health/signal.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import { type LaneStats, ScoringLane } from './scoring-lane.ts';
@@ -17,6 +18,8 @@ export interface ModelScorerOptions {
   readonly catalogRoot: string;
   /** Bigger model files are refused unread. */
   readonly maxBytes?: number;
+  /** Hears every score, for the recorder; `end`: time of the window's newest row, by the source. */
+  readonly onScore?: (model: ModelIndex, score: Score, end: WallTime) => void;
 }
 
 export interface ModelScorer {
@@ -38,9 +41,9 @@ export interface ModelStats extends LaneStats {
  * `score-computed`. A model that is refused stays refused until the next start, and everything else goes on.
  */
 export function createModelScorer(options: ModelScorerOptions): ModelScorer {
-  const { site, deliver, log, catalogRoot, maxBytes } = options;
+  const { site, catalogRoot, maxBytes } = options;
   const catalog = new Catalog(catalogRoot);
-  const seats = site.plan.models.map((spec) => ({ spec, lane: laneFor(spec, site.plan.signals, deliver, log) }));
+  const seats = site.plan.models.map((spec) => ({ spec, lane: laneFor(spec, options) }));
   const bySignal = new Map<SignalIndex, ScoringLane[]>();
   for (const { spec, lane } of seats) {
     for (const signal of new Set(spec.inputs.map((input) => input.signal))) {
@@ -67,16 +70,14 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   };
 }
 
-function laneFor(
-  spec: ModelSpec,
-  signals: readonly SignalSpec[],
-  deliver: Deliver,
-  log: ModelScorerOptions['log'],
-): ScoringLane {
-  return new ScoringLane(spec.file, spec, signals, {
+function laneFor(spec: ModelSpec, { site, deliver, log, onScore }: ModelScorerOptions): ScoringLane {
+  return new ScoringLane(spec.file, spec, site.plan.signals, {
     opened: ({ name, version, threshold, onnx }) =>
       log.info({ model: spec.id, name, version, threshold: threshold?.value, sha256: onnx.sha256 }, 'model scores'),
-    scored: ({ score, end }) => deliver({ kind: 'score-computed', model: spec.index, score, windowEnd: end }),
+    scored: ({ score, end }) => {
+      onScore?.(spec.index, score, end);
+      deliver({ kind: 'score-computed', model: spec.index, score, windowEnd: end });
+    },
     refused: ({ code, message }) => {
       log.warn({ model: spec.id, code }, message);
       deliver({ kind: 'model-refused', model: spec.index, reason: message });

@@ -1,0 +1,440 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { openDatabase, relaxed, transaction } from '../store/database.ts';
+import { blockSamples, type Columns, pack, unpack } from './block.ts';
+
+export const recorderFile = 'recorder.db';
+
+export interface RecorderLimits {
+  /** The file and what SQLite keeps beside it, bytes; at least 8 MiB. */
+  readonly bytes: number;
+  /** Older samples go even where there is room. */
+  readonly ageMs: number;
+  /** Series that are recorded at once; more are counted and left out. */
+  readonly series: number;
+  /** A death without warning costs at most so much of the newest samples. */
+  readonly flushMs: number;
+}
+
+export const recorderDefaults: RecorderLimits = {
+  bytes: 64 * 1024 * 1024,
+  ageMs: 14 * 86_400_000,
+  series: 2_000,
+  flushMs: 30_000,
+};
+
+/** Share of the bytes that evidence may take; the rest is the ring. */
+const evidenceShare = 0.4;
+/** What SQLite keeps beside the file: the log, bounded by the store to 1 MiB and one transaction. */
+const besideBytes = 2 * 1024 * 1024;
+const pageBytes = 4_096;
+/** Blocks of one transaction: it bounds the log, and how long one tick takes. */
+const blocksPerTick = 64;
+const mostSpans = 5_000;
+
+const migrations = [
+  `CREATE TABLE series (name TEXT PRIMARY KEY, unit TEXT, every_ms REAL) WITHOUT ROWID;
+   CREATE TABLE block (
+     id INTEGER PRIMARY KEY, series TEXT NOT NULL, from_ms REAL NOT NULL, to_ms REAL NOT NULL, n INTEGER NOT NULL,
+     at_ms REAL NOT NULL, data BLOB NOT NULL
+   );
+   CREATE INDEX block_series ON block (series, to_ms);
+   CREATE INDEX block_age ON block (at_ms);
+   CREATE TABLE span (subject TEXT NOT NULL, thing TEXT NOT NULL, from_ms REAL NOT NULL, to_ms REAL);
+   CREATE INDEX span_thing ON span (thing, from_ms);
+   CREATE TABLE evidence (
+     id TEXT PRIMARY KEY, subject TEXT NOT NULL, occurrence TEXT NOT NULL, thing TEXT NOT NULL, from_ms REAL NOT NULL,
+     to_ms REAL NOT NULL, series TEXT NOT NULL, state TEXT NOT NULL, sha256 TEXT, bytes INTEGER NOT NULL, data BLOB
+   );
+   CREATE INDEX evidence_age ON evidence (to_ms);`,
+];
+
+export interface SeriesFacts {
+  readonly name: string;
+  readonly unit: string | undefined;
+  readonly everyMs: number | undefined;
+}
+
+/** When a thing was not healthy, by whose word; `to` undefined: still. */
+export interface Span {
+  readonly subject: string;
+  readonly thing: string;
+  readonly from: number;
+  readonly to: number | undefined;
+}
+
+/** Rows of evidence as they stand in the store; `data` is gzip of JSON. */
+export interface EvidenceRow {
+  readonly id: string;
+  readonly subject: string;
+  readonly occurrence: string;
+  readonly thing: string;
+  readonly from: number;
+  readonly to: number;
+  readonly series: readonly string[];
+  readonly state: 'open' | 'kept';
+  readonly sha256: string | undefined;
+  readonly bytes: number;
+}
+
+export interface RecorderStats {
+  readonly bytes: number;
+  readonly limit: number;
+  readonly series: number;
+  /** Samples that were not kept: too many series, or a disk that refused. */
+  readonly dropped: number;
+  readonly oldest: number | undefined;
+  /** Why it cannot keep everything now; undefined when it can. */
+  readonly trouble: string | undefined;
+}
+
+interface OpenBlock extends Columns {
+  readonly times: Float64Array;
+  readonly values: Float64Array;
+  readonly qualities: Uint8Array;
+  count: number;
+  /** Row that holds the beginning of this block already. */
+  row: number | undefined;
+  dirtySince: number | undefined;
+}
+
+/**
+ * The flight recorder of the box: every sample that this agent polls and every score, in a ring on disk (`recorder.db`)
+ * that is bounded in bytes and age, and beside it spans in which things were not healthy and the evidence of alarms.
+ *
+ * Samples wait in memory until their block is full or `flushMs` old; blocks are written a few at a time, so that five
+ * hundred tags make no burst. The oldest goes first; evidence has its own share and never pushes the ring out. A disk
+ * that refuses costs samples, which are counted, and nothing else.
+ */
+export class Recorder {
+  readonly limits: RecorderLimits;
+  readonly #db: DatabaseSync;
+  readonly #buffers = new Map<string, OpenBlock>();
+  readonly #statements: Record<'insert' | 'update' | 'series' | 'span' | 'close' | 'pages' | 'free', StatementSync>;
+  readonly #misfortune: string | undefined;
+  #dropped = 0;
+  #trouble: string | undefined;
+  #closed = false;
+  #cursor = 0;
+  /** Wall clock as last told: what is old is judged by it, whatever clock the device has. */
+  #now = 0;
+
+  constructor(dir: string, limits: Partial<RecorderLimits> = {}) {
+    this.limits = { ...recorderDefaults, ...limits };
+    const { db, misfortune } = openDatabase({ dir, file: recorderFile, migrations });
+    this.#db = db;
+    this.#misfortune =
+      misfortune === undefined
+        ? undefined
+        : misfortune.kind === 'not-opened'
+          ? `not opened (${misfortune.reason}): kept in memory only`
+          : undefined;
+    const pages = Math.max(512, Math.floor((this.limits.bytes - besideBytes) / pageBytes));
+    db.exec(`PRAGMA max_page_count = ${pages}`);
+    this.#statements = {
+      insert: db.prepare('INSERT INTO block (series, from_ms, to_ms, n, at_ms, data) VALUES (?, ?, ?, ?, ?, ?)'),
+      update: db.prepare('UPDATE block SET to_ms = ?, n = ?, at_ms = ?, data = ? WHERE id = ?'),
+      series: db.prepare(
+        'INSERT INTO series (name, unit, every_ms) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET unit = excluded.unit, every_ms = excluded.every_ms',
+      ),
+      span: db.prepare('INSERT INTO span (subject, thing, from_ms, to_ms) VALUES (?, ?, ?, NULL)'),
+      close: db.prepare('UPDATE span SET to_ms = ? WHERE subject = ? AND to_ms IS NULL'),
+      pages: db.prepare('PRAGMA page_count'),
+      free: db.prepare('PRAGMA freelist_count'),
+    };
+  }
+
+  /** What a series is; asked for once, before its samples. */
+  describe({ name, unit, everyMs }: SeriesFacts): void {
+    this.#write(() => void this.#statements.series.run(name, unit ?? null, everyMs ?? null));
+  }
+
+  /** One sample; `time` in milliseconds of the source. A step back in time begins a new block. */
+  take(series: string, time: number, value: number, quality: 0 | 1 | 2, now: number): void {
+    if (this.#closed || !Number.isFinite(time)) return;
+    this.#now = now;
+    let buffer = this.#buffers.get(series);
+    if (buffer === undefined) {
+      if (this.#buffers.size >= this.limits.series) {
+        this.#dropped++;
+        return;
+      }
+      buffer = {
+        times: new Float64Array(blockSamples),
+        values: new Float64Array(blockSamples),
+        qualities: new Uint8Array(blockSamples),
+        count: 0,
+        row: undefined,
+        dirtySince: undefined,
+      };
+      this.#buffers.set(series, buffer);
+    }
+    const last = buffer.times[buffer.count - 1] ?? time;
+    if (buffer.count > 0 && time === last && buffer.values[buffer.count - 1] === value) return;
+    if (buffer.count > 0 && (time < last || time - last > 86_400_000)) this.#seal(series, buffer);
+    buffer.times[buffer.count] = time;
+    buffer.values[buffer.count] = value;
+    buffer.qualities[buffer.count] = quality;
+    buffer.count++;
+    buffer.dirtySince ??= now;
+    if (buffer.count === blockSamples) this.#seal(series, buffer);
+  }
+
+  /** About once a second: writes blocks that have waited, a bounded number of them, and lets the oldest go. */
+  tick(now: number): void {
+    if (this.#closed) return;
+    this.#now = now;
+    const due: [string, OpenBlock][] = [];
+    const names = [...this.#buffers.keys()];
+    for (let i = 0; i < names.length && due.length < blocksPerTick; i++) {
+      const name = names[(this.#cursor + i) % names.length] ?? '';
+      const buffer = this.#buffers.get(name);
+      if (buffer?.dirtySince === undefined || now - buffer.dirtySince < this.limits.flushMs) continue;
+      due.push([name, buffer]);
+    }
+    this.#cursor = names.length === 0 ? 0 : (this.#cursor + due.length) % names.length;
+    if (due.length > 0) this.#store(due);
+    this.#forget(now);
+  }
+
+  /** Everything that waits, now. */
+  flush(): void {
+    const dirty = [...this.#buffers].filter(([, buffer]) => buffer.dirtySince !== undefined);
+    for (let i = 0; i < dirty.length; i += blocksPerTick) this.#store(dirty.slice(i, i + blocksPerTick));
+  }
+
+  /** A thing is not healthy from now on, by the word of a check, a model or an alarm. */
+  beginSpan(subject: string, thing: string, at: number): void {
+    this.#write(() => {
+      const open = this.#db.prepare('SELECT 1 FROM span WHERE subject = ? AND to_ms IS NULL').get(subject);
+      if (open === undefined) this.#statements.span.run(subject, thing, at);
+    });
+  }
+
+  endSpan(subject: string, at: number): void {
+    this.#write(() => void this.#statements.close.run(at, subject));
+  }
+
+  /** Ends spans that the last life left open, but for those of `standing` subjects. */
+  closeSpans(standing: ReadonlySet<string>, at: number): void {
+    this.#write(() => {
+      for (const row of this.#db.prepare('SELECT subject FROM span WHERE to_ms IS NULL').all()) {
+        const subject = String(row['subject']);
+        if (!standing.has(subject)) this.#statements.close.run(at, subject);
+      }
+    });
+  }
+
+  putEvidence(row: EvidenceRow, data: Uint8Array | undefined): boolean {
+    const budget = this.limits.bytes * evidenceShare;
+    const { id, subject, occurrence, thing, from, to, series, state, sha256, bytes } = row;
+    return this.#write(() => {
+      for (;;) {
+        const kept = Number(this.#db.prepare('SELECT coalesce(sum(bytes), 0) AS n FROM evidence').get()?.['n'] ?? 0);
+        if (kept + bytes <= budget) break;
+        const gone = this.#db
+          .prepare('DELETE FROM evidence WHERE id IN (SELECT id FROM evidence WHERE id <> ? ORDER BY to_ms LIMIT 1)')
+          .run(id);
+        if (gone.changes === 0) break;
+      }
+      this.#room(bytes);
+      this.#db
+        .prepare('INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(
+          id,
+          subject,
+          occurrence,
+          thing,
+          from,
+          to,
+          JSON.stringify(series),
+          state,
+          sha256 ?? null,
+          bytes,
+          data ?? null,
+        );
+    });
+  }
+
+  /** Newest first. */
+  evidence(most = 100): readonly EvidenceRow[] {
+    return readEvidence(this.#db, most);
+  }
+
+  evidenceData(id: string): Uint8Array | undefined {
+    const data = this.#db.prepare('SELECT data FROM evidence WHERE id = ?').get(id)?.['data'];
+    return data instanceof Uint8Array ? data : undefined;
+  }
+
+  /** Samples of one series within from … to, oldest first, those in memory too; the newest `most` of them. */
+  read(series: string, from: number, to: number, most: number): Columns {
+    const buffer = this.#buffers.get(series);
+    if (buffer?.dirtySince !== undefined) this.#store([[series, buffer]]);
+    return readSeries(this.#db, series, from, to, most);
+  }
+
+  stats(): RecorderStats {
+    const oldest = this.#db.prepare('SELECT min(from_ms) AS t FROM block').get()?.['t'];
+    return {
+      bytes: this.#used(),
+      limit: this.limits.bytes,
+      series: this.#buffers.size,
+      dropped: this.#dropped,
+      oldest: typeof oldest === 'number' ? oldest : undefined,
+      trouble: this.#trouble ?? this.#misfortune,
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#closed = true;
+    this.#db.close();
+  }
+
+  #seal(series: string, buffer: OpenBlock): void {
+    this.#store([[series, buffer]]);
+    buffer.count = 0;
+    buffer.row = undefined;
+    buffer.dirtySince = undefined;
+  }
+
+  #store(blocks: readonly (readonly [series: string, buffer: OpenBlock])[]): void {
+    const packed = blocks.map(([series, buffer]) => ({ series, buffer, data: pack(buffer, buffer.count) }));
+    const bytes = packed.reduce((sum, { data }) => sum + data.length + 128, 0);
+    const written = this.#write(() => {
+      this.#room(bytes);
+      for (const { series, buffer, data } of packed) {
+        const to = buffer.times[buffer.count - 1] ?? 0;
+        if (buffer.row === undefined) {
+          const { lastInsertRowid } = this.#statements.insert.run(
+            series,
+            buffer.times[0] ?? 0,
+            to,
+            buffer.count,
+            this.#now,
+            data,
+          );
+          buffer.row = Number(lastInsertRowid);
+        } else if (this.#statements.update.run(to, buffer.count, this.#now, data, buffer.row).changes === 0) {
+          buffer.row = Number(
+            this.#statements.insert.run(series, buffer.times[0] ?? 0, to, buffer.count, this.#now, data)
+              .lastInsertRowid,
+          );
+        }
+      }
+    });
+    for (const { buffer } of packed) {
+      buffer.dirtySince = undefined;
+      if (!written) {
+        this.#dropped += buffer.count;
+        buffer.row = undefined;
+      }
+    }
+  }
+
+  /** Makes room for so many bytes by letting the oldest blocks go; nine tenths of the file are used at most. */
+  #room(bytes: number): void {
+    const limit = (this.limits.bytes - besideBytes) * 0.9;
+    for (let round = 0; this.#used() + bytes > limit && round < 1_000; round++) {
+      const gone = this.#dropOldest();
+      if (gone === 0) return;
+    }
+  }
+
+  #dropOldest(): number {
+    return Number(
+      this.#db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block ORDER BY at_ms LIMIT 256)').run().changes,
+    );
+  }
+
+  #forget(now: number): void {
+    const before = now - this.limits.ageMs;
+    const old = this.#db.prepare('SELECT 1 FROM block WHERE at_ms < ? LIMIT 1').get(before);
+    const spans = Number(this.#db.prepare('SELECT count(*) AS n FROM span').get()?.['n'] ?? 0);
+    if (old === undefined && spans <= mostSpans) return;
+    this.#write(() => {
+      this.#db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block WHERE at_ms < ? LIMIT 512)').run(before);
+      if (spans > mostSpans) {
+        this.#db
+          .prepare('DELETE FROM span WHERE rowid IN (SELECT rowid FROM span ORDER BY from_ms LIMIT ?)')
+          .run(spans - mostSpans);
+      }
+    });
+  }
+
+  #used(): number {
+    const pages = Number(Object.values(this.#statements.pages.get() ?? {})[0] ?? 0);
+    const free = Number(Object.values(this.#statements.free.get() ?? {})[0] ?? 0);
+    return (pages - free) * pageBytes;
+  }
+
+  /** False when the disk refused; then nothing of it is there. */
+  #write(work: () => void): boolean {
+    if (this.#closed) return false;
+    try {
+      relaxed(this.#db, () => transaction(this.#db, work));
+      this.#trouble = undefined;
+      return true;
+    } catch (error) {
+      this.#trouble = error instanceof Error ? error.message : String(error);
+      return false;
+    }
+  }
+}
+
+export function readSeries(db: DatabaseSync, series: string, from: number, to: number, most: number): Columns {
+  const times: number[] = [];
+  const values: number[] = [];
+  const qualities: number[] = [];
+  const rows = db
+    .prepare(
+      'SELECT from_ms, n, data FROM block WHERE series = ? AND to_ms >= ? AND from_ms <= ? ORDER BY from_ms DESC',
+    )
+    .iterate(series, from, to);
+  const blocks: Columns[] = [];
+  let held = 0;
+  for (const row of rows) {
+    const columns = unpack(Number(row['from_ms']), Number(row['n']), row['data'] as Uint8Array);
+    if (columns === undefined) continue;
+    blocks.push(columns);
+    held += columns.times.length;
+    if (held >= most + 2 * blockSamples) break;
+  }
+  for (const block of blocks.reverse()) {
+    for (let i = 0; i < block.times.length; i++) {
+      const time = block.times[i] ?? 0;
+      if (time < from || time > to) continue;
+      times.push(time);
+      values.push(block.values[i] ?? Number.NaN);
+      qualities.push(block.qualities[i] ?? 2);
+    }
+  }
+  const cut = Math.max(0, times.length - most);
+  return { times: times.slice(cut), values: values.slice(cut), qualities: qualities.slice(cut) };
+}
+
+export function readEvidence(db: DatabaseSync, most: number): readonly EvidenceRow[] {
+  return db
+    .prepare('SELECT * FROM evidence ORDER BY to_ms DESC LIMIT ?')
+    .all(most)
+    .map((row) => ({
+      id: String(row['id']),
+      subject: String(row['subject']),
+      occurrence: String(row['occurrence']),
+      thing: String(row['thing']),
+      from: Number(row['from_ms']),
+      to: Number(row['to_ms']),
+      series: JSON.parse(String(row['series'])) as string[],
+      state: row['state'] === 'open' ? 'open' : 'kept',
+      sha256: row['sha256'] === null ? undefined : String(row['sha256']),
+      bytes: Number(row['bytes']),
+    }));
+}
+
+/** A look into the recorder of an agent's data folder from another process, the agent running or not. */
+export function openRecording(dataDir: string): DatabaseSync | undefined {
+  const path = join(dataDir, recorderFile);
+  return existsSync(path) ? new DatabaseSync(path, { readOnly: true }) : undefined;
+}
