@@ -53,7 +53,7 @@ export const ensembleOf = (kinds: readonly Kind[]): Kind<EnsembleSettings> => ({
     const share = combine === 'max' ? context.falseAlarmRate / wanted.value.length : context.falseAlarmRate;
     const fits: KindFit[] = [];
     for (const [i, { kind, settings }] of wanted.value.entries()) {
-      const own: FitContext = { random: context.random.fork(`member ${i}`), falseAlarmRate: share };
+      const own: FitContext = { ...context, random: context.random.fork(`member ${i}`), falseAlarmRate: share };
       const fit = kind.fit(rows, settings, own);
       if (!fit.ok) return err(problem(fit.error.code, `member ${kind.name}: ${fit.error.message}`));
       fits.push(fit.value);

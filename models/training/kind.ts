@@ -74,6 +74,8 @@ export interface KindFit {
 
 export interface FitContext {
   readonly random: Random;
+  /** Names of the channels [C]. */
+  readonly inputs: readonly string[];
   /** Share of healthy windows that may lie above the limit, 0..0.5. */
   readonly falseAlarmRate: number;
 }

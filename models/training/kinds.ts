@@ -5,6 +5,7 @@ import { autoencoder } from './autoencoder.ts';
 import { ensembleOf } from './ensemble.ts';
 import { isolationForest } from './isolation-forest.ts';
 import type { Kind } from './kind.ts';
+import { levelShift } from './level-shift.ts';
 import { nearestReference } from './nearest.ts';
 import { principalComponents } from './principal-components.ts';
 import { windowZ } from './window-z.ts';
@@ -14,6 +15,7 @@ const single: readonly Kind[] = [
   windowedMahalanobis,
   principalComponents,
   windowZ,
+  levelShift,
   nearestReference,
   isolationForest,
   autoencoder,

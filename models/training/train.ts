@@ -63,7 +63,7 @@ export function trainFromRows(
     return err(problem('data-malformed', `a row has ${ragged.length} values, there are ${inputs.length} inputs`));
   }
   const whole = rows.filter((row) => row.every(Number.isFinite));
-  const fit = kind.fit(whole, settings.value, { random: new Random('train', kind.name), falseAlarmRate });
+  const fit = kind.fit(whole, settings.value, { random: new Random('train', kind.name), inputs, falseAlarmRate });
   if (!fit.ok) return fit;
   const { scorer, heldOut, heldOutHow, limit, still } = fit.value;
   const { windowRows } = scorer;
