@@ -20,8 +20,8 @@ const [centre, scale] = [
   [0.001, 0.025, 0.05],
 ];
 
-// The made-up flow sinks by one percent: less than what means something to people by default.
-const small = { epochs: 20, trees: 40, leastChange: 0 };
+// The made-up flow sinks by one percent: by default little more than what means nothing to people.
+const small = { epochs: 20, trees: 40, leastChange: 0.001 };
 /** Every kind as it is, and the ways of cutting features and smoothing that change what is drawn. */
 const variants: readonly (readonly [what: string, options: Partial<TrainOptions>])[] = [
   ...kinds.map(({ name, settings }) => {
