@@ -26,7 +26,7 @@ export const manifestSchema = z.strictObject({
   /** How it was fitted (`training/kinds.ts`). Scoring does not depend on it: the graph is the model. */
   kind: z.string().regex(/^[a-z][a-z0-9-]{0,59}$/),
   /** The kind's knobs as they were at training. */
-  settings: z.record(z.string().max(60), z.union([finite, z.string().max(400)])).optional(),
+  settings: z.record(z.string().max(60), z.union([finite, z.string().max(1000)])).optional(),
   /** In the order of the channels of `window`. `unit` undefined: not told at training. */
   inputs: z
     .array(z.strictObject({ name, unit: z.string().max(40).optional() }))

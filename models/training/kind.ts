@@ -152,6 +152,6 @@ function complaintAbout(setting: Setting, value: number | string): string | unde
     case 'choice':
       return setting.among.includes(String(value)) ? undefined : `expected one of ${setting.among.join(', ')}`;
     case 'text':
-      return String(value).length <= 400 ? undefined : 'expected at most 400 characters';
+      return String(value).length <= 1000 ? undefined : 'expected at most 1000 characters';
   }
 }
