@@ -9,6 +9,7 @@ export type Need =
   | 'postgresql'
   | 'iproute2'
   | 'iptables'
+  | 'python3'
   | 'root';
 
 const presence: Record<Need, () => boolean> = {
@@ -18,6 +19,7 @@ const presence: Record<Need, () => boolean> = {
   postgresql: () => existsSync('/usr/lib/postgresql'),
   iproute2: () => program('ip'),
   iptables: () => program('iptables'),
+  python3: () => program('python3'),
   root: () => process.getuid?.() === 0,
 };
 

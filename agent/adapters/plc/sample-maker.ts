@@ -51,7 +51,7 @@ export class SampleMaker {
       taken = {
         value: Number.NaN,
         quality: 'bad',
-        why: `has not moved for ${Math.round((now - this.#movedAt!) / 1000)} s`,
+        why: `has not moved for ${((now - this.#movedAt!) / 1000).toFixed(1)} s`,
       };
     }
     const told = this.#told;
