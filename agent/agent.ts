@@ -292,6 +292,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       site,
       deliver,
       processOf: (duty) => processes.processOf(duty),
+      ask: (source, question) => poll.ask(source, question),
       containment,
       log,
     });

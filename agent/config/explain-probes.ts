@@ -40,6 +40,8 @@ export function probeText({ plan }: Site, probe: Probe): string {
       return `a connection to ${probe.host}:${probe.port}`;
     case 'tls':
       return `the certificate at ${probe.host}:${probe.port}${probe.trusted ? ' (which must be trusted)' : ''}`;
+    case 'plc':
+      return plcText(plan.things[probe.source]?.id ?? 'the device', probe);
     case 'ping':
       return `an echo from ${probe.host}`;
     case 'dns': {
@@ -82,9 +84,24 @@ export function probeUnit(probe: Probe): string {
     case 'ping':
     case 'dns':
       return ' ms';
+    case 'plc':
+      return probe.question === 'scan' ? ' ms' : '';
     case 'plugin':
       return probe.perf === undefined || probe.perf.unit === '' ? '' : ` ${probe.perf.unit}`;
     default:
       return '';
+  }
+}
+
+function plcText(device: string, { question, expect }: Extract<Probe, { kind: 'plc' }>): string {
+  switch (question) {
+    case 'mode':
+      return `the controller ${device} (RUN is ok, STOP is CRIT, else WARN)`;
+    case 'scan':
+      return `the scan time of ${device}`;
+    case 'service':
+      return `the service level of ${device}`;
+    case 'program':
+      return `the program of ${device} (${expect === undefined ? 'as first seen' : `its hash begins with ${expect}`})`;
   }
 }

@@ -49,7 +49,10 @@ export const signalSchema = z.strictObject({
   fresh: duration.optional().describe('Older is stale, which is unknown; three times `every` unless said.'),
   scale: text.optional().describe('Raw range and what it means: 5530..27648 -> 0..10 bar.'),
   accept: z.enum(['good', 'uncertain']).optional(),
-  change: text.optional().describe('Deadband: less than this is nothing new. 0.1 bar, or 0.5 % of the range.'),
+  change: z
+    .union([text, z.number()], { error: 'expected a deadband: 0.1 bar, or 0.5 %' })
+    .optional()
+    .describe('Deadband: less than this is nothing new. 0.1 bar, or 0.5 % of the range.'),
   frozen: duration.optional().describe('The very same value for so long is bad: for what never rests.'),
   states: z.record(z.string(), text).optional().describe('Names of the codes of the reserved signal `state`.'),
   formula: later('A derived signal (formula)'),
@@ -173,6 +176,12 @@ export const checkSchema = z.strictObject({
       query: text.describe('Its first column of its first row is the value. It can change nothing.'),
     })
     .optional(),
+  plc: z
+    .union([z.enum(['mode', 'scan', 'program', 'service']), z.strictObject({ program: text })], {
+      error: 'expected mode, scan, program, service, or { program: hash }',
+    })
+    .optional()
+    .describe('What the controller says of itself: RUN or STOP, scan time, program, service level.'),
   plugin: argv.optional().describe('Any monitoring plugin (exit codes 0–3).'),
   perf: text.optional().describe('With `plugin`: the item of its performance data that `warn` and `crit` look at.'),
   warn: text.optional().describe('above 4.5 mm/s'),

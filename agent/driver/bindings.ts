@@ -132,6 +132,13 @@ export type Probe =
       readonly trusted: boolean;
     }
   | { readonly kind: 'ping'; readonly host: string }
+  /** What the controller behind a connection says of itself; `expect`: beginning of the hash of its program. */
+  | {
+      readonly kind: 'plc';
+      readonly source: ThingIndex;
+      readonly question: 'mode' | 'scan' | 'program' | 'service';
+      readonly expect: string | undefined;
+    }
   | {
       readonly kind: 'dns';
       readonly name: string;

@@ -6,6 +6,7 @@ import type { CheckPort, Deliver } from '../../driver/ports.ts';
 import type { Containment } from '../connections/containment.ts';
 import type { ProcessState } from '../duty-runners/process.ts';
 import type { Log } from '../duty-runners/runner.ts';
+import type { AskController } from './plc.ts';
 import { notKnown, type ProbeContext, type Roots, reasonOf, systemRoots } from './probe.ts';
 import { createProber, type Prober } from './probers.ts';
 import { dutyProcessProbe } from './process.ts';
@@ -16,6 +17,8 @@ export interface CheckPortOptions {
   readonly deliver: Deliver;
   /** State of a process duty that this agent holds. */
   readonly processOf: (duty: DutyIndex) => ProcessState | undefined;
+  /** For checks of controllers, over the connections that are polled here. */
+  readonly ask?: AskController | undefined;
   readonly roots?: Roots;
   /** So that plugins die with the agent. */
   readonly containment?: Containment | undefined;
@@ -115,7 +118,7 @@ export function createCheckPort(options: CheckPortOptions): ProbingCheckPort {
     if (probe === undefined) return notKnown(`${spec.id} has nothing to run`);
     let prober = probers.get(spec.index);
     if (prober === undefined) {
-      prober = createProber(probe, { containment, processOf, dutyName: nameOf });
+      prober = createProber(probe, { containment, processOf, dutyName: nameOf, ask: options.ask });
       probers.set(spec.index, prober);
     }
     return prober.observe(context);

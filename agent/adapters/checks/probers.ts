@@ -18,6 +18,7 @@ import { memoryProbe } from './memory.ts';
 import { MqttFreshness } from './mqtt-freshness.ts';
 import { createNetworkProbe } from './network.ts';
 import { pingProbe } from './ping.ts';
+import { type AskController, createPlcProbe } from './plc.ts';
 import { pluginProbe } from './plugin.ts';
 import type { ProbeContext } from './probe.ts';
 import { createProcessNameProbe, dutyProcessProbe } from './process.ts';
@@ -37,10 +38,12 @@ export interface ProberFacts {
   readonly containment: Containment | undefined;
   readonly processOf: (duty: DutyIndex) => ProcessState | undefined;
   readonly dutyName: (duty: DutyIndex) => string;
+  /** Absent: this box polls no device. */
+  readonly ask?: AskController | undefined;
 }
 
 /** What a check's probe becomes on this box. */
-export function createProber(probe: Probe, { containment, processOf, dutyName }: ProberFacts): Prober {
+export function createProber(probe: Probe, { containment, processOf, dutyName, ask }: ProberFacts): Prober {
   switch (probe.kind) {
     case 'cpu':
       return { observe: createCpuProbe() };
@@ -88,6 +91,8 @@ export function createProber(probe: Probe, { containment, processOf, dutyName }:
       return { observe: createLogProbe(probe) };
     case 'mqtt':
       return new MqttFreshness(probe);
+    case 'plc':
+      return { observe: createPlcProbe(probe, ask) };
     case 'sql':
       return { observe: (context) => sqlProbe(probe, context, containment) };
     case 'plugin':

@@ -1,11 +1,13 @@
 import type { DutyIndex, ThingIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
+import { err } from '../../base/result.ts';
 import { type Instant, never } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
 import type { Sample } from '../../core/health/signal.ts';
 import type { ReadingsReport } from '../../core/reporting/report.ts';
 import type { Site, Tag } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
+import type { AskController } from '../checks/plc.ts';
 import type { EffectLog } from '../effect-log.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { createSource } from '../plc/create-source.ts';
@@ -85,6 +87,8 @@ export interface PollRunner extends DutyRunner {
   stats(): ReadonlyMap<DutyIndex, SourceStats>;
   /** The open connection to a device that is polled here. */
   lend(source: ThingIndex): LentConnection | undefined;
+  /** What the controller says of itself, when it is polled here. Never rejects. */
+  ask: AskController;
 }
 
 /**
@@ -225,6 +229,11 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
     return entry.stopping;
   };
 
+  const sourceOf = (source: ThingIndex): PlcSource | undefined =>
+    [...polling.values()].find(
+      ({ duty, stopping }) => duty.work.kind === 'poll' && duty.work.source === source && stopping === undefined,
+    )?.source;
+
   return {
     start(duty, term, checkpoint) {
       const { index, work } = duty;
@@ -287,12 +296,12 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
     async stopAll() {
       await Promise.all([...polling.keys()].map((duty) => this.stop(duty)));
     },
-    lend: (source) =>
-      [...polling.values()]
-        .find(
-          ({ duty, stopping }) => duty.work.kind === 'poll' && duty.work.source === source && stopping === undefined,
-        )
-        ?.source.lend?.(),
+    lend: (source) => sourceOf(source)?.lend?.(),
+    ask: async (source, question) => {
+      const polled = sourceOf(source);
+      if (polled === undefined) return err('this device is not polled here');
+      return (await polled.ask?.(question)) ?? err('this protocol has no word for it');
+    },
     stats: () => new Map([...polling].map(([duty, entry]) => [duty, entry.source.stats])),
   };
 }

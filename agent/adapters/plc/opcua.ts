@@ -1,12 +1,22 @@
 import type * as UA from 'node-opcua-client';
+import { err, type Result } from '../../base/result.ts';
 import { type Instant, wallTime } from '../../base/time.ts';
 import type { Quality, Sample } from '../../core/health/signal.ts';
 import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
 import { createClient, identify, loadDriver, type OpcUaConnection, reach } from './opcua-client.ts';
+import { askServer } from './opcua-server.ts';
 import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
-import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
+import {
+  type ControllerFact,
+  type ControllerQuestion,
+  type PlcSource,
+  type SourceOptions,
+  type SourceStats,
+  type SourceTiming,
+  sourceTiming,
+} from './source.ts';
 
 /** The server says that it lives at least this often, even when no value changes. */
 const keepAliveMs = 1_000;
@@ -66,6 +76,12 @@ export class OpcUaSource implements PlcSource {
 
   lend(): LentConnection | undefined {
     return this.#lent;
+  }
+
+  async ask(question: ControllerQuestion): Promise<Result<ControllerFact, string>> {
+    const lent = this.#lent;
+    if (lent?.kind !== 'opcua') return err('not connected');
+    return askServer(await loadDriver(), lent.session, question, this.#timing.requestMs);
   }
 
   get stats(): SourceStats {

@@ -7,6 +7,7 @@ import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { CheckShape } from '../site-schema.ts';
 import type { SiteContext } from './context.ts';
+import { plcEveryMs, plcPlace } from './plc-checks.ts';
 import { compileProbe, costOf, limitsOf, probeKinds } from './probes.ts';
 
 const signalKinds = ['signal', 'stale', 'quality'] as const;
@@ -82,13 +83,14 @@ export function compileChecks(site: SiteContext): void {
         needsLimit(entry);
       } else refuseLimits(entry, kind);
     } else if (kind !== undefined) {
-      everyMs = probeKinds[kind]!.everyMs;
+      everyMs = kind === 'plc' ? plcEveryMs(entry) : probeKinds[kind]!.everyMs;
       source = { kind: 'probe', probe: compileProbe(site, entry, kind) };
       const { unit, needed } = limitsOf(entry, kind);
       if (kind === 'process' && typeof value.process === 'string') {
         const duty = dutyNamed(value.process, thing);
         if ('found' in duty) runsOn = { on: 'holder', duty: duty.found };
       }
+      if (kind === 'plc') runsOn = plcPlace(site, entry) ?? runsOn;
       if (unit === undefined) refuseLimits(entry, kind);
       else {
         for (const key of ['warn', 'crit'] as const) limits[key] = limit(entry, key, { name: kind, unit });

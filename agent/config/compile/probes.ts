@@ -7,6 +7,7 @@ import type { Path } from '../site-document.ts';
 import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
+import { compilePlcProbe, plcUnit } from './plc-checks.ts';
 
 /**
  * Kinds of probes: the unit of what they measure (without one they judge by themselves), whether limits must be said, and
@@ -35,6 +36,7 @@ export const probeKinds: Readonly<
   log: { unit: 'count', optional: true, everyMs: 10_000 },
   mqtt: { unit: 's', everyMs: 10_000 },
   sql: { unit: 'count', everyMs: 60_000 },
+  plc: { unit: 'count', everyMs: 5_000 },
   plugin: { everyMs: 60_000 },
 };
 
@@ -45,6 +47,7 @@ export function limitsOf(
 ): { readonly unit: string | undefined; readonly needed: boolean } {
   const { value } = entry;
   const { unit, optional = false } = probeKinds[kind]!;
+  if (kind === 'plc') return { unit: plcUnit(entry), needed: true };
   if (kind === 'network') {
     const measure = networkForm.exec(value.network!)?.[2];
     return { unit: measure === 'rate' ? 'B/s' : measure === 'errors' ? 'count' : undefined, needed: true };
@@ -153,6 +156,8 @@ export function compileProbe(site: SiteContext, entry: Entry<'checks'>, kind: st
       const address = read(entry, below, parseHostPort(said.address), { host: '', port: 0 });
       return { kind, ...address, name: said.name, ca: said.ca, trusted: said.trusted ?? false };
     }
+    case 'plc':
+      return compilePlcProbe(site, entry);
     case 'ping': {
       const host = value.ping!;
       if (!isPlaceholder(host) && !/^[^\s/-][^\s/]*$/.test(host)) say(['ping'], `"${host}" is no host`);

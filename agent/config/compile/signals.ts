@@ -124,8 +124,8 @@ export function compileSignals(site: SiteContext): void {
     serverKnows: boolean,
   ): Tag['change'] {
     const { change } = entry.value;
-    if (change === undefined || isPlaceholder(change)) return undefined;
-    const quantity = read(entry, ['change'], parseQuantity(change), undefined);
+    if (change === undefined || isPlaceholder(String(change))) return undefined;
+    const quantity = read(entry, ['change'], parseQuantity(String(change)), undefined);
     if (quantity === undefined) return undefined;
     const { value, unit } = quantity;
     const tell = (code: 'value' | 'unit' | 'dimension', text: string) =>
