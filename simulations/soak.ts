@@ -42,7 +42,10 @@ function* work(): Generator<Job> {
     const kind = seed % 6;
     if (kind < 3) yield { scenario: 'swarm', agents: [2, 3, 4, 5, 7, 9, 12, 20][random.below(8)]!, seed };
     else if (kind < 5) yield { scenario: 'leases', agents: 2, seed };
-    else yield { scenario: stories[random.below(stories.length)]!.name, agents: 2 + random.below(19), seed };
+    else {
+      const { name, least = 2 } = stories[random.below(stories.length)]!;
+      yield { scenario: name, agents: least + random.below(21 - least), seed };
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { simulationPage } from '../html/page.ts';
 import { Story } from '../html/story.ts';
 import { readable, spread } from '../report.ts';
 import { optionsOf, playScenario, playTwice, type Run, type RunOptions } from '../run.ts';
+import { scenarioNamed } from '../scenarios/list.ts';
 import { eventLog, LogFile, witnesses } from './event-log.ts';
 import { catalogue, isLeases, isScenario, type Job, leaseOptionsOf, reachesOf, runJob } from './job.ts';
 import { runPool } from './pool.ts';
@@ -121,8 +122,13 @@ function readWords(options: SimulateOptions): { ok: true; asked: Asked } | { ok:
     const meant = near === undefined ? '' : ` — did you mean ${near}?`;
     mistakes.push(`--scenario ${scenario}: no such scenario${meant} (--list names them all)`);
   }
-  const usual = catalogue().find(({ name }) => name === scenario)?.agents ?? 50;
-  const agents = number('agents', options.agents ?? usual, '2 to 5000', (n) => whole(n) && n >= 2 && n <= 5000);
+  const { agents: usual = 50, least = 2 } = scenarioNamed(scenario) ?? {};
+  const agents = number(
+    'agents',
+    options.agents ?? usual,
+    `${least} to 5000`,
+    (n) => whole(n) && n >= least && n <= 5000,
+  );
   const durationS =
     options.duration === undefined
       ? undefined

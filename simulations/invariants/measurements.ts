@@ -172,7 +172,7 @@ export class Measurements {
       isSound: (world, cell) => this.exclusive.isSoundIn(world, cell),
       count: (what) => this.count(what),
     });
-    if (isRough(options.network)) this.#roughUntil = Number.POSITIVE_INFINITY;
+    if (isRough(options.network, options.agents)) this.#roughUntil = Number.POSITIVE_INFINITY;
   }
 
   get samples(): Samples {
@@ -192,8 +192,9 @@ export class Measurements {
     }
     switch (fault.kind) {
       case 'network': {
-        const wasRough = isRough(world.network.options);
-        if (isRough({ ...world.network.options, ...fault.change })) this.#roughUntil = Number.POSITIVE_INFINITY;
+        const wasRough = isRough(world.network.options, world.boxes.length);
+        if (isRough({ ...world.network.options, ...fault.change }, world.boxes.length))
+          this.#roughUntil = Number.POSITIVE_INFINITY;
         else if (wasRough) this.#roughUntil = world.now + this.#knownWithin;
         return;
       }
@@ -469,11 +470,15 @@ export class Measurements {
 /**
  * Beyond what membership promises anything for: a quarter lost (bursts at either end taken together, retransmissions
  * alone), or everything late. One link that is dark for a verdict's time excuses its own box, and nobody else.
+ *
+ * Flipped bits cost more than their message: the line breaks and is dialled anew. Two boxes have nobody else to ask
+ * meanwhile, so more than one in a hundred is a line that does not stand.
  */
-const isRough = (options: NetworkOptions): boolean => {
+const isRough = (options: NetworkOptions, agents: number): boolean => {
   const { loss, latencyMs, burst, tail, uplink, corruption, stalls, retransmissionLoss } = options;
   return (
     loss + (corruption ?? 0) > lossPromised ||
+    (agents === 2 && (corruption ?? 0) > 0.01) ||
     latencyMs > 40 ||
     (burst !== undefined && (2 * burst.loss * burst.badMs) / (burst.goodMs + burst.badMs) > lossPromised) ||
     (retransmissionLoss ?? 0) > lossPromised ||

@@ -87,6 +87,7 @@ export const killers: readonly Scenario[] = [
     name: 'both-reach-c',
     about: 'A and B are cut from each other, and both reach C: nobody is declared dead, nothing moves',
     agents: 5,
+    least: 3,
     reaches: ['message lost'],
     draw(random, agents, durationS) {
       const [a, b] = drawBoxes(random, agents, 2) as [number, number];

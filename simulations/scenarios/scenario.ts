@@ -36,6 +36,8 @@ export interface Scenario {
   readonly about: string;
   /** How many agents it is told with when nobody says; 50 else. */
   readonly agents?: number;
+  /** Fewer boxes than this cannot tell it; 2 where nothing is said. */
+  readonly least?: number;
   /** States that it must have reached, over all seeds of a campaign, else it was not told. */
   readonly reaches?: readonly Rarity[];
   /** What is promised in this story beyond the invariants of all; judged at the end. */

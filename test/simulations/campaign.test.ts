@@ -293,6 +293,12 @@ test('simulate --log: one JSON object per line, in order, with faults, deaths an
   expect(lines.map(({ atMs }) => atMs)).toEqual(lines.map(({ atMs }) => atMs).toSorted((a, b) => a - b));
 });
 
+test('simulate: a story of three told with two boxes → refused; it needs the third', async () => {
+  const { code, err } = await command({ scenario: 'both-reach-c', agents: 2 });
+  expect(code).toBe(2);
+  expect(err).toBe('--agents 2: expected 3 to 5000\n');
+});
+
 test('simulate: wrong words about seeds, loss, jobs and files → each is named, with the nearest name', async () => {
   const { code, err } = await command({
     scenario: 'swarn',
