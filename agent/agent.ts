@@ -40,6 +40,7 @@ import { after, never } from './base/time.ts';
 import { BundleKeeper } from './bundle-keeper.ts';
 import type { BundleNotice } from './config/bundle-store.ts';
 import { AgentCore } from './core/agent-core.ts';
+import { DerivedSignals } from './core/health/derived-signals.ts';
 import type { Input } from './core/input.ts';
 import { storedEpoch } from './core/leases/cell-record.ts';
 import { sessionId } from './core/leases/session.ts';
@@ -319,6 +320,9 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const poll = createPollRunner({
       site,
       deliver,
+      ...(plan.signals.some((signal) => signal.derived !== undefined)
+        ? { derived: new DerivedSignals(plan.signals) }
+        : {}),
       onSample: (sample) => {
         recorder.onSample(sample);
         models.onSample(sample);

@@ -7,7 +7,7 @@ import type { ProblemCode } from './problem.ts';
 import { conversion, unitOf } from './quantity.ts';
 
 /** Which place a condition stands in; some words belong to some places only. */
-export type Place = 'when' | 'only-if' | 'verify' | 'check' | 'where';
+export type Place = 'when' | 'only-if' | 'verify' | 'check' | 'where' | 'formula';
 
 /** What a condition reads; decides where it can be judged. */
 export interface Reads {
@@ -121,7 +121,11 @@ export function compileCondition(
     return { expression: undefined, reads, problems };
   }
   const whole = walk(ast);
-  if (whole.kind !== 'truth' && whole.kind !== 'any') {
+  if (scope.place === 'formula') {
+    if (whole.kind !== 'number' && whole.kind !== 'any') {
+      say(ast, 'condition', `This is a ${word(whole.kind)}, not a number`);
+    }
+  } else if (whole.kind !== 'truth' && whole.kind !== 'any') {
     say(ast, 'condition', `This is a ${whole.kind}, not a condition: compare it with something`);
   }
   return { expression: problems.length === 0 ? whole.expression : undefined, reads, problems };
@@ -284,6 +288,10 @@ export function compileCondition(
     const said = arg.args;
     if (scope.place === 'where' && name !== 'label' && name !== 'param') {
       say(node, 'condition', `\`where\` chooses agents by label; ${name}(…) changes while they run`);
+      return hole;
+    }
+    if (scope.place === 'formula' && !['signal', 'state', 'fresh', 'param'].includes(name)) {
+      say(node, 'condition', `A formula is made of signals and states: ${name}(…) stands in a condition`);
       return hole;
     }
     switch (name) {

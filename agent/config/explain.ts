@@ -1,5 +1,6 @@
 import type { Location, OnlyIn } from '../base/location.ts';
 import type { CheckSpec, Dwell } from '../core/health/check.ts';
+import type { Over } from '../core/health/over-window.ts';
 import type { CellPlan } from '../core/leases/cell-plan.ts';
 import type { StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
 import type { SitePlan } from '../core/site-plan.ts';
@@ -73,7 +74,13 @@ function explainThing(site: Site, thing: ThingModel): string {
   section(
     'Signals',
     mine(plan.signals).map((signal) => {
-      const tag = site.tags.get(signal.index)!;
+      const over = signal.derived?.over === undefined ? '' : `, ${overText(signal.derived.over)}`;
+      const times = `every ${formatDuration(signal.everyMs)}, stale after ${formatDuration(signal.freshMs)}`;
+      const tag = site.tags.get(signal.index);
+      if (tag === undefined) {
+        const of = signal.derived?.inputs.map((input) => plan.signals[input]!.id).join(', ') || 'nothing';
+        return `${signal.id}: ${signal.unit ?? 'a number'}, reckoned from ${of}${over}, ${times}`;
+      }
       const scale =
         tag.scale === undefined
           ? ''
@@ -83,7 +90,7 @@ function explainThing(site: Site, thing: ThingModel): string {
           ? ''
           : `, ${[...signal.states].map(([code, name]) => `${code} ${name}`).join(', ')}`;
       const accept = signal.acceptUncertain ? ', uncertain counts as good' : '';
-      return `${signal.id}: ${signal.unit ?? tag.type} at ${tag.address}, every ${formatDuration(signal.everyMs)}, stale after ${formatDuration(signal.freshMs)}${scale}${states}${accept}`;
+      return `${signal.id}: ${signal.unit ?? tag.type} at ${tag.address}${over}, ${times}${scale}${states}${accept}`;
     }),
   );
   section(
@@ -293,6 +300,11 @@ function where({ plan }: Site, location: Location): string {
   if (location.on === 'agent') return `On ${plan.agents[location.agent]!.id}.`;
   if (location.on === 'every') return 'On every agent for itself.';
   return `By whoever holds ${plan.duties[location.duty]!.id}.`;
+}
+
+function overText({ what, ms, perMs }: Over): string {
+  const word = what === 'rate' ? `change per ${formatDuration(perMs).replace(/^1 /, '')}` : what;
+  return `its ${word} over ${formatDuration(ms)}`;
 }
 
 function dwellText(dwell: Dwell, what: string): string {

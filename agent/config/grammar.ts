@@ -2,6 +2,7 @@ import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { parseTimetable } from '../base/timetable.ts';
 import type { Dwell } from '../core/health/check.ts';
+import type { Over } from '../core/health/over-window.ts';
 import type { Quantity } from './quantity.ts';
 import { parseDuration, parseQuantity } from './quantity.ts';
 
@@ -83,6 +84,24 @@ export function parseScale(value: unknown): Result<Scale, string> {
   const unit = match[5] === '' ? undefined : match[5]!;
   if (unit !== undefined && !parseQuantity(`1 ${unit}`).ok) return err(`"${unit}" is not a unit that is known here`);
   return ok({ rawLo, rawHi, lo, hi, unit });
+}
+
+/** `5m mean`, `10m rate per h`. */
+export function parseOver(value: unknown): Result<Over, string> {
+  const form = 'say a time and mean, min, max, range, median, stddev or rate: 5m mean, 1h rate per h';
+  const match =
+    typeof value === 'string'
+      ? /^\s*(\S+(?:\s+(?:ms|s|min|h|d))?)\s+(mean|min|max|range|median|stddev|rate)(?:\s+per\s+(s|min|h|d))?\s*$/.exec(
+          value,
+        )
+      : null;
+  const [, time, what, per] = match ?? [];
+  const ms = match === null ? undefined : parseDuration(time);
+  if (ms?.ok !== true) return err(`${JSON.stringify(value)} is no window: ${form}`);
+  if (ms.value < 100 || ms.value > 604_800_000) return err(`a window is from 100ms to 7d, not ${time}`);
+  if (per !== undefined && what !== 'rate') return err(`only a rate is per something: ${form}`);
+  const perMs = parseDuration(`1 ${per ?? 's'}`);
+  return ok({ ms: ms.value, what: what as Over['what'], perMs: perMs.ok ? perMs.value : 1_000 });
 }
 
 /** `daily 02:00`, `mon-fri 06:00`, `every 5m`: the schedule runner's own grammar, at least a second apart. */

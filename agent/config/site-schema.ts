@@ -39,7 +39,9 @@ const about = text.optional().describe('For people.');
 
 export const signalSchema = z.strictObject({
   about,
-  address: text.describe('OPC UA ns=2;s=Speed · Modbus holding:40011 · S7 DB10,REAL4 · MQTT line/press#/oil.'),
+  address: text
+    .optional()
+    .describe('OPC UA ns=2;s=Speed · Modbus holding:40011 · S7 DB10,REAL4 · MQTT line/press#/oil.'),
   type: z
     .enum(['bool', 'int16', 'uint16', 'int32', 'uint32', 'float32', 'float64'])
     .optional()
@@ -55,8 +57,12 @@ export const signalSchema = z.strictObject({
     .describe('Deadband: less than this is nothing new. 0.1 bar, or 0.5 % of the range.'),
   frozen: duration.optional().describe('The very same value for so long is bad: for what never rests.'),
   states: z.record(z.string(), text).optional().describe('Names of the codes of the reserved signal `state`.'),
-  formula: later('A derived signal (formula)'),
-  over: later('A derived signal (over)'),
+  formula: z
+    .string({ error: 'expected a formula in CEL, for example signal("out in °C") - signal("in in °C")' })
+    .max(4096)
+    .optional()
+    .describe('Reckoned from other signals, instead of read from an address.'),
+  over: text.optional().describe('Over a while: 5m mean, min, max, range, median, stddev, or 1h rate per h.'),
 });
 
 export const writeSchema = z.strictObject({
@@ -493,6 +499,7 @@ export const bodySchemas = {
 } as const;
 
 export const conditionKeys: ReadonlySet<string> = new Set([
+  'formula',
   'when',
   'only-if',
   'crit-when',

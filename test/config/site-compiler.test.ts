@@ -326,3 +326,37 @@ describe('site file: the demo', () => {
     expect(schema.required).toEqual(['millwright', 'site', 'agents']);
   });
 });
+
+it('derived signals → made of their inputs, where those are read, as often as the slowest', () => {
+  const site = compiled(
+    plant.replace(
+      '      out: { address: $root.Out, unit: K }\n',
+      `      out: { address: $root.Out, unit: K, every: 5s }
+      rise: { formula: signal("out in °C") - signal("in in °C"), unit: K, over: 5m mean }
+      trend: { formula: signal("rise in K"), over: 1h rate per h, every: 10s }
+      calm: { address: $root.Calm, over: 10s max }
+`,
+    ),
+  );
+  const [press] = site.plan.things.filter(({ id }) => id.startsWith('press'));
+  const of = (name: string) => find(site.plan.signals, `${press?.id}/${name}`);
+  const [first, out] = [of('in'), of('out')];
+  expect(of('rise')).toMatchObject({
+    duty: first.duty,
+    everyMs: 5_000,
+    freshMs: 15_000,
+    unit: 'K',
+    derived: { over: { ms: 300_000, what: 'mean' }, inputs: [first.index, out.index] },
+  });
+  expect(of('trend')).toMatchObject({
+    everyMs: 10_000,
+    derived: { over: { ms: 3_600_000, what: 'rate', perMs: 3_600_000 }, inputs: [of('rise').index] },
+  });
+  expect(of('calm').derived).toEqual({
+    formula: undefined,
+    over: { ms: 10_000, what: 'max', perMs: 1_000 },
+    inputs: [],
+  });
+  expect(site.tags.has(of('rise').index)).toBe(false);
+  expect(site.tags.has(of('calm').index)).toBe(true);
+});

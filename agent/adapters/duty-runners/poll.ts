@@ -3,6 +3,7 @@ import type { Random } from '../../base/random.ts';
 import { err } from '../../base/result.ts';
 import { type Instant, never } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
+import type { DerivedSignals } from '../../core/health/derived-signals.ts';
 import type { Sample } from '../../core/health/signal.ts';
 import type { ReadingsReport } from '../../core/reporting/report.ts';
 import type { Site, Tag } from '../../driver/bindings.ts';
@@ -17,6 +18,8 @@ import type { DutyRunner, Log } from './runner.ts';
 export interface PollRunnerOptions {
   readonly site: Pick<Site, 'connections' | 'tags'>;
   readonly deliver: Deliver;
+  /** Signals that are reckoned from what devices say; without it everything is as they say. */
+  readonly derived?: DerivedSignals;
   /** Every sample, after the core was told: for the windows of models. */
   readonly onSample?: (sample: Sample) => void;
   /** Into the outbox; true when it is durable there. */
@@ -118,9 +121,12 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
     deliver({ kind: 'duty-started', duty: entry.duty.index });
   };
 
+  /** Name and unit of a signal that is read or reckoned here. */
+  const named = (entry: Polling, signal: number) => entry.tags.get(signal) ?? options.derived?.named(signal);
+
   const flushReadings = (entry: Polling, signal: number): void => {
     const rows = entry.rows.get(signal);
-    const tag = entry.tags.get(signal);
+    const tag = named(entry, signal);
     if (rows === undefined || rows.length === 0 || tag === undefined) return;
     entry.rows.set(signal, []);
     // A refusal is the outbox's to count and to tell as a gap; holding rows here would only move the hole.
@@ -157,11 +163,20 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
   const takeCheckpoint = (entry: Polling): void => {
     if (!entry.fresh) return;
     entry.fresh = false;
-    deliver({ kind: 'checkpoint-taken', duty: entry.duty.index, data: encode(entry, clock.wall()) });
+    deliver({
+      kind: 'checkpoint-taken',
+      duty: entry.duty.index,
+      data: encode(entry, clock.wall(), (signal) => named(entry, signal)?.name),
+    });
+  };
+
+  const received = (entry: Polling, sample: Sample): void => {
+    if (entry.failed) return;
+    if (options.derived === undefined) return take(entry, sample);
+    for (const one of options.derived.take(sample)) take(entry, one);
   };
 
   const take = (entry: Polling, sample: Sample): void => {
-    if (entry.failed) return;
     entry.samples++;
     entry.fresh = true;
     const before = entry.last.get(sample.signal);
@@ -251,7 +266,7 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
         pki: options.pki,
         log,
         handlers: {
-          onSample: (sample) => take(entry, sample),
+          onSample: (sample) => received(entry, sample),
           onLost: (reason) => lost(entry, reason),
           onFound: () => found(entry),
         },
@@ -316,11 +331,11 @@ export const mayBeOurs = (reason: string): boolean =>
   );
 
 /** `{at, last, tags: {name: source time}}`; the tags are left out when they would make it too large. */
-function encode(entry: Polling, at: number): Uint8Array {
+function encode(entry: Polling, at: number, nameOf: (signal: number) => string | undefined): Uint8Array {
   const tags: Record<string, number> = {};
   let last = 0;
   for (const [signal, { time }] of entry.last) {
-    tags[entry.tags.get(signal)!.name] = time;
+    tags[nameOf(signal) ?? String(signal)] = time;
     last = Math.max(last, time);
   }
   const data = new TextEncoder().encode(JSON.stringify({ v: 1, at, last, tags }));

@@ -9,15 +9,23 @@ import { isPlaceholder } from '../site-model.ts';
 import { addressProblem, protocolOf, typeFromAddress } from './addresses.ts';
 import { compileConnections } from './connections.ts';
 import type { SiteContext } from './context.ts';
+import { compileFormulas, compileOver, withoutAddress } from './derived.ts';
 
 /** Signals, where they live on their devices, and how those are reached. */
 export function compileSignals(site: SiteContext): void {
   const { findings, pollDuty, signals, tags, entriesOf, sourceOf, read, duration } = site;
   for (const [index, entry] of entriesOf('signals').entries()) signals.push(compileSignal(entry, index));
+  compileFormulas(site);
   compileConnections(site);
 
   function compileSignal(entry: Entry<'signals'>, index: SignalIndex): SignalSpec {
     const { value, thing } = entry;
+    const over = compileOver(site, entry);
+    if (value.address === undefined) return withoutAddress(site, entry, index, over);
+    if (value.formula !== undefined) {
+      const text = `Signal ${entry.name} has an address and a formula: it is read, or it is reckoned`;
+      findings.of(entry.origin, ['formula'], 'clash', text, { at: 'key' });
+    }
     const source = sourceOf(thing);
     if (thing.kind !== 'asset') {
       findings.of(
@@ -113,6 +121,7 @@ export function compileSignals(site: SiteContext): void {
       freshMs: duration(entry, 'fresh', value.fresh, 3 * everyMs, everyMs),
       acceptUncertain: value.accept === 'uncertain',
       states: value.states === undefined ? undefined : states,
+      ...(over === undefined ? {} : { derived: { formula: undefined, over, inputs: [] } }),
     };
   }
 

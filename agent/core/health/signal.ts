@@ -1,5 +1,7 @@
 import type { DutyIndex, EntryId, SignalIndex, ThingIndex } from '../../base/ids.ts';
 import type { Instant, WallTime } from '../../base/time.ts';
+import type { Expression } from './condition.ts';
+import type { Over } from './over-window.ts';
 
 export type Quality = 'good' | 'uncertain' | 'bad';
 
@@ -31,4 +33,14 @@ export interface SignalSpec {
   readonly acceptUncertain: boolean;
   /** For `state`: names by code, e.g. 0 → stopped. */
   readonly states: ReadonlyMap<number, string> | undefined;
+  /** Reckoned from others, or over a while; undefined: as the device says. */
+  readonly derived?: Derived | undefined;
+}
+
+/** How a signal is reckoned. Without a formula it is over the readings of its own address. */
+export interface Derived {
+  readonly formula: Expression | undefined;
+  readonly over: Over | undefined;
+  /** Signals that the formula reads. */
+  readonly inputs: readonly SignalIndex[];
 }

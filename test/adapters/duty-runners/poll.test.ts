@@ -8,7 +8,8 @@ import { entryId } from '../../../agent/base/ids.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { instant, wallTime } from '../../../agent/base/time.ts';
 import type { Checkpoint, DutySpec } from '../../../agent/core/duties/duty.ts';
-import type { Sample } from '../../../agent/core/health/signal.ts';
+import { DerivedSignals } from '../../../agent/core/health/derived-signals.ts';
+import type { Sample, SignalSpec } from '../../../agent/core/health/signal.ts';
 import type { Input } from '../../../agent/core/input.ts';
 import type { ReadingsReport } from '../../../agent/core/reporting/report.ts';
 import type { Connection, Tag } from '../../../agent/driver/bindings.ts';
@@ -87,6 +88,7 @@ const plantOf = async (options: PlantOptions = {}) => {
   return plant;
 };
 const modbus = (port: number): Connection => ({ kind: 'modbus', host: '127.0.0.1', port, unit: 1, order: 'abcd' });
+const read = (signal: number) => ({ op: 'signal', signal, factor: 1, offset: 0 }) as const;
 const conveyor = conveyorRegisters.map((register, i) => tag(i, register.address, { type: register.type, everyMs: 50 }));
 
 describe('poll runner on real devices', () => {
@@ -106,6 +108,42 @@ describe('poll runner on real devices', () => {
     expect(rows.length).toBe(samples.filter((sample) => sample.signal === 3).length);
     const saved = JSON.parse(new TextDecoder().decode(checkpoint()!.data)) as { tags: Record<string, number> };
     expect(saved.tags['thing/t3']).toBe(rows.at(-1)![0]);
+  });
+
+  test('derived signals → reach core, tap and outbox under their own name, over a real device', async () => {
+    const plant = await plantOf();
+    const signal = (index: number): SignalSpec => ({
+      index,
+      id: entryId(`thing/t${index}`),
+      thing: 0,
+      unit: undefined,
+      duty: 4,
+      everyMs: 50,
+      freshMs: 5_000,
+      acceptUncertain: false,
+      states: undefined,
+    });
+    const twice = { op: 'arithmetic', by: '+', left: read(3), right: read(3) } as const;
+    const derived = new DerivedSignals([
+      ...conveyor.map((entry) => signal(entry.signal)),
+      {
+        ...signal(conveyor.length),
+        id: entryId('thing/twice'),
+        unit: 'K',
+        derived: { formula: twice, over: undefined, inputs: [3] },
+      },
+    ]);
+    const { runner, readings, tapped } = runnerFor(modbus(plant.modbus.port), conveyor, { derived });
+    runner.start(duty, 1, undefined);
+    await eventually(() => readings.some((report) => report.tag === 'thing/twice'), { what: 'derived readings' });
+    await runner.stop(4);
+    const raw = tapped.filter((sample) => sample.signal === 3);
+    const made = tapped.filter((sample) => sample.signal === conveyor.length);
+    expect(made.length).toBeGreaterThan(0);
+    for (const sample of made) {
+      expect(raw.find(({ sourceTime }) => sourceTime === sample.sourceTime)?.value).toBe(sample.value / 2);
+    }
+    expect(readings.find((report) => report.tag === 'thing/twice')?.unit).toBe('K');
   });
 
   test('the effect log → intervals join without a hole, and after stop nothing is written or said', async () => {
