@@ -22,6 +22,7 @@ import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
+import { createStreamingScorer } from './adapters/models/streaming-scorer.ts';
 import { type BrokerAddress, type ReportLink, startReportLink } from './adapters/mqtt/report-link.ts';
 import { OrderDesk } from './adapters/order-desk.ts';
 import { createFlightRecorder } from './adapters/recorder/flight-recorder.ts';
@@ -289,9 +290,21 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         );
       },
     });
-    const checks = createCheckPort({
+    const learners = createStreamingScorer({
       site,
       deliver,
+      log,
+      folder: join(dataDir, 'learnt'),
+      wall: () => clock.wall(),
+      onScore: (model, score, end) => recorder.onScore(model, score, end),
+    });
+    stops.push(() => learners.stop());
+    const checks = createCheckPort({
+      site,
+      deliver: (input) => {
+        deliver(input);
+        if (input.kind === 'check-observed') learners.onCheck(input.check, input.observation);
+      },
       processOf: (duty) => processes.processOf(duty),
       ask: (source, question) => poll.ask(source, question),
       containment,
@@ -326,6 +339,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       onSample: (sample) => {
         recorder.onSample(sample);
         models.onSample(sample);
+        learners.onSample(sample);
       },
       report: (body) => outbox.publish({ class: 'telemetry', body }),
       together: (reports) => outbox.together(reports),
@@ -529,6 +543,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const clockTimer = setInterval(readClock, clockEveryMs);
     stops.push(() => clearInterval(clockTimer));
     await models.start();
+    await learners.start();
     const spending = watchBudget(setup.budget ?? { cpuShare: undefined, memoryBytes: undefined }, deliver);
     stops.push(() => spending.stop());
 

@@ -82,6 +82,7 @@ export function bundleContent(parts: BundleParts): Result<BundleContent, string>
   if (!cells.ok) return cells;
   const models = new Map<string, string>();
   for (const one of plan.models) {
+    if (one.learn !== undefined) continue;
     const hash = one.sha256 ?? modelHash(site.modelRoot, one.file);
     if (hash !== undefined) models.set(one.file, hash);
   }

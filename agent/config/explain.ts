@@ -1,5 +1,6 @@
 import type { Location, OnlyIn } from '../base/location.ts';
 import type { CheckSpec, Dwell } from '../core/health/check.ts';
+import type { Learning, ModelSpec } from '../core/health/model.ts';
 import type { Over } from '../core/health/over-window.ts';
 import type { CellPlan } from '../core/leases/cell-plan.ts';
 import type { StepSpec, WorkflowSpec } from '../core/remediation/workflow.ts';
@@ -100,6 +101,7 @@ function explainThing(site: Site, thing: ThingModel): string {
   section(
     'Models',
     mine(plan.models).map((one) => {
+      if (one.learn !== undefined) return learningText(site, one, one.learn);
       const inputs = one.inputs.map((input) => `${input.name} from ${plan.signals[input.signal]!.id}`).join(', ');
       return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`;
     }),
@@ -126,6 +128,24 @@ function explainThing(site: Site, thing: ThingModel): string {
     thing.exceptions.map((one) => `${one.path} is ${one.to}, because: ${one.why}`),
   );
   return lines.join('\n');
+}
+
+function learningText(site: Site, one: ModelSpec, learn: Learning): string {
+  const { plan } = site;
+  const inputs = [
+    ...one.inputs.map(({ name, signal }) => `${name} from ${plan.signals[signal]!.id}`),
+    ...learn.checks.map(({ name, check }) => `${name} from the check ${plan.checks[check]!.id}`),
+  ].join(', ');
+  const states = learn.onlyIn.map(({ states }) => `, only while ${states.join(' or ')}`).join('');
+  const hold =
+    learn.holdRows === 0
+      ? ''
+      : ` What is new is learnt when it has lasted ${formatDuration(learn.holdRows * learn.rowMs)}.`;
+  return (
+    `${one.id}: learns on the box what is usual for ${inputs}, in means over ${formatDuration(learn.rowMs)}${states}; ` +
+    `judges after ${formatDuration(learn.afterRows * learn.rowMs)}, sensitivity ${learn.sensitivity}.${hold} Anomalous ${dwellText(one.raise, 'scores')} ` +
+    `of what it never saw, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`
+  );
 }
 
 function cellText(plan: SitePlan, cell: CellPlan): string {

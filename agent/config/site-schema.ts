@@ -206,11 +206,32 @@ export const checkSchema = z.strictObject({
 
 export const modelSchema = z.strictObject({
   about,
-  file: text.describe('Folder of the model below the model root: bearing/3.'),
+  file: text.optional().describe('Folder of the model below the model root: bearing/3.'),
+  learn: z
+    .union(
+      [
+        text,
+        z.strictObject({
+          every: duration.optional().describe('Values are averaged over so long into one row, 1m unless said.'),
+          after: duration.optional().describe('Only learns for so long, 1440 rows unless said.'),
+          sensitivity: z
+            .enum(['high', 'medium', 'low'], { error: 'expected high, medium or low' })
+            .optional()
+            .describe('How much must be new before it is told, medium unless said.'),
+          hold: duration.optional().describe('What is new is not learnt until it has lasted so long, 0 unless said.'),
+        }),
+      ],
+      { error: 'expected the time of one row, 1m, or { every: 1m, after: 4h, hold: 10m }' },
+    )
+    .optional()
+    .describe('In place of `file`: learns on the box what is usual, and tells what was never there before.'),
   sha256: text.regex(/^[0-9a-f]{64}$/, { error: 'expected 64 hex digits' }).optional(),
-  inputs: z.record(text, text).describe("The model's input names and the signals that feed them."),
+  inputs: z
+    .record(text, text)
+    .describe("The model's input names and the signals that feed them; with `learn` checks with a value, too."),
   raise: dwell.optional(),
   clear: dwell.optional(),
+  'only-in': onlyIn.optional().describe('With `learn`: neither judged nor learnt in other states of the plant.'),
   shadow: later('A shadow model'),
 });
 

@@ -28,7 +28,7 @@ export interface FeatureState {
 }
 
 /** Evidence is cut here: beyond, "farther" says nothing more. */
-const evidenceCap = 6;
+const evidenceCap = 20;
 
 /**
  * Is what the stream does now like anything it has done before? The window's level (and spread) is a place; the
@@ -66,7 +66,7 @@ export class NoveltyFeature {
     return this.#memory.range(coordinate);
   }
 
-  /** Evidence of novelty, 0 (seen) to 6; 0 as well while the window is not full. `learn` false: judged, not learnt. */
+  /** Evidence of novelty, 0 (seen) to 20; 0 as well while the window is not full. `learn` false: judged, not learnt. */
   take(window: RollingWindow, learn: boolean): number {
     if (!window.full) return 0;
     const place = this.options.kind === 'level' ? [window.mean] : [window.mean, window.spread];

@@ -43,7 +43,8 @@ export interface ModelStats extends LaneStats {
 export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   const { site, catalogRoot, maxBytes } = options;
   const catalog = new Catalog(catalogRoot);
-  const seats = site.plan.models.map((spec) => ({ spec, lane: laneFor(spec, options) }));
+  const files = site.plan.models.filter(({ learn }) => learn === undefined);
+  const seats = files.map((spec) => ({ spec, lane: laneFor(spec, options) }));
   const bySignal = new Map<SignalIndex, ScoringLane[]>();
   for (const { spec, lane } of seats) {
     for (const signal of new Set(spec.inputs.map((input) => input.signal))) {

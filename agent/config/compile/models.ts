@@ -3,6 +3,7 @@ import { entryId } from '../../base/ids.ts';
 import type { ModelSpec } from '../../core/health/model.ts';
 import type { Entry } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
+import { compileLearning } from './learning.ts';
 
 /** Anomaly models and the signals that feed them. */
 export function compileModels(site: SiteContext): void {
@@ -10,6 +11,27 @@ export function compileModels(site: SiteContext): void {
   for (const [index, entry] of entriesOf('models').entries()) models.push(compileModel(entry, index));
 
   function compileModel(entry: Entry<'models'>, index: number): ModelSpec {
+    const { file, learn } = entry.value;
+    if (learn !== undefined && file === undefined) return compileLearning(site, entry, index, learn);
+    if (file === undefined || learn !== undefined) {
+      findings.of(
+        entry.origin,
+        [],
+        'missing',
+        file === undefined
+          ? `Model ${entry.name} is nothing yet: say \`file: bearing/3\`, or \`learn: 1m\` to learn on the box`
+          : `Model ${entry.name} has a file and learns: one of the two`,
+        { at: 'key' },
+      );
+    }
+    if (entry.value['only-in'] !== undefined) {
+      findings.of(
+        entry.origin,
+        ['only-in'],
+        'later',
+        'A model from a file with `only-in` comes later: take it out for now',
+      );
+    }
     const inputs: { name: string; signal: SignalIndex }[] = [];
     const sources = new Set<DutyIndex>();
     for (const [name, said] of Object.entries(entry.value.inputs)) {
@@ -31,13 +53,8 @@ export function compileModels(site: SiteContext): void {
         { at: 'key' },
       );
     }
-    if (entry.value.file.includes('..') || entry.value.file.startsWith('/')) {
-      findings.of(
-        entry.origin,
-        ['file'],
-        'value',
-        `"${entry.value.file}" leaves the model folder: say for example bearing/3`,
-      );
+    if (file !== undefined && (file.includes('..') || file.startsWith('/'))) {
+      findings.of(entry.origin, ['file'], 'value', `"${file}" leaves the model folder: say for example bearing/3`);
     }
     const [duty] = sources;
     return {
@@ -45,8 +62,8 @@ export function compileModels(site: SiteContext): void {
       id: entryId(entry.id),
       thing: entry.thing.index,
       runsOn: duty === undefined ? home(entry.thing) : { on: 'holder', duty },
-      file: entry.value.file,
-      sha256: entry.value.sha256 ?? bundle.models?.get(entry.value.file),
+      file: file ?? '',
+      sha256: entry.value.sha256 ?? bundle.models?.get(file ?? ''),
       inputs,
       raise: dwell(entry, 'raise', entry.value.raise),
       clear: dwell(entry, 'clear', entry.value.clear),

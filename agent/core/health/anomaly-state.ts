@@ -20,8 +20,13 @@ export class AnomalyState {
   #scoredAt: Instant | undefined;
   #longestGapMs = 0;
   #refused: string | undefined;
+  /** Why there is no score yet, in the model's own words. */
+  #learning: string | undefined;
+  readonly #silentAtLeastMs: number;
 
   constructor(spec: ModelSpec) {
+    // Who scores once a minute is not silent after half of one.
+    this.#silentAtLeastMs = Math.max(silentAtLeastMs, silentGaps * (spec.learn?.rowMs ?? 0));
     this.#latch = new DwellLatch(spec.raise, spec.clear);
     this.#class = new ClassState(spec);
     this.#forecast = new ForecastState(spec);
@@ -66,13 +71,13 @@ export class AnomalyState {
   /** Why it cannot be told now; undefined when it can. */
   blind(now: Instant): string | undefined {
     if (this.#refused !== undefined) return `model refused: ${this.#refused}`;
-    if (this.#scoredAt === undefined) return 'not scored yet';
+    if (this.#scoredAt === undefined) return this.#learning ?? 'not scored yet';
     const silent = now - this.#scoredAt;
     return silent > this.silentAfterMs ? `no score for ${Math.round(silent / 1000)} s` : undefined;
   }
 
   get silentAfterMs(): number {
-    return Math.max(silentAtLeastMs, silentGaps * this.#longestGapMs);
+    return Math.max(this.#silentAtLeastMs, silentGaps * this.#longestGapMs);
   }
 
   get scoredAt(): Instant | undefined {
@@ -93,7 +98,7 @@ export class AnomalyState {
     if (bad !== undefined || score.class !== undefined || score.forecast !== undefined) {
       this.#score = score;
       this.#scoredAt = now;
-    }
+    } else this.#learning = score.text;
     this.#latch.observe(now, bad);
     this.#class.observe(now, score.class);
     if (score.forecast !== undefined) this.#forecast.observe(now, score.forecast);

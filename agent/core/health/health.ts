@@ -880,6 +880,7 @@ export class Health {
     if (blind !== undefined) return `${short(spec.id)}: ${blind}`;
     const score = this.#models.get(model)?.score;
     if (score === undefined) return `${short(spec.id)}: not scored yet`;
+    if (score.text !== undefined) return `${short(spec.id)}: ${score.text}`;
     const values = this.#modelValues(model);
     if (Number.isNaN(score.value)) return `${short(spec.id)}: ${values || 'no class and no forecast yet'}`;
     const most = [...score.contributions]

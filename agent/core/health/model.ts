@@ -1,14 +1,17 @@
-import type { EntryId, ModelIndex, SignalIndex, ThingIndex } from '../../base/ids.ts';
-import type { Location } from '../../base/location.ts';
+import type { CheckIndex, EntryId, ModelIndex, SignalIndex, ThingIndex } from '../../base/ids.ts';
+import type { Location, OnlyIn } from '../../base/location.ts';
 import type { Dwell } from './check.ts';
 
-/** An ONNX model on a thing. The core sees its scores only; windows and inference are an adapter's business. */
+/**
+ * A model on a thing: an ONNX file, or a detector that learns on the box. The core sees scores only; windows, learning
+ * and inference are an adapter's business.
+ */
 export interface ModelSpec {
   readonly index: ModelIndex;
   readonly id: EntryId;
   readonly thing: ThingIndex;
   readonly runsOn: Location;
-  /** Folder or file stem of the model below the site's model folder. */
+  /** Folder or file stem of the model below the site's model folder; empty when it learns on the box. */
   readonly file: string;
   /** sha256 that the site file promises, when it does; hex. */
   readonly sha256: string | undefined;
@@ -16,6 +19,23 @@ export interface ModelSpec {
   readonly inputs: readonly { readonly name: string; readonly signal: SignalIndex }[];
   readonly raise: Dwell;
   readonly clear: Dwell;
+  /** It comes without a file and learns what is usual here. */
+  readonly learn?: Learning | undefined;
+}
+
+/** How a detector learns on the box. Rows are means over `rowMs` of source time. */
+export interface Learning {
+  readonly rowMs: number;
+  /** Rows from which it only learns. */
+  readonly afterRows: number;
+  /** What is new is not learnt until it has lasted so many rows; 0: one window later it is known. */
+  readonly holdRows: number;
+  /** How much must be new before it counts; what the words mean is the detector's business. */
+  readonly sensitivity: 'high' | 'medium' | 'low';
+  /** Rows in other states of the plant are neither judged nor learnt. */
+  readonly onlyIn: readonly OnlyIn[];
+  /** Inputs that are the values of checks, such as the box's own load. */
+  readonly checks: readonly { readonly name: string; readonly check: CheckIndex }[];
 }
 
 export interface Contribution {
@@ -32,6 +52,8 @@ export interface Score {
   readonly value: number;
   readonly threshold: number;
   readonly contributions: readonly Contribution[];
+  /** What the model says in words, in place of the figures: "10 rows lie at 95 bar, above the range seen". */
+  readonly text?: string | undefined;
   /** By the name that conditions use; undefined: it could not tell. Absent: it never tells. */
   readonly class?: string | undefined;
   readonly forecast?: Forecast | undefined;
