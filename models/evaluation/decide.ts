@@ -5,17 +5,18 @@ import { DwellLatch } from '../../agent/core/health/dwell.ts';
 import type { Manifest } from '../manifest.ts';
 
 /**
- * Whether a machine counts as anomalous after each score, as an agent decides it: threshold and recommended dwell of
- * the manifest, over the agent's own latch. NaN, no score, counts for neither side.
+ * Whether a machine counts as anomalous after each score, as an agent decides it: the manifest's threshold and its
+ * recommended dwell, or the one given, over the agent's own latch. NaN, no score, counts for neither side.
  */
 export function decide(
   { threshold, recommendedDwell }: Pick<Manifest, 'threshold' | 'recommendedDwell'>,
   times: readonly number[],
   scores: ArrayLike<number>,
+  dwell: Manifest['recommendedDwell'] = recommendedDwell,
 ): readonly boolean[] {
-  const raise = parseDwell(recommendedDwell.raise);
-  const clear = parseDwell(recommendedDwell.clear);
-  invariant(raise.ok && clear.ok, 'a kind recommends a dwell that is none');
+  const raise = parseDwell(dwell.raise);
+  const clear = parseDwell(dwell.clear);
+  invariant(raise.ok && clear.ok, 'a dwell of ours that is none');
   const latch = new DwellLatch(raise.value, clear.value);
   return times.map((time, i) => {
     const score = scores[i] ?? Number.NaN;
