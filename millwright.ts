@@ -276,6 +276,66 @@ site
     process.exitCode = await enrolCommand(folder, agent, options);
   });
 
+const plc = millwright
+  .command('plc')
+  .description('look at a machine’s controller: what it has, what it says. Nothing is ever written')
+  .addHelpText(
+    'after',
+    `
+A device is a thing of a site file (--site FILE --thing NAME), or its address:
+  opc.tcp://host:4840                      values as ns=2;s=Press7.Speed
+  s7://host:102?rack=0&slot=2              DB10,REAL4 · M0.1 · IW4
+  modbus://host:502/1?order=abcd           holding:40011 · input:30001@float32 · holding:40001..40010
+  modbus-rtu:///dev/ttyUSB0?unit=1&baud=19200&parity=even
+  mqtt://host:1883                         line/press/oil · line/press#/oil · spBv1.0/group/node:Metric
+Exit codes: 0 all is good, 1 it answered and something is not good, 2 it was not reached or not understood.`,
+  );
+const looks = (command: Command): Command =>
+  command
+    .option('--site <file>', 'site file, with')
+    .option('--thing <name>', 'a machine of it')
+    .option('--user <name>', 'who logs in')
+    .option('--secret <where>', 'the password: env:NAME or file:/path')
+    .option('--security <mode>', 'of OPC UA: none, sign or sign-and-encrypt')
+    .option('--pki <folder>', 'keys and trusted certificates: the data folder of an agent has them in pki')
+    .option('--json', 'machine-readable');
+/** Ends what goes on until somebody ends it. */
+const untilInterrupted = (): AbortSignal => {
+  const end = new AbortController();
+  process.once('SIGINT', () => end.abort());
+  return end.signal;
+};
+const look = async (verb: 'browse' | 'read' | 'watch', args: readonly string[], options: object): Promise<void> => {
+  const { plcCommand } = await import('./agent/plc/command.ts');
+  process.exitCode = await plcCommand(verb, args, options, {
+    out: (line) => process.stdout.write(`${line}\n`),
+    err: (line) => process.stderr.write(`${line}\n`),
+    signal: untilInterrupted(),
+  });
+};
+looks(plc.command('browse [device]'))
+  .description('what the device has, with the addresses to write into a site file')
+  .option('--from <where>', 'begin at this node id, or listen to these topics')
+  .option('--depth <n>', 'levels (default: 4)')
+  .option('--most <n>', 'rows (default: 500)')
+  .option('--filter <text>', 'only what has this in its name or address')
+  .option('--for <time>', 'of topics: listen so long (default: 5s)')
+  .action(async (device: string | undefined, options) => look('browse', device === undefined ? [] : [device], options));
+looks(plc.command('read [device-or-signal] [address...]'))
+  .description('read values once, with their quality')
+  .option('--for <time>', 'wait so long for answers (default: 5s)')
+  .option('--facts', 'also mode, scan time, program and service level of the controller, where the protocol tells them')
+  .action(async (first: string | undefined, others: string[], options) =>
+    look('read', first === undefined ? others : [first, ...others], options),
+  );
+looks(plc.command('watch [device-or-signal] [address...]'))
+  .description('print values when they change, until Ctrl-C')
+  .option('--every <time>', 'how often it is asked (default: 1s)')
+  .option('--for <time>', 'end by itself after this long')
+  .action(async (first: string | undefined, others: string[], options) =>
+    look('watch', first === undefined ? others : [first, ...others], options),
+  );
+
 const model = millwright.command('model').description('anomaly models: train, score, inspect, evaluate');
 model
   .command('train')

@@ -33,6 +33,7 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/doctor.ts', 6],
   ['agent/ask.ts', 6],
   ['agent/order-command.ts', 6],
+  ['agent/plc/', 6],
   ['simulations/', 6],
   ['millwright.ts', 7],
 ];

@@ -1,8 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as UA from 'node-opcua-client';
 import type { Connection } from '../../driver/bindings.ts';
 import { dial } from './dial.ts';
+import { reasonOf, within } from './keep-connected.ts';
 import { readSecret } from './secret.ts';
 import type { SourceTiming } from './source.ts';
 import { importStepwise } from './stepwise-import.ts';
@@ -107,6 +108,45 @@ export async function createClient(
   stores.set(pki, ready);
   await ready;
   return client;
+}
+
+/** Connects; when a certificate stands in the way, the reason says which one and what a person does about it. */
+export async function openClient(
+  client: UA.OPCUAClient,
+  { endpoint, security }: OpcUaConnection,
+  pki: string,
+  timing: SourceTiming,
+): Promise<void> {
+  const before = await filesOf(join(pki, 'rejected'));
+  try {
+    await within(client.connect(endpoint), timing.connectMs, endpoint);
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (security === 'none' || !/certificate|BadSecurityChecksFailed|secure channel/i.test(reason)) throw error;
+    const rejected = await filesOf(join(pki, 'rejected'));
+    const fresh = rejected.filter((name) => !before.includes(name));
+    const unknown = (fresh.length > 0 ? fresh : rejected)[0];
+    throw new Error(
+      unknown !== undefined && !/BadCertificateUntrusted.*remote|BadSecurityChecksFailed/i.test(reason)
+        ? `the server's certificate is not trusted: compare it with the one on the server, then: mv "${join(pki, 'rejected', unknown)}" "${join(pki, 'trusted', 'certs')}/"`
+        : `the server refuses this box's certificate: trust ${join(pki, 'own', 'certs')} there (${reason})`,
+      { cause: error },
+    );
+  }
+}
+
+/** Names of the files, latest first; none when there is no such folder. */
+async function filesOf(folder: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(folder);
+    const times = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).mtimeMs));
+    return names
+      .map((name, i) => ({ name, at: times[i]! }))
+      .sort((a, b) => b.at - a.at)
+      .map(({ name }) => name);
+  } catch {
+    return [];
+  }
 }
 
 export async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {

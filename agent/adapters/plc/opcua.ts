@@ -5,7 +5,7 @@ import type { Quality, Sample } from '../../core/health/signal.ts';
 import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
-import { createClient, identify, loadDriver, type OpcUaConnection, reach } from './opcua-client.ts';
+import { createClient, identify, loadDriver, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
 import { askServer } from './opcua-server.ts';
 import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
 import {
@@ -50,7 +50,8 @@ export class OpcUaSource implements PlcSource {
   readonly #readings: (Reading | undefined)[];
   /** Tags whose deadband the server does not bear: they are filtered here. */
   readonly #plain = new Set<number>();
-  readonly #warned = new Set<number>();
+  /** Why the server refuses a tag; told in the log once per tag and life, since it is asked again every ten seconds. */
+  readonly #refusedWhy = new Map<number, string>();
   #samples = 0;
   #repeats = 0;
   #overflows = 0;
@@ -116,7 +117,7 @@ export class OpcUaSource implements PlcSource {
     const giveUp = () => void close();
     signal.addEventListener('abort', giveUp, { once: true });
     try {
-      await within(client.connect(connection.endpoint), this.#timing.connectMs, connection.endpoint);
+      await openClient(client, connection, pki, this.#timing);
       const identity = await identify(ua, connection);
       const session = await within(client.createSession(identity), this.#timing.connectMs, 'login');
       client.on('close', (error) => over(error ? reasonOf(error) : 'the server closed the connection'));
@@ -183,9 +184,9 @@ export class OpcUaSource implements PlcSource {
             if (status?.isGood()) continue;
             still.push(i);
             this.#refusals++;
-            // Once per tag and life: it is asked again every ten seconds, and may be missing for a year.
-            if (this.#warned.has(i)) continue;
-            this.#warned.add(i);
+            const known = this.#refusedWhy.has(i);
+            this.#refusedWhy.set(i, status?.name ?? 'no answer');
+            if (known) continue;
             log?.warn(
               { tag: tags[i]!.name, node: tags[i]!.address, status: status?.name },
               'the server refuses this tag',
@@ -257,7 +258,9 @@ export class OpcUaSource implements PlcSource {
       const first = refused.includes(i) ? grace : Math.max(grace, silenceMs);
       if (last === undefined ? now - begun < first : now - last.receiveTime < grace) continue;
       const known = refused.includes(i) ? undefined : this.#readings[i];
-      const why = refused.includes(i) ? 'the server refuses this tag' : 'no value yet';
+      const why = refused.includes(i)
+        ? `the server refuses this tag: ${this.#refusedWhy.get(i) ?? 'not yet asked'}`
+        : 'no value yet';
       const sample = this.#makers[i]!.make(now, known ?? { raw: undefined, why, sourceTime: clock.wall() });
       this.#last[i] = sample;
       this.#repeats++;

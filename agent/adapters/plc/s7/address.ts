@@ -70,8 +70,8 @@ export const s7Form = 'DB10,REAL4 · DB10,X0.1 · DB10.DBD4 · M0.1 · MW20 · I
 export function parseS7Address(text: string): Result<S7Address, string> {
   const said = text.trim().toUpperCase();
   const no = (why: string) => err(`"${text.slice(0, 80)}" is no S7 address: ${why}`);
-  const block = /^DB(\d{1,5})(?:,([A-Z]{1,5})|\.DB([XBWD]))(\d{1,5})(?:\.(\d))?$/.exec(said);
-  const other = block === null ? /^([MIEQA])([A-Z]{0,5})(\d{1,5})(?:\.(\d))?$/.exec(said) : null;
+  const block = /^DB(\d{1,5})(?:,([A-Z_]{1,16})|\.DB([XBWD]))(\d{1,5})(?:\.(\d))?$/.exec(said);
+  const other = block === null ? /^([MIEQA])([A-Z_]{0,16})(\d{1,5})(?:\.(\d))?$/.exec(said) : null;
   const found = block ?? other;
   if (found === null) return no(`say for example ${s7Form}`);
   const [word, offset, bitText] =
