@@ -13,6 +13,7 @@ export interface ModelProblem {
     | 'manifest-malformed'
     | 'hash-mismatch'
     | 'graph-malformed'
+    | 'graph-refused'
     | 'shape-mismatch'
     | 'input-mismatch'
     | 'golden-mismatch'

@@ -2,6 +2,7 @@ import protobuf from 'protobufjs/minimal.js';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
 import { type ModelProblem, problem } from '../problem.ts';
+import { dangerOf } from './graph-safety.ts';
 import type { Dimension, TensorSpec } from './graph-writer.ts';
 
 /** What can be told of an ONNX file without running it. */
@@ -130,6 +131,8 @@ function readRaw(bytes: Uint8Array): Result<RawGraph, ModelProblem> {
     );
   }
   if (!raw.found) return err(problem('graph-malformed', 'not an ONNX file: it holds no graph'));
+  const danger = dangerOf(bytes);
+  if (danger !== undefined) return err(problem('graph-refused', danger));
   return ok(raw);
 }
 
