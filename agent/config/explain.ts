@@ -91,7 +91,12 @@ function explainThing(site: Site, thing: ThingModel): string {
           ? ''
           : `, ${[...signal.states].map(([code, name]) => `${code} ${name}`).join(', ')}`;
       const accept = signal.acceptUncertain ? ', uncertain counts as good' : '';
-      return `${signal.id}: ${signal.unit ?? tag.type} at ${tag.address}${over}, ${times}${scale}${states}${accept}`;
+      const still = tag.frozenMs === undefined ? '' : `, bad when it has not moved for ${formatDuration(tag.frozenMs)}`;
+      const deadband =
+        tag.change === undefined
+          ? ''
+          : `, told anew from a change of ${tag.change.by === 'share' ? `${Number((tag.change.share * 100).toPrecision(6))} % of its range` : `${tag.change.value}${signal.unit === undefined ? '' : ` ${signal.unit}`}`} on`;
+      return `${signal.id}: ${signal.unit ?? tag.type} at ${tag.address}${over}, ${times}${scale}${deadband}${still}${states}${accept}`;
     }),
   );
   section(

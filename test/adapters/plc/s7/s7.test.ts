@@ -13,6 +13,7 @@ import { packRanges, planRanges } from '../../../../agent/adapters/plc/s7/ranges
 import type { Connection } from '../../../../agent/driver/bindings.ts';
 import { openS7Server } from '../../../../simulations/plant/s7-server.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { openRoughLine } from '../../../support/rough-line.ts';
 import { needsSnap7, startSnap7 } from '../../../support/snap7.ts';
 import { type Collected, collect, tag } from '../collector.ts';
 
@@ -292,35 +293,17 @@ describe('S7 source', () => {
   test('a server whose answers are mutated at random → good values only from answers that are whole', async () => {
     const plc = await plant();
     plc.area('db', 10).writeInt16BE(7, 0);
-    let seed = 1;
-    const random = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below;
-    const { connect } = await import('node:net');
-    const proxies: Socket[] = [];
-    const proxy = createServer((socket) => {
-      const up = connect(plc.port, '127.0.0.1');
-      proxies.push(socket, up);
-      for (const each of [socket, up]) each.on('error', () => {});
-      socket.pipe(up);
-      socket.on('close', () => up.destroy());
-      up.on('close', () => socket.destroy());
-      up.on('data', (data) => {
-        const bytes = Buffer.from(data);
-        // The head and the lengths, never the value itself: that no protocol without a check sum can see.
-        if (random(3) === 0) bytes[random(Math.min(bytes.length, 21))]! ^= 1 << random(8);
-        socket.write(random(8) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes);
-      });
+    const line = await openRoughLine(plc.port, 1, (bytes, random) => {
+      // The head and the lengths, never the value itself: that no protocol without a check sum can see.
+      if (random(3) === 0) bytes[random(Math.min(bytes.length, 21))]! ^= 1 << random(8);
+      return random(8) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes;
     });
-    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-    undo.push(() => {
-      for (const each of proxies) each.destroy();
-      return new Promise((resolve) => proxy.close(resolve));
+    undo.push(() => line.stop());
+    const { samples, source } = watch(to(line.port), [tag(0, 'DB10,INT0', { everyMs: 10 })], '/nowhere', {
+      requestMs: 60,
+      backoffBaseMs: 5,
+      backoffMostMs: 10,
     });
-    const { samples, source } = watch(
-      to((proxy.address() as AddressInfo).port),
-      [tag(0, 'DB10,INT0', { everyMs: 10 })],
-      '/nowhere',
-      { requestMs: 60, backoffBaseMs: 5, backoffMostMs: 10 },
-    );
     await eventually(() => samples.length > 20 && source.stats.failures > 10, {
       what: 'a rough time',
       deadlineMs: 15_000,
