@@ -20,6 +20,7 @@ import { createWriteHand } from './adapters/gateway/write-hand.ts';
 import { createHookPort } from './adapters/hooks.ts';
 import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
+import { createMaintenanceClock } from './adapters/maintenance.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { createStreamingScorer } from './adapters/models/streaming-scorer.ts';
@@ -519,10 +520,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     }
 
     const trust = new ClockTrust();
+    const maintenance = createMaintenanceClock(plan, site.zone ?? 'UTC', deliver);
     const readClock = () => {
       const { trusted, jumpedByMs } = trust.judge(clock.now(), clock.wall());
       if (jumpedByMs !== 0) log.warn({ jumpedByMs }, 'the wall clock was set');
       deliver({ kind: 'clock-read', wall: clock.wall(), trusted });
+      maintenance.read(clock.wall(), trusted);
     };
     deliver({ kind: 'started', wall: clock.wall() });
     const { misfortune } = store.state();

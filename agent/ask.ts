@@ -68,10 +68,10 @@ export function statusText(status: AgentStatus): string {
   const alive = members.filter((member) => member.state === 'alive').length;
   const others = members.filter((member) => member.state !== 'alive').map(({ agent, state }) => `${agent} ${state}`);
   const mine = status.duties.filter((duty) => duty.mine).map((duty) => duty.duty);
-  const on = status.alarms.filter((alarm) => alarm.state !== 'off').map((alarm) => `${alarm.alarm} ${alarm.state}`);
+  const on = status.alarms.filter((alarm) => alarm.state !== 'off').map(alarmText);
   const failing = status.checks
     .filter((check) => check.status !== 'ok')
-    .map(({ check, status: is }) => `${check} ${is}`);
+    .map(({ check, status: is, behind }) => `${check} ${is}${behind === undefined ? '' : ` (behind ${behind})`}`);
   return [
     `${status.agent} of ${status.site}, plan ${status.plan.version}, boot ${status.bootCounter}, since ${status.started_at}`,
     ...(verdict.length === 0 ? ['verdict: nothing is the matter'] : []),
@@ -88,9 +88,17 @@ export function statusText(status: AgentStatus): string {
       ? []
       : [`budget: step ${status.budget.shedding.level} of shedding: ${status.budget.shedding.what}`]),
     `alarms: ${on.join(', ') || 'none'}`,
+    ...(status.maintenance ?? []).map(
+      ({ maintenance, things, why }) => `maintenance ${maintenance}: ${things.join(', ')} (${why})`,
+    ),
     `coordinator: ${status.coordinator}, ${status.outbox.pending} reports to say`,
     '',
   ].join('\n');
+}
+
+function alarmText({ alarm, state, behind, held }: AgentStatus['alarms'][number]): string {
+  const aside = held !== undefined ? ` (held back by ${held})` : behind !== undefined ? ` (behind ${behind})` : '';
+  return `${alarm} ${state}${aside}`;
 }
 
 /** Exclusive duties with who holds them and by what right; then this agent's vote in each cell. */

@@ -109,6 +109,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
           unit: spec?.source.kind === 'signal' ? plan.signals[spec.source.signal]?.unit : undefined,
           text: check.text,
           flapping: check.flapping,
+          ...(check.behind === undefined ? {} : { behind: plan.things[check.behind]?.id ?? '' }),
           ...(check.shed === 1
             ? {}
             : { shed: Number.isFinite(check.shed) ? `every ${ordinal(check.shed)} time` : 'paused' }),
@@ -131,7 +132,15 @@ export function agentStatus(around: Surroundings): AgentStatus {
       firstSampleAt: new Date(row.firstSampleAt).toISOString(),
       since: new Date(row.since).toISOString(),
       evidence: row.evidence,
+      ...core.alarms.setAside(row.alarm),
     })),
+    maintenance: (plan.maintenance ?? [])
+      .filter(({ things }) => things.some((thing) => core.maintenanceOf(thing) !== undefined))
+      .map(({ id, things, why }) => ({
+        maintenance: id,
+        things: things.map((thing) => plan.things[thing]?.id ?? ''),
+        why,
+      })),
     runs: core.remediation.runs().map((run) => ({
       run: run.run,
       workflow: plan.workflows[run.workflow]?.id ?? '',

@@ -36,8 +36,55 @@ export function parseTimetable(text: string): Result<Timetable, string> {
 
 const dayMs = 86_400_000;
 
+/** A stretch of local time on days of the week: from one minute of the day to another, over midnight if that is less. */
+export interface TimeWindow {
+  readonly days: readonly number[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** `sun 06:00-10:00`, `daily 22:00-02:00` (until two of the next day). */
+export function parseWindow(text: string): Result<TimeWindow, string> {
+  const form = 'write "sun 06:00-10:00", "mon-fri 22:00-02:00" or "daily 02:00-03:00"';
+  const end = /-(\d\d):(\d\d)$/.exec(text.trim());
+  if (end === null) return err(`"${text}" has no end: ${form}`);
+  const table = parseTimetable(text);
+  if (!table.ok) return err(table.error.replace(grammar, form));
+  if (table.value.kind !== 'days') return err(`"${text}" has no days: ${form}`);
+  const to = Number(end[1]) * 60 + Number(end[2]);
+  if (Number(end[1]) > 24 || Number(end[2]) > 59 || to > 1_440) {
+    return err(`there is no ${end[1]}:${end[2]} on the clock`);
+  }
+  if (to === table.value.minute) return err(`"${text}" ends when it begins: ${form}`);
+  return ok({ days: table.value.days, from: table.value.minute, to });
+}
+
 /** Day of the week of a midnight in UTC, 0 is Sunday; the epoch was a Thursday. */
 const weekday = (midnight: number): number => (((midnight / dayMs + 4) % 7) + 7) % 7;
+
+/**
+ * Whether a moment lies within a window, by the clock on the wall of a zone: in the hour that daylight saving time
+ * shows twice it lies within both times, and what it skips is not missed by anybody.
+ */
+export class Windows {
+  readonly #window: TimeWindow;
+  readonly #local: Intl.DateTimeFormat;
+
+  /** @param zone IANA name; an unknown one throws RangeError. */
+  constructor(window: TimeWindow, zone: string) {
+    this.#window = window;
+    this.#local = localFormat(zone);
+  }
+
+  holds(at: WallTime): boolean {
+    const wall = wallAt(this.#local, at);
+    const day = weekday(Math.floor(wall / dayMs) * dayMs);
+    const minute = (wall % dayMs) / 60_000;
+    const { days, from, to } = this.#window;
+    if (from < to) return days.includes(day) && minute >= from && minute < to;
+    return (days.includes(day) && minute >= from) || (days.includes((day + 6) % 7) && minute < to);
+  }
+}
 
 /**
  * Slots of a timetable in a zone: the instants at which it is due, one per local day that it names. Daylight saving
@@ -51,18 +98,7 @@ export class Slots {
   /** @param zone IANA name, e.g. `Europe/Berlin`; an unknown one throws RangeError. */
   constructor(table: Timetable, zone: string) {
     this.#table = table;
-    this.#local = new Intl.DateTimeFormat('en-US', {
-      timeZone: zone,
-      calendar: 'gregory',
-      numberingSystem: 'latn',
-      hourCycle: 'h23',
-      year: 'numeric',
-      month: 'numeric',
-      day: 'numeric',
-      hour: 'numeric',
-      minute: 'numeric',
-      second: 'numeric',
-    });
+    this.#local = localFormat(zone);
   }
 
   /** The first slot strictly after `at`. */
@@ -89,10 +125,7 @@ export class Slots {
 
   /** Local wall clock at an instant, told as if it were UTC, in whole seconds. */
   #wallAt(utc: number): number {
-    const parts: Record<string, number> = {};
-    for (const { type, value } of this.#local.formatToParts(utc)) parts[type] = Number(value);
-    const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
-    return Date.UTC(year, month - 1, day, hour, minute, second);
+    return wallAt(this.#local, utc);
   }
 
   #localDay(utc: number): number {
@@ -118,4 +151,25 @@ export class Slots {
     }
     return hi;
   }
+}
+
+const localFormat = (timeZone: string): Intl.DateTimeFormat =>
+  new Intl.DateTimeFormat('en-US', {
+    timeZone,
+    calendar: 'gregory',
+    numberingSystem: 'latn',
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  });
+
+function wallAt(local: Intl.DateTimeFormat, utc: number): number {
+  const parts: Record<string, number> = {};
+  for (const { type, value } of local.formatToParts(utc)) parts[type] = Number(value);
+  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
+  return Date.UTC(year, month - 1, day, hour, minute, second);
 }

@@ -55,6 +55,10 @@ function explainThing(site: Site, thing: ThingModel): string {
   if (connection !== undefined) lines.push(`  Reached over ${connectionText(connection)}.`);
   if (thing.source !== undefined) lines.push(`  Read through ${thing.source}.`);
   if (thing.needs.length > 0) lines.push(`  Needs ${thing.needs.join(', ')}.`);
+  for (const { id, things, at, why } of plan.maintenance ?? []) {
+    if (!things.includes(thing.index)) continue;
+    lines.push(`  In maintenance ${id} (${at}): its alarms are held back, visibly, and nobody acts on it. ${why}.`);
+  }
   const agent = plan.agents.find((one) => one.thing === thing.index);
   const votes = plan.cells.filter((cell) => agent !== undefined && cell.voters.includes(agent.index));
   if (agent?.role === 'witness') lines.push('  Witness: it votes and never carries a duty.');
@@ -125,7 +129,7 @@ function explainThing(site: Site, thing: ThingModel): string {
       const local =
         alarm.local === undefined ? '' : `\nAt the machine: runs ${alarm.local.join(' ')} raised (or cleared).`;
       const response = alarm.response === '' ? 'nothing is said to do' : alarm.response;
-      return `${alarm.id} (${alarm.priority}): ${when}.\nCause: ${alarm.cause}. Consequence: ${alarm.consequence}.\nTo do within ${formatDuration(alarm.respondWithinMs)}: ${response}.\nSays so when it cannot judge for ${formatDuration(alarm.blindAfterMs)}. ${where(site, alarm.runsOn)}${local}`;
+      return `${alarm.id} (${alarm.priority}): ${when}.\nCause: ${alarm.cause}. Consequence: ${alarm.consequence}.\nTo do within ${formatDuration(alarm.respondWithinMs)}: ${response}.\nSays so when it cannot judge for ${formatDuration(alarm.blindAfterMs)}.${alarm.neverFolds === true ? ' Shown for itself also when something that it needs is down.' : ''} ${where(site, alarm.runsOn)}${local}`;
     }),
   );
   section(
@@ -254,7 +258,9 @@ function checkText(site: Site, check: CheckSpec): string {
   }
   const back = check.deadband > 0 ? ` and ${check.deadband * 100} % inside the limit` : '';
   const only = check.onlyIn.length === 0 ? '' : ` Idle unless ${onlyInText(site, check.onlyIn)}.`;
-  return `${check.id}: ${parts.join('; ')}; good again ${dwellText(check.clear, 'readings')}${back}. Looked at every ${formatDuration(check.everyMs)}.${only} ${where(site, check.runsOn)}`;
+  const needs = (check.needs ?? []).map((one) => plan.things[one]!.id);
+  const behind = needs.length === 0 ? '' : ` Explained when ${needs.join(' or ')} is down.`;
+  return `${check.id}: ${parts.join('; ')}; good again ${dwellText(check.clear, 'readings')}${back}. Looked at every ${formatDuration(check.everyMs)}.${only}${behind} ${where(site, check.runsOn)}`;
 }
 
 function workflowText(site: Site, workflow: WorkflowSpec): string {

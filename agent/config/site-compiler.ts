@@ -10,7 +10,7 @@ import { type BundleFacts, createContext } from './compile/context.ts';
 import { compileDuties } from './compile/duties.ts';
 import { addPermits } from './compile/leases.ts';
 import { compileModels } from './compile/models.ts';
-import { checkNeeds } from './compile/needs.ts';
+import { checkNeeds, compileMaintenance, needsOf } from './compile/needs.ts';
 import { compileSignals } from './compile/signals.ts';
 import { checkWorkflowPlaces, compileWorkflows } from './compile/workflows.ts';
 import { checkWriteRights, compileWrites } from './compile/writes.ts';
@@ -53,6 +53,8 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     agent: agentIndex.get(thing.name),
     state: site.indexOf('signals', `${thing.name}/state`),
     lockout: site.indexOf('signals', `${thing.name}/lockout`),
+    needs: needsOf(site, thing),
+    up: thing.kind === 'asset' ? site.indexOf('checks', `${thing.name}/up`) : undefined,
   }));
   const people = new Map<string, Person>(
     Object.entries(shape.people ?? {}).map(([name, person]) => [name, { name, may: person.may ?? [] }]),
@@ -81,6 +83,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     alarms,
     membership: presets[[...paces.values()][0] ?? 'lan'],
     dutyOptions: dutyDefaults,
+    maintenance: compileMaintenance(site),
   };
   const hash = createHash('sha256').update(canonical(body)).digest('hex');
   // Not in the hash: a key may be revoked while agents run, and those that do not start anew for it have the same plan.

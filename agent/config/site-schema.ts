@@ -201,7 +201,7 @@ export const checkSchema = z.strictObject({
   timeout: duration.optional(),
   'only-in': onlyIn.optional(),
   grace: duration.optional().describe('This long after watching begins, nothing is worse than ok.'),
-  needs: later('A check with its own `needs`'),
+  needs: names.optional().describe('Things without which it can say nothing, besides those that its thing needs.'),
 });
 
 export const modelSchema = z.strictObject({
@@ -328,7 +328,10 @@ export const alarmSchema = z.strictObject({
   'blind-after': duration.optional(),
   local: argv.optional().describe('Stack light or horn: run with "raised" or "cleared" as last word.'),
   call: later('Calling people (call)'),
-  fold: later('Folding of alarms (fold)'),
+  fold: z
+    .literal('never', { error: 'expected "never", or nothing' })
+    .optional()
+    .describe('Shown for itself also when something that it needs is down.'),
   link: later('A link on an alarm'),
 });
 
@@ -493,7 +496,17 @@ export const siteSchema = z.strictObject({
   ...body,
   include: later('Including other files (include)'),
   chains: later('Calling chains (chains)'),
-  maintenance: later('Maintenance'),
+  maintenance: z
+    .record(
+      z.string(),
+      z.strictObject({
+        things: names,
+        at: text.describe('sun 06:00-10:00'),
+        why: text,
+      }),
+    )
+    .optional()
+    .describe('Planned work: alarms of these things are held back, visibly, and nobody acts on them.'),
   rollout: later('A rollout in steps'),
   coordinators: later('A list of coordinators'),
 });

@@ -1,5 +1,5 @@
 import { Collector } from '../base/collector.ts';
-import type { AgentIndex, DutyIndex } from '../base/ids.ts';
+import type { AgentIndex, DutyIndex, ThingIndex } from '../base/ids.ts';
 import { unreachable } from '../base/invariant.ts';
 import type { Location } from '../base/location.ts';
 import type { Random } from '../base/random.ts';
@@ -22,9 +22,10 @@ import { Membership, type MembershipOutput } from './membership/membership.ts';
 import type { Voucher } from './membership/statements.ts';
 import { Remediation } from './remediation/remediation.ts';
 import type { RemediationOutput } from './remediation/remediation-output.ts';
+import type { WorkflowSpec } from './remediation/workflow.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
 import type { EventReport, ReportBody } from './reporting/report.ts';
-import { cellMembers, type Identity, type SitePlan } from './site-plan.ts';
+import { cellMembers, type Identity, type MaintenanceSpec, type SitePlan } from './site-plan.ts';
 import { locationsOf } from './verdict/location.ts';
 import { verdictOptions } from './verdict/options.ts';
 import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
@@ -127,6 +128,8 @@ export class AgentCore {
   readonly #lastFailure = new Map<DutyIndex, string>();
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
   readonly #refusalTold = new Map<DutyIndex, Instant>();
+  /** By maintenance of the plan; unknown until the clock was judged. */
+  readonly #maintenance: ('on' | 'off' | 'unknown')[] = [];
   /** Cells whose voters live in too small a number, and whether it was this agent that said so. */
   readonly #lostMajorities = new Map<string, boolean>();
 
@@ -197,7 +200,10 @@ export class AgentCore {
       restored: restored.journal,
       random: random.fork('remediation'),
       facts: {
-        truth: (condition, now) => this.health.truth(condition, now),
+        // What a dead switch explains is no reason to act on the ten hosts behind it.
+        truth: (condition, now) =>
+          this.health.causeOf(condition) === undefined ? this.health.truth(condition, now) : 'unknown',
+        withheld: (workflow) => this.#withheld(workflow),
         times: (condition) => this.health.times(condition),
         evidence: (condition) => this.health.evidence(condition),
         inStates: (onlyIn, now) => this.health.inStates(onlyIn, now),
@@ -222,6 +228,8 @@ export class AgentCore {
         wallAt,
         term: (location) => this.#alarmTerm(location),
         thing: (thing) => plan.things[thing]?.id ?? 'site',
+        cause: (condition) => this.health.causeOf(condition),
+        maintenance: (thing) => this.maintenanceOf(thing)?.id,
       },
     });
     this.#lateNoticedMs = plan.membership.probeIntervalMs / 4;
@@ -461,6 +469,8 @@ export class AgentCore {
         return this.#membership(now, (out) => this.membership.disconnected(now, input.peer, out));
       case 'check-observed':
         return this.#health(now, (out) => this.health.checkObserved(now, input.check, input.observation, out));
+      case 'maintenance-changed':
+        return this.#maintenanceChanged(now, input.window, input.state);
       case 'budget-judged':
         return this.#health(now, (out) => this.health.budgetJudged(now, input.level, input.why, out));
       case 'sample-received':
@@ -957,6 +967,7 @@ export class AgentCore {
   }
 
   #fromHealth(now: Instant, outputs: readonly HealthOutput[]): void {
+    let caused = false;
     for (const output of outputs) {
       switch (output.kind) {
         case 'run-check':
@@ -1004,6 +1015,9 @@ export class AgentCore {
           this.#digestDirty = true;
           break;
         }
+        case 'causes-changed':
+          caused = true;
+          break;
         case 'shedding-changed': {
           const { level, slowed, paused, text } = output;
           const severity = level === 0 ? 'notice' : 'warning';
@@ -1017,6 +1031,56 @@ export class AgentCore {
           unreachable(output);
       }
     }
+    if (!caused) return;
+    this.#remediation(now, (out) => this.remediation.conditionsMoved(now, out));
+    this.#alarms((out) => this.alarms.review(now, out));
+  }
+
+  // -- maintenance and causes ----------------------------------------------------------------------------------------
+
+  /** The maintenance that a thing is in, as far as this box can tell the time. */
+  maintenanceOf(thing: ThingIndex): MaintenanceSpec | undefined {
+    const all = this.plan.maintenance ?? [];
+    for (let i = 0; i < all.length; i++) {
+      if (this.#maintenance[i] === 'on' && all[i]!.things.includes(thing)) return all[i];
+    }
+    return undefined;
+  }
+
+  #withheld(workflow: WorkflowSpec): { readonly guard: 'maintenance' | 'cause'; readonly reason: string } | undefined {
+    const all = this.plan.maintenance ?? [];
+    for (let i = 0; i < all.length; i++) {
+      const { id, things, why } = all[i]!;
+      const state = this.#maintenance[i] ?? 'unknown';
+      if (state === 'off' || !things.includes(workflow.thing)) continue;
+      const reason =
+        state === 'on'
+          ? `in maintenance ${id}: ${why}`
+          : `cannot tell whether it is in maintenance ${id}: the clock is doubtful`;
+      return { guard: 'maintenance', reason };
+    }
+    const cause = this.health.behind(workflow.thing, workflow.runsOn);
+    if (cause === undefined) return undefined;
+    return { guard: 'cause', reason: `behind ${this.plan.things[cause]?.id ?? cause}, which is down` };
+  }
+
+  #maintenanceChanged(now: Instant, window: number, state: 'on' | 'off' | 'unknown'): void {
+    const spec = this.plan.maintenance?.[window];
+    if (spec === undefined || this.#maintenance[window] === state) return;
+    const was = this.#maintenance[window] ?? 'unknown';
+    this.#maintenance[window] = state;
+    if (state === 'on' || was === 'on') {
+      const names = spec.things.map((thing) => this.plan.things[thing]?.id ?? '').join(', ');
+      const text =
+        state === 'on'
+          ? `${names}: alarms are held back and nothing is repaired (${spec.why})`
+          : state === 'off'
+            ? `${names}: alarms are called and repairs allowed again`
+            : `${names}: the clock is doubtful, so alarms are called and repairs still denied`;
+      this.#event(state === 'on' ? 'maintenance-began' : 'maintenance-ended', spec.id, 'notice', text, { at: spec.at });
+    }
+    this.#remediation(now, (out) => this.remediation.conditionsMoved(now, out));
+    this.#alarms((out) => this.alarms.review(now, out));
   }
 
   #fromRemediation(now: Instant, outputs: readonly RemediationOutput[]): void {

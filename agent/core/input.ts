@@ -66,6 +66,8 @@ export type Input =
   /** A hint that starts verification at once; never a verdict. */
   | { readonly kind: 'peer-disconnected'; readonly peer: AgentIndex }
   | { readonly kind: 'check-observed'; readonly check: CheckIndex; readonly observation: CheckObservation }
+  /** A maintenance of the plan began or ended by the site's clock; unknown while nobody can tell the time. */
+  | { readonly kind: 'maintenance-changed'; readonly window: number; readonly state: 'on' | 'off' | 'unknown' }
   /** How much is to be shed so that this agent keeps within the limits that `agent.yaml` gives it. */
   | { readonly kind: 'budget-judged'; readonly level: SheddingLevel; readonly why: string }
   | { readonly kind: 'sample-received'; readonly sample: Sample }

@@ -1,4 +1,4 @@
-import type { AgentId, AgentIndex, BootId, SignalIndex, ThingIndex } from '../base/ids.ts';
+import type { AgentId, AgentIndex, BootId, CheckIndex, SignalIndex, ThingIndex } from '../base/ids.ts';
 import type { DutySpec } from './duties/duty.ts';
 import type { DutyOptions } from './duties/options.ts';
 import type { CheckSpec } from './health/check.ts';
@@ -32,6 +32,7 @@ export interface SitePlan {
   readonly alarms: readonly AlarmSpec[];
   readonly membership: MembershipOptions;
   readonly dutyOptions: DutyOptions;
+  readonly maintenance?: readonly MaintenanceSpec[];
 }
 
 export interface AgentSpec {
@@ -71,6 +72,19 @@ export interface ThingSpec {
   /** Reserved signals, where the thing has them. */
   readonly state: SignalIndex | undefined;
   readonly lockout: SignalIndex | undefined;
+  /** Things that must be up for this one to be seen or to work: `needs`, and its source. */
+  readonly needs?: readonly ThingIndex[] | undefined;
+  /** Its reserved check `up`: critical means that the thing is down. */
+  readonly up?: CheckIndex | undefined;
+}
+
+/** Planned work on things: their alarms are held back, visibly, and nobody acts on them. */
+export interface MaintenanceSpec {
+  readonly id: string;
+  readonly things: readonly ThingIndex[];
+  /** `sun 06:00-10:00`, in the site's zone. */
+  readonly at: string;
+  readonly why: string;
 }
 
 /** Who we are in this life. `bootCounter` is persisted and rises with every start of this agent's store. */

@@ -63,6 +63,8 @@ const alarmBody = z.object({
   firstSampleAt: wall,
   since: wall,
   evidence: text,
+  behind: word.optional(),
+  held: word.optional(),
 });
 
 const bodies = {

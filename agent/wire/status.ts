@@ -85,6 +85,8 @@ export interface AgentStatus {
     readonly unit: string | undefined;
     readonly text: string;
     readonly flapping: boolean;
+    /** The thing that is down and explains it. */
+    readonly behind?: string | undefined;
     /** Looked at more seldom, or not at all, to keep within the budget; undefined: as the site file says. */
     readonly shed?: string | undefined;
   }[];
@@ -103,6 +105,15 @@ export interface AgentStatus {
     readonly firstSampleAt: string;
     readonly since: string;
     readonly evidence: string;
+    /** The thing that is down and explains it; the maintenance that holds it back. */
+    readonly behind?: string | undefined;
+    readonly held?: string | undefined;
+  }[];
+  /** Maintenance that holds now. */
+  readonly maintenance?: readonly {
+    readonly maintenance: string;
+    readonly things: readonly string[];
+    readonly why: string;
   }[];
   readonly runs: readonly {
     readonly run: string;

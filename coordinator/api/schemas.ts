@@ -90,6 +90,9 @@ export const alarmViewSchema = z.object({
   firstSampleAt: time,
   since: time,
   evidence: z.string(),
+  /** The thing that is down and explains it, and the maintenance that holds it back. */
+  behind: z.string().nullable(),
+  held: z.string().nullable(),
   receivedAt: time,
   acknowledgedBy: z.string().nullable(),
   acknowledgedAt: time.nullable(),

@@ -143,6 +143,8 @@ export class Views {
       firstSampleAt: body.firstSampleAt,
       since: body.since,
       evidence: body.evidence,
+      behind: body.behind ?? null,
+      held: body.held ?? null,
       receivedAt: voice.receivedAt,
       acknowledgedBy: ack?.by ?? null,
       acknowledgedAt: ack?.at ?? null,

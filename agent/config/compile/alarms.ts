@@ -28,6 +28,7 @@ export function compileAlarms(site: SiteContext): void {
       response: String(value.response),
       respondWithinMs: duration(entry, 'respond-within', value['respond-within'], 3_600_000, 1_000),
       blindAfterMs: duration(entry, 'blind-after', value['blind-after'], 60_000),
+      neverFolds: value.fold === 'never' ? true : undefined,
       local: value.local?.map(String),
     };
   }

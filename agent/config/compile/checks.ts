@@ -7,6 +7,7 @@ import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
 import type { CheckShape } from '../site-schema.ts';
 import type { SiteContext } from './context.ts';
+import { needsOfCheck } from './needs.ts';
 import { plcEveryMs, plcPlace } from './plc-checks.ts';
 import { compileProbe, costOf, limitsOf, probeKinds } from './probes.ts';
 
@@ -115,6 +116,7 @@ export function compileChecks(site: SiteContext): void {
     if (value.perf !== undefined && value.plugin === undefined) {
       findings.of(entry.origin, ['perf'], 'value', '`perf` belongs to a plugin', { at: 'key' });
     }
+    const needs = needsOfCheck(site, entry);
     everyMs = duration(entry, 'every', value.every, everyMs, 50);
     return {
       index,
@@ -135,6 +137,7 @@ export function compileChecks(site: SiteContext): void {
       clear: dwell(entry, 'clear', value.clear),
       onlyIn: onlyIn(entry, value['only-in']),
       cost: kind === undefined ? undefined : costOf(entry, kind),
+      needs: needs.length === 0 ? undefined : needs,
       graceMs: duration(entry, 'grace', value.grace, kind === 'process' ? 1_000 : 0),
     };
   }

@@ -1,22 +1,15 @@
+import type { ThingIndex } from '../../base/ids.ts';
 import { didYouMean } from '../../base/nearest.ts';
-import type { ThingModel } from '../site-model.ts';
+import { parseWindow } from '../../base/timetable.ts';
+import type { MaintenanceSpec } from '../../core/site-plan.ts';
+import type { Path } from '../site-document.ts';
+import type { Entry, ThingModel } from '../site-model.ts';
+import { isPlaceholder } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
 
 /** Checks the topology: every name exists, and nothing needs itself. */
 export function checkNeeds(site: SiteContext): void {
   const { model, findings, thingNames } = site;
-  const used = model.things.find((thing) => thing.needs.length > 0);
-  if (used !== undefined) {
-    findings.at(
-      [...used.path, 'needs'],
-      'later',
-      '`needs` is checked and shown; folding alarms behind it comes later',
-      {
-        severity: 'warning',
-        at: 'key',
-      },
-    );
-  }
   for (const thing of model.things) {
     for (const [i, name] of thing.needs.entries()) {
       if (!model.byName.has(name) || name === 'site') {
@@ -49,4 +42,46 @@ export function checkNeeds(site: SiteContext): void {
     }
   };
   for (const thing of model.things) search(thing, thing, [thing.name]);
+}
+
+/** What a thing cannot be seen without: `needs`, and the thing that it is read through. */
+export function needsOf({ model }: SiteContext, thing: ThingModel): ThingIndex[] {
+  const names = [...thing.needs, ...(thing.source === undefined ? [] : [thing.source])];
+  const found = names.map((name) => model.byName.get(name)).filter((one) => one !== undefined && one.kind !== 'site');
+  return [...new Set(found.map((one) => one!.index))];
+}
+
+/** The things that one check needs besides those of its own thing. */
+export function needsOfCheck({ model, findings, thingNames }: SiteContext, entry: Entry<'checks'>): ThingIndex[] {
+  const things: ThingIndex[] = [];
+  for (const [i, name] of (entry.value.needs ?? []).entries()) {
+    if (isPlaceholder(name)) continue;
+    const found = model.byName.get(name);
+    if (found === undefined || found.kind === 'site') {
+      const text = `There is no thing "${name}"${didYouMean(name, thingNames())}`;
+      findings.of(entry.origin, ['needs', i], 'reference', text);
+    } else things.push(found.index);
+  }
+  return things;
+}
+
+/** Planned work: which things, when, and why. */
+export function compileMaintenance({ model, findings, thingNames }: SiteContext): MaintenanceSpec[] {
+  return Object.entries(model.shape.maintenance ?? {}).map(([id, { things, at, why }]) => {
+    const path: Path = ['maintenance', id];
+    const window = parseWindow(at);
+    if (!window.ok) findings.at([...path, 'at'], 'value', window.error.charAt(0).toUpperCase() + window.error.slice(1));
+    const indices: ThingIndex[] = [];
+    for (const [i, name] of things.entries()) {
+      const found = model.byName.get(name);
+      if (found === undefined || found.kind === 'site') {
+        findings.at(
+          [...path, 'things', i],
+          'reference',
+          `There is no thing "${name}"${didYouMean(name, thingNames())}`,
+        );
+      } else indices.push(found.index);
+    }
+    return { id, things: indices, at, why };
+  });
 }

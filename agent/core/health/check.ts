@@ -42,6 +42,8 @@ export interface CheckSpec {
   readonly raise: Dwell;
   readonly clear: Dwell;
   readonly onlyIn: readonly OnlyIn[];
+  /** Things without which this check can say nothing, besides those that its own thing needs. */
+  readonly needs?: readonly ThingIndex[] | undefined;
   /**
    * What a look costs, which decides what is shed first: nothing worth naming, a program or a database, or (unless said)
    * something between.

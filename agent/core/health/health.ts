@@ -1,9 +1,18 @@
 import { hash53 } from '../../base/hash.ts';
-import type { AgentIndex, CheckIndex, ConditionIndex, DutyIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
+import type {
+  AgentIndex,
+  CheckIndex,
+  ConditionIndex,
+  DutyIndex,
+  ModelIndex,
+  SignalIndex,
+  ThingIndex,
+} from '../../base/ids.ts';
 import type { Location, OnlyIn } from '../../base/location.ts';
 import { after, type Instant, instant, never, type WallTime } from '../../base/time.ts';
 import { type Truth, truthOf } from '../../base/truth.ts';
 import { AnomalyState } from './anomaly-state.ts';
+import { Causes, type CausingThing } from './causes.ts';
 import type { CheckObservation, CheckSpec, CheckStatus } from './check.ts';
 import { CheckSchedule } from './check-schedule.ts';
 import { CheckState, type ShownStatus } from './check-state.ts';
@@ -28,12 +37,16 @@ const probeLostMs = 5_000;
 /** Conditions may feed checks that feed conditions; a site file's cycle must not spin for ever. */
 const maxRounds = 16;
 const maxEvidence = 300;
+/** So long at most a cause that has gone explains what nobody has looked at since. */
+const settleMs = 120_000;
 
 export interface HealthPlan {
   readonly signals: readonly SignalSpec[];
   readonly checks: readonly CheckSpec[];
   readonly models: readonly ModelSpec[];
   readonly conditions: readonly ConditionSpec[];
+  /** The topology: what stands behind what. Without it nothing explains anything. */
+  readonly things?: readonly CausingThing[];
   /** For words only. */
   readonly agents: readonly { readonly id: string }[];
   readonly duties: readonly { readonly id: string }[];
@@ -76,6 +89,8 @@ export type HealthOutput =
       readonly score: number;
       readonly text: string;
     }
+  /** Something that others need went down or came up: `causeOf` may say otherwise than before. */
+  | { readonly kind: 'causes-changed' }
   /** What is shed to keep within this box's budget; never silently. */
   | {
       readonly kind: 'shedding-changed';
@@ -106,6 +121,8 @@ export interface CheckView {
   readonly by: AgentIndex | undefined;
   /** Looked at only at each n-th of its times, to keep within this box's budget; infinite: not at all. Unless so: 1. */
   readonly shed: number;
+  /** The thing that is down and explains why this check is not good. */
+  readonly behind: ThingIndex | undefined;
 }
 
 export interface HealthSnapshot {
@@ -130,6 +147,8 @@ interface Judged {
   /** A probe is out since then. */
   askedAt: Instant | undefined;
   readonly startedAt: Instant;
+  /** Last look, whatever it saw. */
+  seenAt: Instant;
   /** Device stamp of the first bad sample that may raise it. */
   firstBadWall: WallTime | undefined;
   /** What was last said of it. */
@@ -154,6 +173,12 @@ export class Health {
   readonly #signals: SignalState;
   readonly #schedule: CheckSchedule;
   readonly #worth: readonly Worth[];
+  /** Undefined where nothing needs anything: thousands of simulated boxes have no topology. */
+  readonly #causes: Causes | undefined;
+  /** Something that others need went up or down. */
+  #downMoved = false;
+  /** By then everything behind a cause that has gone was looked at, or never will be. */
+  #settledAt: Instant = never;
   #shedding: SheddingLevel = 0;
   readonly #view: DigestView;
   readonly #judged = new Map<CheckIndex, Judged>();
@@ -187,6 +212,14 @@ export class Health {
     // By the box's name, so that phases are the same after a restart.
     this.#schedule = new CheckSchedule(hash53(plan.agents[self]?.id ?? String(self)) % 2 ** 32);
     this.#worth = worthOf(plan);
+    const things = plan.things ?? [];
+    const isNeeded = things.some(({ needs, up }) => up !== undefined || (needs?.length ?? 0) > 0);
+    if (isNeeded || plan.checks.some(({ needs }) => needs !== undefined)) {
+      this.#causes = new Causes(things, {
+        isCrit: (check) => this.#status(check).status === 'crit',
+        isDead: (agent) => this.#facts.member(agent) === 'dead',
+      });
+    }
     this.#view = new DigestView(plan.agents.length, plan.checks.length);
     this.#truth = plan.conditions.map(() => 'unknown');
     this.#times = plan.conditions.map(() => undefined);
@@ -217,7 +250,9 @@ export class Health {
     this.#signalChanged(sample.signal);
     for (const check of this.#checksOfSignal.get(sample.signal) ?? []) {
       const judged = this.#judged.get(check);
-      if (judged !== undefined) this.#judgeSignal(now, judged);
+      if (judged === undefined) continue;
+      this.#seen(now, judged);
+      this.#judgeSignal(now, judged);
     }
     for (const check of this.#checksOfState.get(sample.signal) ?? []) this.#applicability(now, check);
     this.#flush(now, out);
@@ -230,6 +265,7 @@ export class Health {
     // The work moved while the probe ran: its answer is the former holder's.
     if (judged === undefined || judged.spec.source.kind !== 'probe') return;
     judged.askedAt = undefined;
+    this.#seen(now, judged);
     judged.state.observe(now, observation.status, observation.value, observation.text);
     this.#flush(now, out);
   }
@@ -286,6 +322,7 @@ export class Health {
     for (const conditions of this.#conditionsOfDuty.values()) for (const c of conditions) this.#dirty.add(c);
     const affected = new Set<CheckIndex>();
     this.#view.affectedBy(member, affected);
+    if (this.#causes !== undefined) this.#downMoved = true;
     this.#checksTouched(affected);
     this.#flush(now, out);
   }
@@ -327,6 +364,11 @@ export class Health {
 
   tick(now: Instant, out: HealthOutput[]): void {
     this.#now = now;
+    if (this.#settledAt <= now) {
+      this.#settledAt = never;
+      this.#causes?.settled();
+      this.#downMoved = true;
+    }
     this.#stale(now);
     for (const state of this.#judged.values()) if (state.state.deadline <= now) state.state.tick(now);
     for (const [model, state] of this.#models) {
@@ -342,7 +384,7 @@ export class Health {
   }
 
   deadline(): Instant {
-    let next = Math.min(this.#signals.deadline, this.#schedule.deadline);
+    let next = Math.min(this.#signals.deadline, this.#schedule.deadline, this.#settledAt);
     for (const judged of this.#judged.values()) next = Math.min(next, judged.state.deadline);
     for (const [model, state] of this.#models) {
       next = Math.min(next, state.deadline);
@@ -424,6 +466,70 @@ export class Health {
     return false;
   }
 
+  /**
+   * The thing that is down and explains all that this condition sees amiss. Undefined: nothing is amiss, or something of it
+   * is a trouble of its own.
+   */
+  causeOf(condition: ConditionIndex): ThingIndex | undefined {
+    const of = this.#dependencies[condition];
+    if (of === undefined || this.#causes === undefined) return undefined;
+    let first: ThingIndex | undefined;
+    for (const check of of.checks) {
+      const { status } = this.#status(check);
+      if (status === 'ok' || status === 'idle') continue;
+      const cause = this.#behindCheck(check);
+      if (cause === undefined) return undefined;
+      first ??= cause;
+    }
+    for (const agent of of.agents) {
+      if (this.#facts.member(agent) === 'alive') continue;
+      const cause = this.#causes.behindAgent(agent);
+      if (cause === undefined) return undefined;
+      first ??= cause;
+    }
+    for (const model of of.models) {
+      if (this.#anomalous(model) === 'false') continue;
+      const spec = this.#plan.models[model];
+      const cause = spec === undefined ? undefined : this.behind(spec.thing, spec.runsOn);
+      if (cause === undefined) return undefined;
+      first ??= cause;
+    }
+    return first;
+  }
+
+  /**
+   * The thing that is down and stands between this box and a thing. What a box sees of itself nothing stands before; an
+   * asset is seen through what it needs, and through what the box needs that looks at it.
+   */
+  behind(thing: ThingIndex, runsOn: Location): ThingIndex | undefined {
+    return this.#behind(thing, runsOn, this.#self, never);
+  }
+
+  #behind(thing: ThingIndex, runsOn: Location, by: AgentIndex | undefined, seenAt: Instant): ThingIndex | undefined {
+    if (runsOn.on === 'agent' || this.#causes === undefined) return undefined;
+    const own = this.#causes.behindThing(thing, seenAt);
+    if (own !== undefined || runsOn.on !== 'holder' || by === undefined) return own;
+    const way = this.#causes.behindAgent(by, seenAt);
+    // The switch that this box needs is not explained by itself.
+    return way === thing ? undefined : way;
+  }
+
+  #behindCheck(check: CheckIndex): ThingIndex | undefined {
+    const spec = this.#plan.checks[check];
+    if (spec === undefined || this.#causes === undefined) return undefined;
+    // When others last looked they do not say: what they judge waits for the whole time.
+    const seenAt = this.#judged.get(check)?.seenAt ?? instant(Number.NEGATIVE_INFINITY);
+    const said = spec.needs === undefined ? undefined : this.#causes.behind(spec.needs, seenAt);
+    if (said !== undefined) return said;
+    const behind = this.#behind(spec.thing, spec.runsOn, this.#status(check).by, seenAt);
+    if (behind !== undefined || spec.runsOn.on === 'agent') return behind;
+    // Of a thing that is down itself nothing else is to be expected.
+    if (this.#causes.upOf(spec.thing) === check) return undefined;
+    return this.#causes.upOf(spec.thing) !== undefined && this.#causes.explains(spec.thing, seenAt)
+      ? spec.thing
+      : undefined;
+  }
+
   explain(condition: ConditionIndex): TruthTree {
     const spec = this.#plan.conditions[condition];
     if (spec === undefined) return { label: 'no such condition', value: 'unknown', why: undefined, children: [] };
@@ -458,6 +564,7 @@ export class Health {
           here: judged !== undefined,
           by: judged === undefined ? by : this.#self,
           shed: judged === undefined ? 1 : this.#shedFactor(spec.index),
+          behind: status === 'ok' || status === 'idle' ? undefined : this.#behindCheck(spec.index),
         };
       }),
       conditions: this.#plan.conditions.map((spec) => ({
@@ -522,6 +629,7 @@ export class Health {
           state,
           askedAt: undefined,
           startedAt: now,
+          seenAt: instant(Number.NEGATIVE_INFINITY),
           firstBadWall: undefined,
           said,
           saidFlapping: false,
@@ -659,13 +767,16 @@ export class Health {
   readonly #modelsTouched = new Set<ModelIndex>();
 
   #checksTouched(checks: ReadonlySet<CheckIndex>): void {
-    for (const check of checks) for (const c of this.#conditionsOfCheck.get(check) ?? []) this.#dirty.add(c);
+    for (const check of checks) {
+      if (this.#causes?.isUp(check) === true) this.#downMoved = true;
+      for (const c of this.#conditionsOfCheck.get(check) ?? []) this.#dirty.add(c);
+    }
   }
 
   /** Says what changed: checks first, then anomalies, then conditions, and what their change moves in turn. */
   #flush(now: Instant, out: HealthOutput[]): void {
     for (const judged of this.#judged.values()) this.#sayCheck(judged, out);
-    if (this.#modelsTouched.size === 0 && this.#dirty.size === 0 && !this.#digestChanged) return;
+    if (this.#modelsTouched.size === 0 && this.#dirty.size === 0 && !this.#digestChanged && !this.#downMoved) return;
     for (const model of [...this.#modelsTouched].sort((a, b) => a - b)) this.#sayAnomaly(model, out);
     this.#modelsTouched.clear();
     for (let round = 0; this.#dirty.size > 0 && round < maxRounds; round++) {
@@ -674,10 +785,25 @@ export class Health {
       for (const condition of dirty) this.#sayCondition(now, condition, out);
     }
     this.#dirty.clear();
+    this.#sayCauses(now, out);
     if (this.#digestChanged) {
       this.#digestChanged = false;
       out.push({ kind: 'digest-changed' });
     }
+  }
+
+  /** A new look: what was only explained by a cause that has gone stands for itself now. */
+  #seen(now: Instant, judged: Judged): void {
+    judged.seenAt = now;
+    if (this.#causes?.isSettling === true) this.#downMoved = true;
+  }
+
+  #sayCauses(now: Instant, out: HealthOutput[]): void {
+    if (!this.#downMoved) return;
+    this.#downMoved = false;
+    this.#causes?.moved(now);
+    this.#settledAt = this.#causes?.isSettling === true ? instant(Math.min(this.#settledAt, now + settleMs)) : never;
+    out.push({ kind: 'causes-changed' });
   }
 
   #sayCheck(judged: Judged, out: HealthOutput[]): void {
@@ -695,6 +821,7 @@ export class Health {
     });
     judged.said = state.status;
     judged.saidFlapping = state.flapping;
+    if (this.#causes?.isUp(spec.index) === true) this.#downMoved = true;
     this.#digestChanged = true;
     for (const condition of this.#conditionsOfCheck.get(spec.index) ?? []) this.#dirty.add(condition);
   }

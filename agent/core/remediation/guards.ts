@@ -12,6 +12,8 @@ export interface GuardFacts {
   condition(condition: ConditionIndex): string;
   /** Does the symptom change its mind too often to be acted upon? */
   flapping?(condition: ConditionIndex): boolean;
+  /** Why nobody may act on this thing now: maintenance, or something that it needs is down. */
+  withheld?(workflow: WorkflowSpec): { readonly guard: 'maintenance' | 'cause'; readonly reason: string } | undefined;
 }
 
 export interface Denial {
@@ -24,7 +26,9 @@ export interface Denial {
     | 'budget'
     | 'trigger'
     | 'elsewhere'
-    | 'permit';
+    | 'permit'
+    | 'maintenance'
+    | 'cause';
   readonly reason: string;
 }
 
@@ -38,6 +42,8 @@ export function guard(workflow: WorkflowSpec, now: Instant, facts: GuardFacts): 
     const reason = lockout === 'true' ? 'locked out' : 'cannot tell whether it is locked out';
     return { guard: 'lockout', reason };
   }
+  const withheld = facts.withheld?.(workflow);
+  if (withheld !== undefined) return withheld;
   if (workflow.onlyIn.length > 0) {
     const inStates = facts.inStates(workflow.onlyIn, now);
     if (inStates !== 'true') {

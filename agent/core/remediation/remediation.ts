@@ -140,6 +140,11 @@ export class Remediation {
     this.#everything(now, out);
   }
 
+  /** What conditions mean for those who act has changed otherwise: a cause came or went, or a maintenance. */
+  conditionsMoved(now: Instant, out: RemediationOutput[]): void {
+    this.#everything(now, out);
+  }
+
   locationsChanged(now: Instant, out: RemediationOutput[]): void {
     this.#everything(now, out);
   }

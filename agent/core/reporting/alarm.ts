@@ -17,6 +17,8 @@ export interface AlarmSpec {
   readonly response: string;
   readonly respondWithinMs: number;
   readonly blindAfterMs: number;
+  /** Shown for itself also when something else that is down explains it. */
+  readonly neverFolds?: boolean | undefined;
   /** Argument vector of a local hook (stack light, horn), run on raise and clear with the transition as last word. */
   readonly local: readonly string[] | undefined;
 }

@@ -33,6 +33,10 @@ export interface AlarmFacts {
   term(location: Location): number;
   /** Name of a thing. */
   thing(thing: ThingIndex): string;
+  /** The thing that is down and explains what this condition sees amiss. */
+  cause?(condition: ConditionIndex): ThingIndex | undefined;
+  /** The maintenance that a thing is in. */
+  maintenance?(thing: ThingIndex): string | undefined;
 }
 
 export interface AlarmsOptions {
@@ -75,6 +79,11 @@ interface State {
   blindSince: Instant | undefined;
   /** From the last life, and not yet ours again. */
   orphanedAt: Instant | undefined;
+  /** As last said: what explains it, and what holds it back. */
+  behind: string | undefined;
+  held: string | undefined;
+  /** The light burns, the horn blows. */
+  hooked: boolean;
 }
 
 /**
@@ -112,6 +121,10 @@ export class Alarms {
         forced: last !== undefined && spec.when === undefined ? 'stood before the restart' : undefined,
         blindSince: undefined,
         orphanedAt: undefined,
+        behind: undefined,
+        held: undefined,
+        // Rather taken down once too often than left burning.
+        hooked: last !== undefined,
       };
     });
     for (const state of this.#states) {
@@ -231,9 +244,35 @@ export class Alarms {
     state.on = on;
     if (!on && was) state.since = this.#facts.wallAt(now);
     const said = on ? 'on' : 'off';
-    if (state.said === said) return;
-    this.#say(state, said, out);
-    if (on !== was) this.#hook(spec, on, out);
+    const { behind, held } = this.#setAside(state);
+    const isNews = state.said !== said || (on && (behind !== state.behind || held !== state.held));
+    if (isNews) this.#say(state, said, out);
+    // What something else explains, or what people are at work on, is shown and makes no noise.
+    this.#hook(state, on && behind === undefined && held === undefined, out);
+  }
+
+  /** A cause came or went, or a maintenance: what stands is said again where it is set aside otherwise than before. */
+  review(now: Instant, out: AlarmOutput[]): void {
+    for (const state of this.#states) {
+      if (!state.here || state.said === undefined || state.said === 'off') continue;
+      if (state.said === 'on') this.#judge(now, state, out);
+      else {
+        const { behind, held } = this.#setAside(state);
+        if (behind !== state.behind || held !== state.held) this.#say(state, 'bad', out);
+      }
+    }
+  }
+
+  /** What explains an alarm now, and what holds it back, for the status view. */
+  setAside(alarm: AlarmIndex): { readonly behind: string | undefined; readonly held: string | undefined } {
+    const { behind, held } = this.#states[alarm] ?? {};
+    return { behind, held };
+  }
+
+  #setAside({ spec }: State): { behind: string | undefined; held: string | undefined } {
+    const cause = spec.when === undefined || spec.neverFolds === true ? undefined : this.#facts.cause?.(spec.when);
+    const behind = cause === undefined ? undefined : this.#facts.thing(cause);
+    return { behind, held: this.#facts.maintenance?.(spec.thing) };
   }
 
   /** Somebody else's now: our row and our light go; our register says that we cannot judge, which clears nothing. */
@@ -246,15 +285,21 @@ export class Alarms {
     state.on = false;
     state.evidence = 'judged on another box now';
     out.push({ kind: 'alarm-changed', local: row(state), transition: this.#transition(state, 'bad') });
-    this.#hook(state.spec, false, out);
+    this.#hook(state, false, out);
   }
 
   #say(state: State, said: AlarmTransition['state'], out: AlarmOutput[]): void {
     state.said = said;
+    const { behind, held } = said === 'off' ? { behind: undefined, held: undefined } : this.#setAside(state);
+    state.behind = behind;
+    state.held = held;
     out.push({ kind: 'alarm-changed', local: row(state), transition: this.#transition(state, said) });
   }
 
-  #hook(spec: AlarmSpec, on: boolean, out: AlarmOutput[]): void {
+  #hook(state: State, on: boolean, out: AlarmOutput[]): void {
+    if (state.hooked === on) return;
+    state.hooked = on;
+    const { spec } = state;
     if (spec.local === undefined || spec.local.length === 0) return;
     out.push({ kind: 'run-hook', alarm: spec.index, argv: spec.local, transition: on ? 'raised' : 'cleared' });
   }
@@ -277,6 +322,8 @@ export class Alarms {
       firstSampleAt: state.firstSampleAt,
       since: state.since,
       evidence: state.evidence,
+      ...(state.behind === undefined ? {} : { behind: state.behind }),
+      ...(state.held === undefined ? {} : { held: state.held }),
     };
   }
 }

@@ -42,6 +42,10 @@ export interface AlarmTransition {
   readonly since: WallTime;
   /** Evidence in words: "bearing-rms 7.9 mm/s above 7.1 mm/s". */
   readonly evidence: string;
+  /** The thing that is down and explains it: it folds below that one's, still visible. */
+  readonly behind?: string | undefined;
+  /** The maintenance that holds it back. */
+  readonly held?: string | undefined;
 }
 
 /** One transition of a remediation run, as it stands in the journal. */

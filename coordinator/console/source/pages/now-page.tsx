@@ -203,6 +203,8 @@ function Row({
         <strong>{alarm.cause}</strong>
         <span className="muted">{alarm.evidence}</span>
         {marked && alarm.consequence !== '' && <span className="muted">→ {alarm.consequence}</span>}
+        {alarm.held !== null && <span className="muted">{t('heldBack', { by: alarm.held })}</span>}
+        {alarm.behind !== null && <span className="muted">{t('behindCause', { thing: alarm.behind })}</span>}
         {alarm.blind && <span className="doubt">{t('blind')}</span>}
         {alarm.sourceLostSince !== null && <SourceLost since={alarm.sourceLostSince} />}
       </div>
@@ -222,7 +224,7 @@ function Row({
       </div>
       <div className="you" data-label={t('colYou')}>
         <span>{alarm.response}</span>
-        {alarm.state === 'UNACK' && alarm.respondWithinMs > 0 && (
+        {alarm.state === 'UNACK' && alarm.respondWithinMs > 0 && alarm.held === null && alarm.behind === null && (
           <Countdown until={alarm.since + alarm.respondWithinMs} />
         )}
         {alarm.state === 'RTNUN' && <span className="muted">{t('stateRTNUN')}</span>}

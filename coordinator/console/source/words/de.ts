@@ -77,6 +77,8 @@ export const de: Words = {
   stateACKED: 'quittiert',
   stateNORM: 'normal',
   blind: 'zurzeit nicht zu beurteilen; letzter bekannter Stand',
+  heldBack: 'zurückgehalten durch Wartung {{by}}',
+  behindCause: 'erklärt durch {{thing}}: ausgefallen',
   sourceLost: 'Quelle verloren {{ago}}; niemand löscht einen Alarm für sie',
   ackedBy: 'von {{by}}, {{ago}}',
   respondLeft: 'noch {{span}} zum Eingreifen',

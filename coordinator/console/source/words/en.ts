@@ -76,6 +76,8 @@ export const en = {
   stateACKED: 'acknowledged',
   stateNORM: 'normal',
   blind: 'cannot be judged now; last known state',
+  heldBack: 'held back by maintenance {{by}}',
+  behindCause: 'explained by {{thing}}, which is down',
   sourceLost: 'source lost {{ago}}; nobody clears an alarm for it',
   ackedBy: 'by {{by}}, {{ago}}',
   respondLeft: '{{span}} left to respond',

@@ -77,6 +77,8 @@ export const zh: Words = {
   stateACKED: '已确认',
   stateNORM: '正常',
   blind: '目前无法判断；显示最后已知的状态',
+  heldBack: '因维护 {{by}} 暂缓',
+  behindCause: '原因：{{thing}} 已停机',
   sourceLost: '来源于{{ago}}失联；无人替它清除报警',
   ackedBy: '{{by}}，{{ago}}',
   respondLeft: '处理时限还剩 {{span}}',
