@@ -422,6 +422,27 @@ model
     process.exitCode = await wrapCommand({ onnx, ...options, everyMs: every });
   });
 
+for (const [act, does] of [
+  ['promote', 'let the shadow of a model score in its place, until a signed bundle says otherwise'],
+  ['drop', 'take the shadow of a model away'],
+  ['confirm', 'say that what a model raised was right: it counts as no false alarm'],
+  ['revert', 'let the model before score again'],
+  ['retrain', 'train another one on the box, from what it recorded while all was well; it begins as a shadow'],
+] as const) {
+  model
+    .command(`${act} <thing/name>`)
+    .description(does)
+    .option('-c, --config <file>', 'agent.yaml of the box that scores it; or')
+    .option('--data <folder>', 'data folder of an agent that started without one; or')
+    .option('--api <host:port>', 'its local API, with')
+    .option('--token <file>', 'the file of its token')
+    .option('--json', 'machine-readable')
+    .action(async (name: string, options) => {
+      const { modelActCommand } = await import('./agent/model-command.ts');
+      process.exitCode = await modelActCommand(act, name, options);
+    });
+}
+
 millwright
   .command('simulate')
   .description('run the same core in virtual time against faults, from a seed')

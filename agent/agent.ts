@@ -126,6 +126,9 @@ const leaveWithinMs = 4_500;
 /** How often the inbox is looked into, and whether it is our turn to start anew. */
 const bundleEveryMs = 1_000;
 
+/** How often models look whether something is due. */
+const modelsEveryMs = 1_000;
+
 /** How often the recorder writes what has waited. */
 const recorderEveryMs = 1_000;
 
@@ -329,7 +332,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       log,
       catalogRoot: site.modelRoot,
       onScore: (model, score, end) => recorder.onScore(model, score, end),
+      dataDir,
+      wall: () => clock.wall(),
+      report: (body) => void report(body),
     });
+    const judging = setInterval(() => void models.tick(), modelsEveryMs);
+    stops.push(() => clearInterval(judging));
     stops.push(() => models.stop());
     const poll = createPollRunner({
       site,
@@ -431,6 +439,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
           log.debug(observation, observation.kind);
           setup.observed?.(clock.wall(), observation);
           recorder.observed(observation);
+          models.observed(observation);
         },
       },
     });
@@ -651,6 +660,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
             return { kind: 'accepted', epoch, cell: core.exclusive.leases.cellOf(cell)?.id ?? '' };
           },
           metrics: () => metricsText(around),
+          actOnModel: (model, act) => models.act(model, act, 'agent API'),
           evidence: () => recorder.evidence(),
           readEvidence: (id) => recorder.read(id),
         },

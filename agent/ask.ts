@@ -6,6 +6,7 @@ import { err, ok } from './base/result.ts';
 import { loadAgent, readSecret } from './config/agent-file.ts';
 import { formatProblems } from './config/problem.ts';
 import { parseDuration } from './config/quantity.ts';
+import { modelLines } from './model-lines.ts';
 import { isForcedEpoch } from './wire/forced-epoch.ts';
 import type { OrderedAct } from './wire/order.ts';
 import { bundleMaxBytes, compareBundles } from './wire/site-bundle.ts';
@@ -83,6 +84,7 @@ export function statusText(status: AgentStatus): string {
     ...(status.bundle === undefined ? [] : bundleLines(status.bundle)),
     `duties here: ${mine.join(', ') || 'none'}`,
     ...leasesText(status),
+    ...(status.models ?? []).flatMap(modelLines),
     `checks: ${failing.join(', ') || 'all ok'}`,
     ...(status.budget === undefined || status.budget.shedding.level === 0
       ? []
@@ -433,6 +435,7 @@ export async function ask<T>(
   method: string,
   path: string,
   body?: object | Uint8Array,
+  withinMs = answerWithinMs,
 ): Promise<Result<T, string>> {
   const isBytes = body instanceof Uint8Array;
   let response: Response;
@@ -445,7 +448,7 @@ export async function ask<T>(
         ...(body === undefined ? {} : { 'content-type': isBytes ? 'application/octet-stream' : 'application/json' }),
       },
       ...(body === undefined ? {} : { body: isBytes ? Uint8Array.from(body) : JSON.stringify(body) }),
-      signal: AbortSignal.timeout(answerWithinMs),
+      signal: AbortSignal.timeout(withinMs),
     });
     text = await response.text();
   } catch (error) {

@@ -10,6 +10,7 @@ import type { DutyIndex } from './base/ids.ts';
 import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
+import { forecastText } from './core/health/health.ts';
 import { sheddingOrder } from './core/health/shedding.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
@@ -18,7 +19,7 @@ import type { Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
 import type { AgentHealth } from './wire/agent-status.ts';
-import type { AgentStatus, DutyExplanation, LeaseStatus } from './wire/status.ts';
+import type { AgentStatus, DutyExplanation, LeaseStatus, ModelTrust } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
 export interface Surroundings {
@@ -53,6 +54,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
   const memory = process.memoryUsage();
   const cpu = process.cpuUsage();
   const api = around.api();
+  const trust = new Map(around.models.stats().map((one) => [one.model, one.trust]));
   return {
     agent: around.name,
     site: plan.site,
@@ -123,6 +125,9 @@ export function agentStatus(around: Surroundings): AgentStatus {
           model.why ?? (model.anomalous === 'true' ? 'anomalous' : model.anomalous === 'false' ? 'normal' : 'unknown'),
         score: model.score,
         threshold: model.threshold,
+        class: model.class,
+        forecast: model.forecast && forecastText(model.forecast),
+        trust: trust.get(plan.models[model.model]?.id ?? ''),
       })),
     alarms: around.store.alarms().map((row) => ({
       alarm: plan.alarms[row.alarm]?.id ?? row.alarmId,
@@ -290,6 +295,7 @@ export function agentHealth(around: Surroundings): object {
   const { plan } = site;
   const health = core.health.snapshot();
   const outbox = around.outbox.stats();
+  const trust = new Map(around.models.stats().map((one) => [one.model, one.trust]));
   return {
     members: plan.agents.map((agent) => ({ agent: agent.id, state: core.membership.state(agent.index) })),
     duties: plan.duties
@@ -301,6 +307,10 @@ export function agentHealth(around: Surroundings): object {
     anomalous: health.models
       .filter((model) => model.here && model.anomalous === 'true')
       .map((model) => plan.models[model.model]?.id ?? ''),
+    models: health.models
+      .filter((model) => model.here)
+      .slice(0, 200)
+      .map((model) => modelHealth(plan.models[model.model]?.id ?? '', model.anomalous, model.why, trust)),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
     verdict: verdictHealth(core),
@@ -311,6 +321,31 @@ export function agentHealth(around: Surroundings): object {
       refused: outbox.refused,
       ...(outbox.oldestPendingAt === undefined ? {} : { oldestPendingAt: outbox.oldestPendingAt }),
     },
+  };
+}
+
+/** One model in the words of the fleet page; figures are rounded, so that they are not news every second. */
+function modelHealth(
+  model: string,
+  anomalous: string,
+  why: string | undefined,
+  trusts: ReadonlyMap<string, ModelTrust>,
+): NonNullable<AgentHealth['models']>[number] {
+  const trust = trusts.get(model);
+  const { incumbent, shadow, drift } = trust ?? {};
+  const share = (value: number | undefined) => (value === undefined ? undefined : Math.round(value * 1_000) / 1_000);
+  const falseAlarmRate = share(incumbent?.falseAlarmRate);
+  const agreement = share(shadow?.agreement);
+  return {
+    model,
+    state: anomalous === 'true' ? 'anomalous' : anomalous === 'false' ? 'normal' : 'unknown',
+    ...(why === undefined || incumbent?.state !== 'refused' ? {} : { why: why.slice(0, 512) }),
+    ...(incumbent === undefined ? {} : { file: incumbent.file }),
+    ...(falseAlarmRate === undefined ? {} : { falseAlarmRate }),
+    ...(drift === undefined ? {} : { drift: drift.state }),
+    ...(shadow === undefined
+      ? {}
+      : { shadow: { file: shadow.file, state: shadow.state, ...(agreement === undefined ? {} : { agreement }) } }),
   };
 }
 

@@ -15,6 +15,12 @@ export const limits = {
   onnxBytes: 16_000_000,
 } as const;
 
+/** Rising edges, and the share of values in each bin: up to and with the first edge, …, above the last one. */
+export const histogramSchema = z.strictObject({
+  edges: z.array(finite).min(1).max(9),
+  shares: z.array(z.number().min(0).max(1)).min(2).max(10),
+});
+
 /**
  * What stands beside `model.onnx`: what the model eats, what its score means, and how to tell that it is the one that
  * was trained. It is the contract between whoever trains and whoever scores.
@@ -76,6 +82,8 @@ export const manifestSchema = z.strictObject({
       median: finite,
       max: finite,
       deviation: finite,
+      /** Share of the training rows between its deciles: what the drift watch compares with. */
+      histogram: histogramSchema.optional(),
       /** Why this input does not count, when it does not. */
       leftOut: z.string().optional(),
     }),

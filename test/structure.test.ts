@@ -34,6 +34,8 @@ const floors: readonly (readonly [prefix: string, floor: number])[] = [
   ['agent/ask.ts', 6],
   ['agent/order-command.ts', 6],
   ['agent/plc/', 6],
+  ['agent/model-command.ts', 6],
+  ['agent/model-lines.ts', 6],
   ['simulations/', 6],
   ['millwright.ts', 7],
 ];

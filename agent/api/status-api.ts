@@ -49,11 +49,17 @@ export interface StatusSource {
   takeOrder(bytes: Uint8Array): OrderAnswer;
   /** Prometheus text. */
   metrics(): string;
+  /** What a person wants of a model; undefined when it is done, else why not. */
+  actOnModel(model: string, act: ModelAct): Promise<string | undefined>;
   /** What was recorded around alarms, newest first. */
   evidence(): readonly object[];
   /** The whole of one, JSON as it was hashed; undefined when it is not kept here. */
   readEvidence(id: string): string | undefined;
 }
+
+/** What may be done with a model of this box. */
+export const modelActs = ['promote', 'drop', 'confirm', 'revert', 'retrain'] as const;
+export type ModelAct = (typeof modelActs)[number];
 
 export interface StatusApiOptions {
   readonly host: string;
@@ -198,6 +204,20 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
       remedy: 'millwright order --help says how one is signed; people and what they may stand in the site file.',
     });
   });
+  server.post<{ Params: { thing: string; name: string; act: string } }>(
+    '/v1/models/:thing/:name/:act',
+    async ({ params }, reply) => {
+      const act = modelActs.find((one) => one === params.act);
+      const why = act === undefined ? `"${params.act.slice(0, 32)}" is nothing that a model can do` : undefined;
+      const refused = why ?? (act && (await source.actOnModel(`${params.thing}/${params.name}`, act)));
+      if (refused === undefined) return { done: true };
+      return reply.code(409).send({
+        code: 'model-not-changed',
+        message: `Nothing was changed: ${refused}`,
+        remedy: `A model does ${modelActs.join(', ')}; GET /v1/status shows models with what sits beside them.`,
+      });
+    },
+  );
   server.get('/v1/evidence', async () => ({ evidence: source.evidence() }));
   server.get<{ Params: { id: string } }>('/v1/evidence/:id', async ({ params }, reply) => {
     const text = source.readEvidence(params.id);

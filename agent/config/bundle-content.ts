@@ -85,6 +85,8 @@ export function bundleContent(parts: BundleParts): Result<BundleContent, string>
     if (one.learn !== undefined) continue;
     const hash = one.sha256 ?? modelHash(site.modelRoot, one.file);
     if (hash !== undefined) models.set(one.file, hash);
+    const shadow = one.shadow && modelHash(site.modelRoot, one.shadow.file);
+    if (one.shadow !== undefined && shadow !== undefined) models.set(one.shadow.file, shadow);
   }
   return ok({
     site: plan.site,

@@ -112,7 +112,7 @@ function explainThing(site: Site, thing: ThingModel): string {
     mine(plan.models).map((one) => {
       if (one.learn !== undefined) return learningText(site, one, one.learn);
       const inputs = one.inputs.map((input) => `${input.name} from ${plan.signals[input.signal]!.id}`).join(', ');
-      return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`;
+      return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}.${trustText(one)} ${where(site, one.runsOn)}`;
     }),
   );
   section(
@@ -155,6 +155,17 @@ function learningText(site: Site, one: ModelSpec, learn: Learning): string {
     `judges after ${formatDuration(learn.afterRows * learn.rowMs)}, sensitivity ${learn.sensitivity}.${hold} Anomalous ${dwellText(one.raise, 'scores')} ` +
     `of what it never saw, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`
   );
+}
+
+function trustText({ shadow, falseAlarms, retrainMs }: ModelSpec): string {
+  const limit = Number(((falseAlarms ?? 0.05) * 100).toPrecision(3));
+  return [
+    shadow === undefined ? '' : ` ${shadow.file} is scored beside it and raises nothing.`,
+    ` Where more than ${limit} % of its windows are false alarms, the model before scores again.`,
+    retrainMs === undefined
+      ? ''
+      : ` Every ${formatDuration(retrainMs)} another one is trained on the box, as a shadow.`,
+  ].join('');
 }
 
 function cellText(plan: SitePlan, cell: CellPlan): string {

@@ -232,7 +232,13 @@ export const modelSchema = z.strictObject({
   raise: dwell.optional(),
   clear: dwell.optional(),
   'only-in': onlyIn.optional().describe('With `learn`: neither judged nor learnt in other states of the plant.'),
-  shadow: later('A shadow model'),
+  shadow: text
+    .optional()
+    .describe('Folder of another model that is scored beside it and raises nothing, to be compared: bearing/4.'),
+  'false-alarms': text
+    .optional()
+    .describe('Highest share of windows above the threshold that nobody confirms: 5% unless said.'),
+  retrain: duration.optional().describe('Train another one on the box every so long; it begins as a shadow: 7d.'),
 });
 
 export const dutySchema = z.strictObject({

@@ -41,6 +41,23 @@ export const healthSchema = z.object({
     .array(z.object({ check: word, status: word, text: z.string().max(4096).optional() }))
     .max(20_000)
     .optional(),
+  /** Models that it scores, with what it has learned of them. */
+  models: z
+    .array(
+      z.object({
+        model: word,
+        state: word,
+        why: z.string().max(512).optional(),
+        file: z.string().max(512).optional(),
+        falseAlarmRate: z.number().min(0).max(1).optional(),
+        drift: word.optional(),
+        shadow: z
+          .object({ file: z.string().max(512), state: word, agreement: z.number().min(0).max(1).optional() })
+          .optional(),
+      }),
+    )
+    .max(1_000)
+    .optional(),
   anomalous: z.array(word).max(20_000).optional(),
   standing: z.int().min(0).optional(),
   localHealth: z.number().optional(),

@@ -95,6 +95,10 @@ export interface AgentStatus {
     readonly state: string;
     readonly score: number | undefined;
     readonly threshold: number | undefined;
+    /** What it holds its machine for, and what it foresees, in words; where it tells. */
+    readonly class?: string | undefined;
+    readonly forecast?: string | undefined;
+    readonly trust?: ModelTrust | undefined;
   }[];
   /** Durable rows: they stand with the network away and after a restart. */
   readonly alarms: readonly {
@@ -147,6 +151,55 @@ export interface AgentStatus {
   readonly store: { readonly ok: boolean; readonly text: string };
   readonly memory: { readonly rssBytes: number };
   readonly cpuSeconds: number;
+}
+
+/** One model file on a seat: what it is and how it does. */
+export interface LaneTrust {
+  readonly file: string;
+  /** `box`: trained on this box. */
+  readonly from: 'site' | 'box';
+  readonly version: string | undefined;
+  readonly sha256: string | undefined;
+  readonly state: string;
+  readonly why: string | undefined;
+  /** Scored since it came, and above the threshold. */
+  readonly windows: number;
+  readonly above: number;
+  /** Share of settled windows above the threshold that nobody confirmed; undefined: too few to tell. */
+  readonly falseAlarmRate: number | undefined;
+  readonly settledWindows: number;
+}
+
+/** Why a model may be believed, or not. */
+export interface ModelTrust {
+  /** Since when the incumbent has its seat. */
+  readonly since: string;
+  readonly why: string;
+  /** Highest share of false alarms. */
+  readonly limit: number;
+  readonly incumbent: LaneTrust | undefined;
+  readonly shadow:
+    | (LaneTrust & {
+        readonly both: number;
+        readonly neither: number;
+        readonly onlyIncumbent: number;
+        readonly onlyShadow: number;
+        /** Share of windows in which both said the same. */
+        readonly agreement: number | undefined;
+      })
+    | undefined;
+  readonly previous: LaneTrust | undefined;
+  readonly drift: {
+    readonly state: 'unknown' | 'stable' | 'moved';
+    readonly inputs: readonly {
+      readonly name: string;
+      readonly psi: number | undefined;
+      /** Of the mean, in deviations of the training rows. */
+      readonly shift: number;
+      readonly mean: number;
+      readonly moved: boolean;
+    }[];
+  };
 }
 
 /** Which bundle is in force, who else has it, and which ones were refused. */

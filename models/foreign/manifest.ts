@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
-import { limits } from '../manifest.ts';
+import { histogramSchema, limits } from '../manifest.ts';
 import { type ModelProblem, problem } from '../problem.ts';
 
 const finite = z.number().finite();
@@ -112,6 +112,7 @@ export const foreignSchema = z.strictObject({
       median: finite,
       max: finite,
       deviation: finite,
+      histogram: histogramSchema.optional(),
       leftOut: z.string().optional(),
     }),
   ),

@@ -6,7 +6,7 @@ import type { GraphFacts, ValueFacts } from '../onnx/graph-reader.ts';
 import { readGraphFacts } from '../onnx/graph-reader.ts';
 import type { ScoringSession } from '../onnx/session.ts';
 import { type ModelProblem, problem } from '../problem.ts';
-import { conformalQuantile, deviation, median } from '../training/statistics.ts';
+import { conformalQuantile, deviation, histogram, median } from '../training/statistics.ts';
 import { windowsOf } from '../training/window-features.ts';
 import { fits, inputShape, isFree, valueText } from './agreement.ts';
 import { type ForeignManifest, foreignKind, type Layout, layouts, parseForeign } from './manifest.ts';
@@ -229,7 +229,7 @@ function distributionOf({ inputs, healthy }: WrapAnswers): ForeignManifest['dist
       min = Math.min(min, value);
       max = Math.max(max, value);
     }
-    return { name, min, median: median(column), max, deviation: deviation(column) };
+    return { name, min, median: median(column), max, deviation: deviation(column), histogram: histogram(column) };
   });
 }
 

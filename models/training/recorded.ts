@@ -10,6 +10,8 @@ export interface RecordedOptions {
   readonly thing: string;
   /** Names of signals, with or without their thing; default: all of the thing that the recorder holds. */
   readonly columns?: readonly string[] | undefined;
+  /** Instead of columns: these series by their full names, `thing/signal`, under these column names. */
+  readonly series?: readonly { readonly column: string; readonly name: string }[] | undefined;
   /** The newest so many rows. */
   readonly rows?: number | undefined;
   /** Milliseconds between rows; default: the slowest signal's own period. */
@@ -57,17 +59,20 @@ export function readRecorded(options: RecordedOptions): Result<RecordedRows, Mod
 }
 
 function rowsOf(db: DatabaseSync, options: RecordedOptions, marginMs: number): Result<RecordedRows, ModelProblem> {
-  const { thing } = options;
+  const { thing, series } = options;
   const known = db
-    .prepare('SELECT name, unit, every_ms FROM series WHERE name LIKE ? ORDER BY name')
-    .all(`${thing.replaceAll(/[%_]/g, '')}/%`)
+    .prepare('SELECT name, unit, every_ms FROM series ORDER BY name')
+    .all()
     .map((row) => ({
       name: String(row['name']),
       unit: row['unit'] === null ? undefined : String(row['unit']),
       everyMs: Number(row['every_ms'] ?? 1_000),
     }))
-    .filter(({ name }) => name.startsWith(`${thing}/`));
-  const short = (name: string): string => name.slice(thing.length + 1);
+    .filter(({ name }) =>
+      series === undefined ? name.startsWith(`${thing}/`) : series.some((one) => one.name === name),
+    );
+  const short = (name: string): string =>
+    series === undefined ? name.slice(thing.length + 1) : (series.find((one) => one.name === name)?.column ?? name);
   if (known.length === 0) {
     const things = db.prepare("SELECT DISTINCT substr(name, 1, instr(name, '/') - 1) AS thing FROM series").all();
     const others = things.map((row) => String(row['thing'])).filter((name) => !name.startsWith('score:'));

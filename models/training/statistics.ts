@@ -37,3 +37,15 @@ export function conformalQuantile(scores: readonly number[], rate: number): numb
   const rank = Math.ceil((sorted.length + 1) * (1 - rate));
   return sorted[Math.min(sorted.length, Math.max(1, rank)) - 1] ?? Number.NaN;
 }
+
+/**
+ * Bins between the deciles, and the share of values in each: up to and with the first edge, …, above the last one.
+ * Deciles that fall together (a signal of few values) make one edge, so that the shares are exact for those too.
+ */
+export function histogram(values: readonly number[]): { edges: number[]; shares: number[] } {
+  const sorted = [...values].sort((a, b) => a - b);
+  const deciles = Array.from({ length: 9 }, (_, i) => sorted[Math.ceil(((i + 1) / 10) * sorted.length) - 1] ?? 0);
+  const edges = [...new Set(deciles)];
+  const upTo = edges.map((edge) => sorted.filter((value) => value <= edge).length / sorted.length);
+  return { edges, shares: [...upTo, 1].map((share, i) => share - (upTo[i - 1] ?? 0)) };
+}

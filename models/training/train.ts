@@ -7,7 +7,7 @@ import { scorerOnnx } from '../onnx/scorer-graph.ts';
 import { type ModelProblem, problem } from '../problem.ts';
 import { type KindFit, type Scorer, settingsOf } from './kind.ts';
 import { defaultKind, kindNamed } from './kinds.ts';
-import { conformalQuantile, deviation, median } from './statistics.ts';
+import { conformalQuantile, deviation, histogram, median } from './statistics.ts';
 import { windowsOf } from './window-features.ts';
 
 export interface TrainOptions {
@@ -93,6 +93,7 @@ export function trainFromRows(
       median: median(column),
       max: extremes[1],
       deviation: deviation(column),
+      histogram: histogram(column),
       ...(still.includes(c) ? { leftOut: 'did not change in the training rows' } : {}),
     };
   });

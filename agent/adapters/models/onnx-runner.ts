@@ -1,11 +1,22 @@
+import { join } from 'node:path';
 import { Catalog } from '../../../models/catalog.ts';
-import type { ModelIndex, SignalIndex } from '../../base/ids.ts';
+import type { CheckIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
+import { dependencies } from '../../core/health/condition-evaluator.ts';
 import type { ModelSpec, Score } from '../../core/health/model.ts';
 import type { Sample } from '../../core/health/signal.ts';
+import type { Observation } from '../../core/observation.ts';
+import type { ReportBody } from '../../core/reporting/report.ts';
+import type { SitePlan } from '../../core/site-plan.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
-import { type LaneStats, ScoringLane } from './scoring-lane.ts';
+import type { ModelTrust } from '../../wire/status.ts';
+import type { DriftOptions } from './drift-watch.ts';
+import { ModelSeat, type SeatAct } from './model-seat.ts';
+import { boxModels, type RetrainBudget, retrain, retrainBudget, tidyBoxModels } from './retrain.ts';
+import type { LaneStats } from './scoring-lane.ts';
+import type { TallyOptions } from './tally.ts';
+import { openTrustStore, type TrustStore } from './trust-store.ts';
 
 export interface ModelScorerOptions {
   readonly site: Pick<Site, 'plan'>;
@@ -18,8 +29,16 @@ export interface ModelScorerOptions {
   readonly catalogRoot: string;
   /** Bigger model files are refused unread. */
   readonly maxBytes?: number;
-  /** Hears every score, for the recorder; `end`: time of the window's newest row, by the source. */
+  /** Hears every score that counts, for the recorder; `end`: time of the window's newest row, by the source. */
   readonly onScore?: (model: ModelIndex, score: Score, end: WallTime) => void;
+  /** The agent's data folder: what is learned of models is kept there. Without it nothing outlives this process. */
+  readonly dataDir?: string | undefined;
+  readonly wall?: () => number;
+  readonly report?: (body: ReportBody) => void;
+  readonly tally?: TallyOptions;
+  readonly drift?: DriftOptions;
+  readonly probationMs?: number;
+  readonly retrainBudget?: RetrainBudget;
 }
 
 export interface ModelScorer {
@@ -27,6 +46,12 @@ export interface ModelScorer {
   start(): Promise<void>;
   /** Tap for every sample that this agent polls. The first one of a model's inputs opens its session. */
   onSample(sample: Sample): void;
+  /** What the core noticed: checks of the same thing confirm a model. */
+  observed(observation: Observation): void;
+  /** About once a second: judges models now and then, and keeps what was learned. */
+  tick(): Promise<void>;
+  /** What a person wants of one model (`thing/name`): undefined when it is done, else why not. */
+  act(model: string, act: SeatAct | 'retrain', by: string): Promise<string | undefined>;
   stats(): readonly ModelStats[];
   /** Takes nothing more, and waits for the run under way. */
   stop(): Promise<void>;
@@ -34,54 +59,195 @@ export interface ModelScorer {
 
 export interface ModelStats extends LaneStats {
   readonly model: string;
+  readonly trust: ModelTrust;
 }
+
+const judgeEveryMs = 60_000;
+const saveEveryMs = 60_000;
+/** The newest rows that a fit on the box takes: at 1 Hz half a day. */
+const retrainRows = 40_000;
 
 /**
  * From samples to scores: aligns a model's inputs in source time, keeps its window, runs it, delivers
  * `score-computed`. A model that is refused stays refused until the next start, and everything else goes on.
  */
 export function createModelScorer(options: ModelScorerOptions): ModelScorer {
-  const { site, catalogRoot, maxBytes } = options;
-  const catalog = new Catalog(catalogRoot);
-  const files = site.plan.models.filter(({ learn }) => learn === undefined);
-  const seats = files.map((spec) => ({ spec, lane: laneFor(spec, options) }));
-  const bySignal = new Map<SignalIndex, ScoringLane[]>();
-  for (const { spec, lane } of seats) {
-    for (const signal of new Set(spec.inputs.map((input) => input.signal))) {
+  const { site, log, dataDir, wall = Date.now } = options;
+  const { plan } = site;
+  const store: TrustStore | undefined =
+    dataDir === undefined || plan.models.every(({ learn }) => learn !== undefined)
+      ? undefined
+      : openTrustStore(dataDir);
+  const catalogs = {
+    site: new Catalog(options.catalogRoot),
+    box: new Catalog(boxModels(dataDir ?? options.catalogRoot)),
+  };
+  const tell = (spec: ModelSpec) => (name: string, severity: 'info' | 'notice' | 'warning', text: string) =>
+    options.report?.({ type: 'event', name, subject: spec.id, severity, text: text.slice(0, 2_000), detail: {} });
+  // Models that learn by themselves have no file, and so nobody to be compared with.
+  const specs = plan.models.filter(({ learn }) => learn === undefined);
+  const seats = specs.map(
+    (spec) =>
+      new ModelSeat({
+        spec,
+        signals: plan.signals,
+        catalogs,
+        maxBytes: options.maxBytes,
+        deliver: options.deliver,
+        log,
+        wall,
+        tell: tell(spec),
+        onScore: options.onScore && (({ score, end }) => options.onScore?.(spec.index, score, end)),
+        record: store?.load(spec.id),
+        tally: options.tally,
+        drift: options.drift,
+        probationMs: options.probationMs,
+      }),
+  );
+  const bySignal = new Map<SignalIndex, ModelSeat[]>();
+  for (const seat of seats) {
+    for (const signal of new Set(seat.spec.inputs.map((input) => input.signal))) {
       const list = bySignal.get(signal);
-      if (list === undefined) bySignal.set(signal, [lane]);
-      else list.push(lane);
+      if (list === undefined) bySignal.set(signal, [seat]);
+      else list.push(seat);
     }
   }
+  const witnesses = seats.map(({ spec }) => witnessesOf(plan, spec));
+  const bad = new Set<CheckIndex>();
+  let judgedAt = Number.NEGATIVE_INFINITY;
+  let savedAt = wall();
+  let judging: Promise<void> | undefined;
+  let fitting: Promise<string | undefined> | undefined;
+  const ending = new AbortController();
+  /** Beginning with the start: a box that restarts every hour must not fit every hour. */
+  const retrainDue = new Map(
+    seats.flatMap(({ spec }) => (spec.retrainMs === undefined ? [] : [[spec.id, wall() + spec.retrainMs]])),
+  );
+
+  const save = (): void => {
+    savedAt = wall();
+    store?.save(
+      seats.flatMap((seat) => {
+        const record = seat.takeRecord();
+        return record === undefined ? [] : [[seat.spec.id, record] as const];
+      }),
+    );
+  };
+
+  const train = async (seat: ModelSeat, by: string): Promise<string | undefined> => {
+    const { spec, manifest } = seat;
+    if (dataDir === undefined) return 'this agent keeps no recorder';
+    if (manifest === undefined) return 'its present model was refused, and nothing says how often rows come';
+    if ('outputs' in manifest)
+      return `${manifest.name} was made elsewhere: only models of our own kinds are trained here`;
+    const version = new Date(wall()).toISOString().slice(0, 19).replaceAll(':', '-');
+    const file = `${spec.id}/${version}`;
+    const fitted = await retrain(
+      {
+        dataDir,
+        thing: plan.things[spec.thing]?.id ?? 'site',
+        series: spec.inputs.map(({ name, signal }) => ({ column: name, name: plan.signals[signal]?.id ?? '' })),
+        everyMs: manifest.window.everyMs,
+        rows: retrainRows,
+        folder: join(boxModels(dataDir), file),
+        name: manifest.name,
+        kind: manifest.kind,
+      },
+      options.retrainBudget ?? retrainBudget,
+      ending.signal,
+    );
+    if (!fitted.ok) return fitted.error;
+    const { sha256, rows, cpuMs } = fitted.value;
+    log.info({ model: spec.id, file, rows, cpuMs: Math.round(cpuMs), by }, 'a model was trained on this box');
+    await seat.offer({ file, sha256, from: 'box' });
+    const { incumbent, previous, shadow } = seat.trust();
+    tidyBoxModels(
+      dataDir,
+      spec.id,
+      [incumbent, previous, shadow].map((one) => one?.file ?? ''),
+    );
+    save();
+    return undefined;
+  };
+  /** One at a time: a box has few cores, and its machines come first. */
+  const startFit = (seat: ModelSeat, by: string): Promise<string | undefined> => {
+    if (fitting !== undefined) return Promise.resolve('another model is being trained');
+    fitting = train(seat, by)
+      .catch((cause: unknown) => String(cause))
+      .then((why) => {
+        fitting = undefined;
+        if (why !== undefined && !ending.signal.aborted) {
+          tell(seat.spec)('model-not-retrained', 'notice', `nothing was trained: ${why}`);
+        }
+        return why;
+      });
+    return fitting;
+  };
+
   return {
     async start() {
-      for (const { spec, lane } of seats) {
-        const { file, sha256 } = spec;
-        lane.checked(await catalog.check(file, { sha256, ...(maxBytes === undefined ? {} : { maxBytes }) }));
-      }
+      for (const seat of seats) await seat.start();
     },
     onSample(sample) {
       const list = bySignal.get(sample.signal);
-      if (list !== undefined) for (const lane of list) lane.take(sample);
+      if (list !== undefined) for (const seat of list) seat.take(sample);
     },
-    stats: () => seats.map(({ spec, lane }) => ({ model: spec.id, ...lane.stats() })),
+    observed(observation) {
+      if (observation.kind === 'anomaly-changed') {
+        seats.find(({ spec }) => spec.index === observation.model)?.anomalyChanged(observation.anomalous);
+      }
+      if (observation.kind !== 'check-changed') return;
+      const isBad = observation.to === 'warn' || observation.to === 'crit';
+      if (isBad === bad.has(observation.check)) return;
+      if (isBad) bad.add(observation.check);
+      else bad.delete(observation.check);
+      for (const [i, seat] of seats.entries()) {
+        if (!witnesses[i]?.has(observation.check)) continue;
+        seat.othersSee([...bad].some((check) => witnesses[i]?.has(check)));
+      }
+    },
+    async tick() {
+      const now = wall();
+      if (now - judgedAt >= judgeEveryMs && judging === undefined) {
+        judgedAt = now;
+        judging = (async () => {
+          for (const seat of seats) await seat.judge();
+        })().finally(() => {
+          judging = undefined;
+        });
+      }
+      for (const seat of seats) {
+        const due = retrainDue.get(seat.spec.id);
+        if (due === undefined || now < due || fitting !== undefined) continue;
+        retrainDue.set(seat.spec.id, now + (seat.spec.retrainMs ?? 0));
+        void startFit(seat, 'the site file');
+      }
+      if (now - savedAt >= saveEveryMs) save();
+      await judging;
+    },
+    async act(model, act, by) {
+      const seat = seats.find(({ spec }) => spec.id === model);
+      if (seat === undefined) return `this site has no model ${model}`;
+      const why = act === 'retrain' ? await startFit(seat, by) : await seat.act(act, by);
+      save();
+      return why;
+    },
+    stats: () => seats.map((seat) => ({ model: seat.spec.id, ...seat.stats(), trust: seat.trust() })),
     async stop() {
-      await Promise.all(seats.map(({ lane }) => lane.stop()));
+      ending.abort();
+      await Promise.all([...seats.map((seat) => seat.stop()), judging, fitting]);
+      save();
+      store?.close();
     },
   };
 }
 
-function laneFor(spec: ModelSpec, { site, deliver, log, onScore }: ModelScorerOptions): ScoringLane {
-  return new ScoringLane(spec.file, spec, site.plan.signals, {
-    opened: ({ name, version, threshold, onnx }) =>
-      log.info({ model: spec.id, name, version, threshold: threshold?.value, sha256: onnx.sha256 }, 'model scores'),
-    scored: ({ score, end }) => {
-      onScore?.(spec.index, score, end);
-      deliver({ kind: 'score-computed', model: spec.index, score, windowEnd: end });
-    },
-    refused: ({ code, message }) => {
-      log.warn({ model: spec.id, code }, message);
-      deliver({ kind: 'model-refused', model: spec.index, reason: message });
-    },
-  });
+/** Checks of the same thing that see for themselves: those that ask this very model confirm nothing. */
+function witnessesOf(plan: SitePlan, model: ModelSpec): ReadonlySet<CheckIndex> {
+  const asks = (check: SitePlan['checks'][number]): boolean =>
+    [check.warnWhen, check.critWhen].some((index) => {
+      const expression = index === undefined ? undefined : plan.conditions[index]?.expression;
+      return expression !== undefined && dependencies(expression).models.has(model.index);
+    });
+  return new Set(plan.checks.filter((check) => check.thing === model.thing && !asks(check)).map(({ index }) => index));
 }

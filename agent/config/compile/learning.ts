@@ -26,6 +26,10 @@ export function compileLearning(
   const time = (below: string[], text: unknown, usual: number) =>
     text === undefined ? usual : read(entry, below, parseDuration(text), usual);
 
+  for (const key of ['shadow', 'false-alarms', 'retrain'] as const) {
+    if (value[key] !== undefined)
+      complain([key], `"${key}" goes with a file: what learns by itself has nothing to go back to`);
+  }
   let everyMs = time(path, written.every, rowMs.usual);
   if (everyMs < rowMs.least || everyMs > rowMs.most) {
     complain(

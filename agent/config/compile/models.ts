@@ -1,13 +1,14 @@
 import type { DutyIndex, SignalIndex } from '../../base/ids.ts';
 import { entryId } from '../../base/ids.ts';
 import type { ModelSpec } from '../../core/health/model.ts';
+import { parseQuantity } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
 import type { SiteContext } from './context.ts';
 import { compileLearning } from './learning.ts';
 
 /** Anomaly models and the signals that feed them. */
 export function compileModels(site: SiteContext): void {
-  const { findings, bundle, signals, models, entriesOf, at, lookup, dwell, home } = site;
+  const { findings, bundle, signals, models, entriesOf, at, lookup, dwell, duration, home } = site;
   for (const [index, entry] of entriesOf('models').entries()) models.push(compileModel(entry, index));
 
   function compileModel(entry: Entry<'models'>, index: number): ModelSpec {
@@ -53,8 +54,17 @@ export function compileModels(site: SiteContext): void {
         { at: 'key' },
       );
     }
-    if (file !== undefined && (file.includes('..') || file.startsWith('/'))) {
-      findings.of(entry.origin, ['file'], 'value', `"${file}" leaves the model folder: say for example bearing/3`);
+    const { shadow } = entry.value;
+    for (const [key, path] of [
+      ['file', file],
+      ['shadow', shadow],
+    ] as const) {
+      if (path !== undefined && (path.includes('..') || path.startsWith('/'))) {
+        findings.of(entry.origin, [key], 'value', `"${path}" leaves the model folder: say for example bearing/3`);
+      }
+    }
+    if (shadow !== undefined && shadow === file) {
+      findings.of(entry.origin, ['shadow'], 'value', `${shadow} is the model itself: a shadow is another one`);
     }
     const [duty] = sources;
     return {
@@ -64,9 +74,29 @@ export function compileModels(site: SiteContext): void {
       runsOn: duty === undefined ? home(entry.thing) : { on: 'holder', duty },
       file: file ?? '',
       sha256: entry.value.sha256 ?? bundle.models?.get(file ?? ''),
+      shadow: shadow === undefined ? undefined : { file: shadow, sha256: bundle.models?.get(shadow) },
+      falseAlarms: share(entry),
+      retrainMs:
+        entry.value.retrain === undefined
+          ? undefined
+          : duration(entry, 'retrain', entry.value.retrain, 7 * 86_400_000, 3_600_000),
       inputs,
       raise: dwell(entry, 'raise', entry.value.raise),
       clear: dwell(entry, 'clear', entry.value.clear),
     };
+  }
+
+  /** `2%` as 0.02. */
+  function share(entry: Entry<'models'>): number | undefined {
+    const said = entry.value['false-alarms'];
+    if (said === undefined) return undefined;
+    const quantity = parseQuantity(said);
+    const value =
+      quantity.ok && quantity.value.unit?.dimension === 'ratio'
+        ? quantity.value.value * quantity.value.unit.factor
+        : Number.NaN;
+    if (value > 0 && value < 1) return value;
+    findings.of(entry.origin, ['false-alarms'], 'value', `"${said}" is no share of windows: say for example 2%`);
+    return undefined;
   }
 }

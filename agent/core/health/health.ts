@@ -1032,7 +1032,7 @@ export class Health {
 }
 
 /** Time in hours or days, since seconds to the next service mean nothing to anybody; all else in its base unit. */
-function forecastText({ value, dimension }: Forecast): string {
+export function forecastText({ value, dimension }: Forecast): string {
   if (dimension !== 'time') return `${figure(value)} (${dimension}, base unit)`;
   return Math.abs(value) < 48 * 3600 ? `${figure(value / 3600)} h` : `${figure(value / 86_400)} d`;
 }
