@@ -376,6 +376,20 @@ model
     process.exitCode = await scoreCommand(options);
   });
 model
+  .command('rehearse')
+  .description('what a model that learns on the box would have told of a recording')
+  .requiredOption('--data <csv>', 'recording: header, timestamp first')
+  .option('--columns <list>', 'columns to watch, by comma; all unless said')
+  .option('--every <ms>', 'values are averaged over so many milliseconds; 60000 unless said', Number)
+  .option('--after <rows>', 'only learns from so many rows; 1440 unless said', Number)
+  .option('--hold <rows>', 'news must last so many rows before it is usual; 0 unless said', Number)
+  .option('--sensitivity <word>', 'high, medium or low; medium unless said')
+  .option('--json', 'machine-readable')
+  .action(async ({ every, ...options }) => {
+    const { rehearseCommand } = await import('./models/streaming/rehearsal.ts');
+    process.exitCode = await rehearseCommand({ ...options, everyMs: every });
+  });
+model
   .command('evaluate <folder>')
   .description('judge the series of a public benchmark, or others in its format; one CSV of predictions per series')
   .requiredOption('--dataset <name>', 'skab, nab or tep')

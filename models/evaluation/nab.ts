@@ -7,7 +7,7 @@ import { type Dataset, type Prediction, seriesIn } from './dataset.ts';
 /**
  * Numenta Anomaly Benchmark: single metrics, mostly every five minutes, judged as they come by the detector that learns
  * on the box, with its default settings. It is told neither how long a series is nor what time a row has. A flag is
- * the row that begins an event; the score is evidence over the limit that holds without recent events.
+ * the row that begins an event; the score is evidence over the limit, and above 1 on that row only.
  */
 export const nab: Dataset = {
   name: 'nab',
@@ -32,6 +32,7 @@ function judge(stamps: readonly string[], rows: readonly (readonly number[])[]):
   const detector = new StreamingDetector();
   return stamps.map((timestamp, i) => {
     const { ready, evidence, begins } = detector.take(rows[i]?.[0] ?? Number.NaN);
-    return { timestamp, score: ready ? evidence / detector.settings.limit : 0, anomaly: begins };
+    const score = ready ? evidence / detector.settings.limit : 0;
+    return { timestamp, score: begins ? score : Math.min(1, score), anomaly: begins };
   });
 }

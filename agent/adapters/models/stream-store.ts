@@ -1,7 +1,10 @@
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
+
+/** What models learnt that the site has no more is kept for so many of them: they may come back. */
+const mostForgotten = 32;
 
 /** Larger files are not ours. */
 const mostBytes = 8_000_000;
@@ -43,6 +46,21 @@ export class StreamStore {
     } catch (cause) {
       return err(`${path} cannot be written (${(cause as Error).message})`);
     }
+  }
+
+  /** Of what belongs to no model of `known`, only the newest files stay. */
+  async prune(known: readonly string[]): Promise<void> {
+    const ours = new Set(known.map((model) => this.#path(model)));
+    const names = await readdir(this.#folder).catch(() => []);
+    const strangers: { path: string; at: number }[] = [];
+    for (const name of names) {
+      const path = join(this.#folder, name);
+      if (ours.has(path) || !/\.json(\.new)?$/.test(name)) continue;
+      const at = (await stat(path).catch(() => undefined))?.mtimeMs;
+      if (at !== undefined) strangers.push({ path, at });
+    }
+    strangers.sort((a, b) => b.at - a.at);
+    for (const { path } of strangers.slice(mostForgotten)) await rm(path, { force: true }).catch(() => {});
   }
 
   /** Model ids are `thing/name`, both of letters, digits and hyphens. */

@@ -1,5 +1,5 @@
-import { reasonText } from '../../../models/streaming/reason-text.ts';
-import { type Reason, StreamingDetector, sensitivities } from '../../../models/streaming/streaming-detector.ts';
+import { MetricWatch } from '../../../models/streaming/metric-watch.ts';
+import { sensitivities } from '../../../models/streaming/streaming-detector.ts';
 import type { CheckIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 import type { CheckObservation } from '../../core/health/check.ts';
@@ -7,7 +7,6 @@ import type { Learning, ModelSpec, Score } from '../../core/health/model.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
-import { RowMaker } from './row-maker.ts';
 import { StreamStore } from './stream-store.ts';
 
 export interface StreamingScorerOptions {
@@ -95,6 +94,7 @@ export function createStreamingScorer(options: StreamingScorerOptions): Streamin
   };
   return {
     async start() {
+      await store.prune(models.map(({ spec }) => spec.id));
       for (const model of models) {
         const found = await store.load(model.spec.id);
         const why = found.ok ? model.takeUp(found.value) : found.error;
@@ -131,13 +131,8 @@ type Tell = (model: ModelIndex, score: Score, end: WallTime) => void;
 interface Input {
   readonly name: string;
   readonly signal: SignalIndex | undefined;
-  readonly unit: string | undefined;
   readonly acceptUncertain: boolean;
-  readonly rows: RowMaker;
-  detector: StreamingDetector;
-  /** Evidence as shown: the peak while an event is under way. */
-  shown: number;
-  reason: Reason | undefined;
+  readonly watch: MetricWatch;
 }
 
 /** One model: a detector per input, and the gate of the plant's state before all of them. */
@@ -160,15 +155,17 @@ class LearningModel {
     this.learn = learn;
     this.#signals = signals;
     this.#tell = tell;
+    const { afterRows: learnRows, holdRows, sensitivity } = learn;
+    const settings = { learnRows, holdRows, limit: sensitivities[sensitivity] };
     const input = (name: string, signal: SignalIndex | undefined): Input => ({
       name,
       signal,
-      unit: signal === undefined ? undefined : signals[signal]?.unit,
       acceptUncertain: signal !== undefined && (signals[signal]?.acceptUncertain ?? false),
-      rows: new RowMaker(learn.rowMs),
-      detector: this.#fresh(),
-      shown: 0,
-      reason: undefined,
+      watch: new MetricWatch({
+        rowMs: learn.rowMs,
+        settings,
+        unit: signal === undefined ? undefined : signals[signal]?.unit,
+      }),
     });
     this.#inputs = [
       ...spec.inputs.map(({ name, signal }) => input(name, signal)),
@@ -182,7 +179,7 @@ class LearningModel {
   }
 
   get rows(): number {
-    return Math.min(...this.#inputs.map(({ detector }) => detector.rows));
+    return Math.min(...this.#inputs.map(({ watch }) => watch.rows));
   }
 
   /** Goes on from `saved`; the reason why it does not, when there was something. */
@@ -196,18 +193,15 @@ class LearningModel {
         ? (inputs as Record<string, unknown>)[input.name]
         : undefined;
       if (one === undefined) return `nothing was kept of ${input.name}`;
-      const restored = StreamingDetector.restore(one, this.#settings());
+      const restored = input.watch.restore(one);
       if (!restored.ok) return `${input.name}: ${restored.error.message}`;
-      input.detector = restored.value;
-      // What happened while the agent was away is not known.
-      input.detector.interrupt();
     }
     return undefined;
   }
 
   state(): unknown {
     this.#changed = false;
-    return { inputs: Object.fromEntries(this.#inputs.map(({ name, detector }) => [name, detector.state()])) };
+    return { inputs: Object.fromEntries(this.#inputs.map(({ name, watch }) => [name, watch.state()])) };
   }
 
   sample({ signal, value, quality, sourceTime }: Sample): void {
@@ -236,13 +230,13 @@ class LearningModel {
     }
     if (!this.#counts()) {
       this.#gated++;
-      input.rows.forget();
-      input.detector.interrupt();
+      input.watch.interrupt();
       return;
     }
-    const { row, hole } = input.rows.take(time, value);
-    if (row !== undefined) this.#row(input, row.mean, row.time as WallTime);
-    if (hole) input.detector.interrupt();
+    const row = input.watch.take(time, value);
+    if (row === undefined) return;
+    this.#changed = true;
+    this.#tell(this.spec.index, this.#score(row.limit), row.time as WallTime);
   }
 
   /** In doubt about the plant's state it goes on: an unknown state is no reason to be blind. */
@@ -253,52 +247,30 @@ class LearningModel {
     });
   }
 
-  #row(input: Input, mean: number, end: WallTime): void {
-    const { ready, evidence, active, peak, begins } = input.detector.take(mean);
-    this.#changed = true;
-    const { limit } = input.detector.settings;
-    if (begins || (active && evidence >= peak)) input.reason = input.detector.reasons()[0];
-    if (!active) input.reason = undefined;
-    input.shown = !ready ? Number.NaN : active ? peak : Math.min(evidence, limit);
-    this.#tell(this.spec.index, this.#score(limit), end);
-  }
-
   #score(limit: number): Score {
-    const judging = this.#inputs.filter(({ shown, detector }) => detector.ready && !Number.isNaN(shown));
+    const judging = this.#inputs.filter(({ watch }) => !Number.isNaN(watch.score));
     if (judging.length === 0) {
       const text = `learning, ${this.rows} of ${this.learn.afterRows} rows`;
       return { value: Number.NaN, threshold: limit, contributions: [], text };
     }
-    const loudest = judging.reduce((a, b) => (b.shown > a.shown ? b : a));
-    const sum = judging.reduce((total, { shown }) => total + shown, 0);
+    const loudest = judging.reduce((a, b) => (b.watch.score > a.watch.score ? b : a));
+    const sum = judging.reduce((total, { watch }) => total + watch.score, 0);
     const contributions = judging
-      .flatMap(({ signal, shown }) => (signal === undefined || sum === 0 ? [] : [{ signal, share: shown / sum }]))
+      .flatMap(({ signal, watch }) => (signal === undefined || sum === 0 ? [] : [{ signal, share: watch.score / sum }]))
       .sort((a, b) => b.share - a.share);
-    const { reason } = loudest;
-    const text =
-      loudest.shown > limit && reason !== undefined
-        ? `${loudest.name}: ${reasonText(reason, loudest.unit)}`
-        : `nothing new in ${this.rows} rows`;
-    return { value: loudest.shown, threshold: limit, contributions, text };
-  }
-
-  #settings() {
-    const { afterRows: learnRows, holdRows, sensitivity } = this.learn;
-    return { learnRows, holdRows, limit: sensitivities[sensitivity] };
-  }
-
-  #fresh(): StreamingDetector {
-    return new StreamingDetector(this.#settings());
+    const { why } = loudest.watch;
+    const text = why === undefined ? `nothing new in ${this.rows} rows` : `${loudest.name}: ${why}`;
+    return { value: loudest.watch.score, threshold: limit, contributions, text };
   }
 
   stats(): StreamingStats {
-    const ready = this.#inputs.every(({ detector }) => detector.ready);
+    const ready = this.#inputs.every(({ watch }) => watch.ready);
     return {
       model: this.spec.id,
       state: !this.#started ? 'unchecked' : ready ? 'judging' : 'learning',
       rows: this.rows,
       badReadings: this.#bad,
-      lateReadings: this.#inputs.reduce((sum, { rows }) => sum + rows.late, 0),
+      lateReadings: this.#inputs.reduce((sum, { watch }) => sum + watch.late, 0),
       gatedReadings: this.#gated,
     };
   }

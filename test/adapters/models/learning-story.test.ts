@@ -140,6 +140,18 @@ describe('a model that learns on the box', () => {
     expect(second.scorer.stats()[0]?.rows).toBe(0);
   });
 
+  it('what models learnt that are gone is kept for the newest few only', async () => {
+    const folder = await temporaryFolder();
+    for (let i = 0; i < 40; i++) await writeFile(join(folder, `gone~m${i}.json`), '{}');
+    await writeFile(join(folder, 'not-ours.txt'), '');
+    const { feed, scorer } = await hall(plain, folder);
+    await feed(5, 40);
+    await scorer.stop();
+    const left = await readdir(folder);
+    expect(left.filter((name) => name.startsWith('gone~'))).toHaveLength(32);
+    expect(left).toEqual(expect.arrayContaining(['pump~usual.json', 'not-ours.txt']));
+  });
+
   it('readings that are bad, late or in another state of the plant make no row', async () => {
     const { feed, sample, scorer, box, status } = await hall(
       '{ learn: { every: 1s, after: 200s }, inputs: { flow: flow }, only-in: [running] }',
