@@ -352,6 +352,9 @@ model
   .option('--window <n>', 'rows per window', Number)
   .option('--every <ms>', 'milliseconds between rows; default: as the time stamps say', Number)
   .option('--rate <share>', 'wanted false-alarm rate per window, e.g. 0.001', Number)
+  .option('--drift-allowance <factor>', 'factor on the limit, for drift that training has not seen', Number)
+  .option('--raise <dwell>', 'how long it must stand: 3, 3 of 5 or 30s; default: as the kind recommends')
+  .option('--clear <dwell>', 'and be gone')
   .option('--json', 'machine-readable')
   .action(async ({ every, ...options }) => {
     const { trainCommand } = await import('./models/commands.ts');

@@ -44,6 +44,9 @@ export interface TrainRequest {
   /** Intended share of healthy windows above the quantile. */
   readonly rate?: number | undefined;
   readonly driftAllowance?: number | undefined;
+  /** Dwell that the manifest recommends: `3`, `3 of 5` or `30s`. */
+  readonly raise?: string | undefined;
+  readonly clear?: string | undefined;
   /** Milliseconds between rows; default: the median distance of the time stamps. */
   readonly everyMs?: number | undefined;
   readonly units?: Readonly<Record<string, string>> | undefined;
@@ -77,6 +80,8 @@ export async function trainModel(request: TrainRequest): Promise<Result<TrainedM
     settings: { ...settings.value, ...(request.window === undefined ? {} : { windowRows: request.window }) },
     falseAlarmRate: request.rate,
     driftAllowance: request.driftAllowance,
+    raise: request.raise,
+    clear: request.clear,
   });
   if (!trained.ok) return trained;
   try {
@@ -195,7 +200,7 @@ export async function trainCommand(
   }
   const { threshold, window } = manifest;
   voice.out(
-    `${request.out}: ${manifest.inputs.length} inputs, windows of ${window.rows} rows every ${window.everyMs} ms, ` +
+    `${request.out}: ${manifest.kind}, ${manifest.inputs.length} inputs, windows of ${window.rows} rows every ${window.everyMs} ms, ` +
       `threshold ${threshold.value.toFixed(3)} from ${threshold.heldOutWindows} held-out windows ` +
       `(false-alarm rate ${threshold.falseAlarmRate}, drift allowance ${threshold.driftAllowance}), ` +
       `raise ${manifest.recommendedDwell.raise}, sha256 ${manifest.onnx.sha256}\n`,

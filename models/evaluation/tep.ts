@@ -1,14 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { err, ok } from '../../agent/base/result.ts';
-import { instant } from '../../agent/base/time.ts';
-import { DwellLatch } from '../../agent/core/health/dwell.ts';
 import { startModel } from '../catalog.ts';
 import { problem } from '../problem.ts';
 import { replay } from '../replay.ts';
 import { readRecording } from '../training/csv.ts';
 import { trainFromRows } from '../training/train.ts';
 import { type Dataset, seriesIn } from './dataset.ts';
+import { decide } from './decide.ts';
 
 /** One row is three minutes of the plant. */
 const everyMs = 180_000;
@@ -26,6 +25,9 @@ const configuration = {
   falseAlarmRate: 0.02,
   // A day of a plant in steady state has shown its drift: the limits know how few independent windows they rest on.
   driftAllowance: 1,
+  // The members have their own memory: one score above raises, two below clear.
+  raise: '1',
+  clear: '2',
   settings: {
     members: [
       ...[5, 15, 30].map((rows) => `windowed-mahalanobis(${rowsAlone}, smoothRows=${rows})`),
@@ -33,9 +35,6 @@ const configuration = {
     ].join(' + '),
   },
 } as const;
-
-/** The members have their own memory: one score above raises, two below clear. */
-const dwell = { raise: { kind: 'count', n: 1 }, clear: { kind: 'count', n: 2 } } as const;
 
 /**
  * Tennessee Eastman process (Downs and Vogel, 1993): a chemical plant, 41 measurements and 11 valves. One model, fitted
@@ -58,7 +57,6 @@ export const tep: Dataset = {
     if (!trained.ok) return err(problem(trained.error.code, `${healthy}: ${trained.error.message}`));
     const model = await startModel('tep', trained.value);
     if (!model.ok) return model;
-    const { value: threshold } = trained.value.manifest.threshold;
     return ok({
       series: series.value,
       async judge(path) {
@@ -66,12 +64,11 @@ export const tep: Dataset = {
         if (!recording.ok) return recording;
         const { rows, times, stamps } = recording.value;
         const scores = await replay(model.value, times, rows);
-        const latch = new DwellLatch(dwell.raise, dwell.clear);
+        const decisions = decide(trained.value.manifest, times, scores);
         return ok(
           stamps.map((timestamp, i) => {
             const score = scores[i] ?? Number.NaN;
-            latch.observe(instant(times[i] ?? 0), Number.isNaN(score) ? undefined : score > threshold);
-            return { timestamp, score: Number.isNaN(score) ? 0 : score, anomaly: latch.active };
+            return { timestamp, score: Number.isNaN(score) ? 0 : score, anomaly: decisions[i] ?? false };
           }),
         );
       },

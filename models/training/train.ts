@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Random } from '../../agent/base/random.ts';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
+import { parseDwell } from '../../agent/config/grammar.ts';
 import { limits, type Manifest } from '../manifest.ts';
 import { scorerOnnx } from '../onnx/scorer-graph.ts';
 import { type ModelProblem, problem } from '../problem.ts';
@@ -24,6 +25,9 @@ export interface TrainOptions {
   readonly falseAlarmRate?: number | undefined;
   /** Factor on the quantile, at least 1; default: what the kind recommends. */
   readonly driftAllowance?: number | undefined;
+  /** Dwell in scores that goes with this model, as the site file takes it; default: what the kind recommends. */
+  readonly raise?: string | undefined;
+  readonly clear?: string | undefined;
   /** Units by input name. */
   readonly units?: Readonly<Record<string, string>> | undefined;
   /** File name of the recording, for the manifest. */
@@ -52,10 +56,12 @@ export function trainFromRows(
   const kind = named.value;
   const falseAlarmRate = options.falseAlarmRate ?? defaultFalseAlarmRate;
   const driftAllowance = options.driftAllowance ?? kind.recommends.driftAllowance;
+  const { raise = kind.recommends.raise, clear = kind.recommends.clear } = options;
   const settings = settingsOf(kind, options.settings ?? {});
   const wrong = [
     ...(settings.ok ? [] : [settings.error.message]),
     ...mistakes(inputs, options.everyMs, falseAlarmRate, driftAllowance),
+    ...dwellMistakes({ raise, clear }),
   ];
   if (!settings.ok || wrong.length > 0) return err(problem('option-invalid', wrong.join('; ')));
   const ragged = rows.find((row) => row.length !== inputs.length);
@@ -117,7 +123,7 @@ export function trainFromRows(
       heldOutWindows: heldOut.length,
       heldOut: heldOutHow,
     },
-    recommendedDwell: { raise: kind.recommends.raise, clear: kind.recommends.clear },
+    recommendedDwell: { raise, clear },
     onnx: { file: 'model.onnx', sha256, bytes: onnx.length },
     golden: goldenVectors(fit.value, whole),
     trainedFrom: { file: options.source ?? 'rows', rows: whole.length },
@@ -164,3 +170,9 @@ function mistakes(
   if (!(everyMs > 0)) wrong.push(`period ${everyMs} ms: expected above 0`);
   return wrong;
 }
+
+const dwellMistakes = (dwell: Readonly<Record<string, string>>): readonly string[] =>
+  Object.entries(dwell).flatMap(([name, text]) => {
+    const parsed = parseDwell(text);
+    return parsed.ok ? [] : [`${name} ${text}: ${parsed.error}`];
+  });

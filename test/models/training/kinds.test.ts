@@ -167,6 +167,7 @@ describe('settings of a kind', () => {
     expect(text).toMatch(/statistic q2: expected one of t2, q, both/);
     expect(text).toMatch(/folds 1.5: expected a whole number from 2 to 50/);
     expect(text).toMatch(/rate 2: expected/);
+    expect(refusal({ raise: 'soon', clear: '3' })).toMatch(/raise soon: /);
   });
 
   it('members of an ensemble that are none → each named', () => {
