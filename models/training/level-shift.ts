@@ -4,7 +4,7 @@ import { type LevelShift, levelShiftScorer } from '../onnx/level-shift-graph.ts'
 import { type ModelProblem, problem } from '../problem.ts';
 import { foldsSetting, type HeldOutScore, type Kind, type KindFit } from './kind.ts';
 import { leastChanges } from './least-change.ts';
-import { deviation, mean, median, robustDeviation } from './statistics.ts';
+import { conformalQuantile, deviation, mean, median, robustDeviation } from './statistics.ts';
 
 type LevelShiftSettings = {
   readonly levelRows: number;
@@ -67,7 +67,7 @@ export const levelShift: Kind<LevelShiftSettings> = {
       ...number(20, 2, 512, 'rows of the window whose movement is judged, at least levelRows'),
       whole: true,
     },
-    limit: number(3.25, 0.5, 100, 'allowances at which a level is strange'),
+    limit: number(3.25, 0.5, 100, 'allowances that are not strange yet, whatever held-out windows say'),
     leastChange: number(0.004, 0, 1, 'changes below this share of the level are granted to every input'),
     leastChangeOf: {
       kind: 'text',
@@ -80,9 +80,9 @@ export const levelShift: Kind<LevelShiftSettings> = {
     folds: foldsSetting,
   },
   recommends: { driftAllowance: 1, raise: '3 of 4', clear: '4' },
-  fit(rows, settings, { inputs }) {
+  fit(rows, settings, { inputs, falseAlarmRate }) {
     const least = leastChanges(settings.leastChange, settings.leastChangeOf, inputs);
-    return least.ok ? fitLevelShift(rows, settings, least.value) : least;
+    return least.ok ? fitLevelShift(rows, settings, least.value, falseAlarmRate) : least;
   },
 };
 
@@ -90,6 +90,7 @@ function fitLevelShift(
   rows: readonly (readonly number[])[],
   settings: LevelShiftSettings,
   least: readonly number[],
+  falseAlarmRate: number,
 ): Result<KindFit, ModelProblem> {
   const { windowRows, levelRows, limit, folds } = settings;
   if (levelRows > windowRows) {
@@ -143,14 +144,17 @@ function fitLevelShift(
       heldOut.push({ row: last, value: judge.score(window).value });
     }
   }
-  const above = heldOut.filter(({ value }) => value > limit).length / heldOut.length;
+  const asked = conformalQuantile(
+    heldOut.map(({ value }) => value),
+    falseAlarmRate,
+  );
   return ok({
     scorer: levelShiftScorer(build([{ from: 0, to: rows.length }])),
     heldOut,
     heldOutHow: `${folds} contiguous parts, a window's width left free on both sides`,
     limit: {
-      value: limit,
-      how: `${limit} allowances, ${Number((100 * above).toPrecision(2))} % of held-out healthy windows lie above`,
+      value: Math.max(limit, asked),
+      how: `${limit} allowances, or the conformal quantile of held-out healthy windows where that is more`,
     },
     still,
     spread: spread.map((value, c) => (moves[c] ? value : 1)),
