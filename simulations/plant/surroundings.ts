@@ -16,24 +16,26 @@ export const nominal: Surroundings = { air: 25, load: 1 };
  */
 export class Traits {
   readonly #factors = new Map<string, number>();
+  readonly #drawn = new Map<string, number>();
 
   factor(property: string): number {
     return this.#factors.get(property) ?? 1;
   }
 
-  /** Around what it was, by `spread` (relative, one standard deviation); never further than three of them. */
+  /** Anew around 1, by `spread` (one standard deviation); never further than three of them. */
   draw(properties: readonly string[], spread: number, random: Random): void {
     for (const property of properties) {
       const step = Math.max(-3, Math.min(3, random.normal()));
+      this.#drawn.set(property, 1 + spread * step);
       this.#factors.set(property, 1 + spread * step);
     }
   }
 
-  /** Wanders a little, and is drawn back to 1 over `tau` steps: what dirt, filters and adjustments do. */
+  /** Wanders by `step`, and is pulled back to what was drawn over `tau` such calls: what dirt and adjustments do. */
   wander(properties: readonly string[], step: number, tau: number, random: Random): void {
     for (const property of properties) {
       const now = this.factor(property);
-      this.#factors.set(property, now + (1 - now) / tau + step * random.normal());
+      this.#factors.set(property, now + ((this.#drawn.get(property) ?? 1) - now) / tau + step * random.normal());
     }
   }
 }
