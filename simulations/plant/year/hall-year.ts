@@ -7,11 +7,12 @@ import type { Machine } from '../machine.ts';
 import { Oven } from '../oven.ts';
 import { Press } from '../press.ts';
 import { PumpSkid } from '../pump-skid.ts';
+import type { AlarmRecord, Raised } from './alarm-record.ts';
 import { Calendar } from './calendar.ts';
 import { levelAt, type PlannedFault, planFaults } from './growth.ts';
 import { modelInputs, readHall } from './inputs.ts';
 import type { YearParameters } from './parameters.ts';
-import { ModelWatch, type Raised, ThresholdRule } from './watchers.ts';
+import { ThresholdRule } from './threshold-rule.ts';
 
 /** One asset's year, as it was and as the two watchers saw it. */
 export interface AssetYear {
@@ -35,8 +36,31 @@ const properties: Record<MachineName, readonly string[]> = {
   compressor: Compressor.properties,
 };
 
+/** Who watches one asset by its rows, beside the threshold rule. */
+export interface Watch {
+  readonly alarm: AlarmRecord;
+  /** It has learnt, and judges. */
+  readonly judges: boolean;
+  readonly trainings: number;
+  readonly inspections: number;
+  /** One row of the asset's model inputs, minutes of the year; called in order. */
+  take(minute: number, row: number[]): Promise<void>;
+  /** The asset was overhauled: the same machine, a little different. */
+  serviced(minute: number): Promise<void>;
+  /** The asset broke down and a new one stands there. */
+  replaced(minute: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** `isIll` says what a person sees who goes there. */
+export type OpenWatch = (inputs: readonly string[], isIll: (minute: number) => boolean) => Watch;
+
 /** One hall of five assets through its year, in virtual time. The same seed gives the same year. */
-export async function hallYear(given: YearParameters, seed: string): Promise<readonly AssetYear[]> {
+export async function hallYear(
+  given: YearParameters,
+  seed: string,
+  openWatch: OpenWatch,
+): Promise<readonly AssetYear[]> {
   const random = new Random(seed, 'year');
   const hall = new Hall(`${seed}/hall`);
   const machines: Record<MachineName, Machine> = {
@@ -61,11 +85,7 @@ export async function hallYear(given: YearParameters, seed: string): Promise<rea
       formulas: inputs.map(([, formula]) => formula),
       rule,
       tags: rule.tags,
-      model: new ModelWatch(
-        names,
-        given,
-        (minute) => minute < planned.failure && levelAt(planned, minute) > given.faults.visible,
-      ),
+      model: openWatch(names, (minute) => minute < planned.failure && levelAt(planned, minute) > given.faults.visible),
       sums: new Float64Array(names.length),
       tagSums: new Float64Array(rule.tags.length),
     };
@@ -103,6 +123,7 @@ export async function hallYear(given: YearParameters, seed: string): Promise<rea
       if (overhauled || (service && minute % 1440 === 0)) {
         machines[machine].traits.draw(properties[machine], given.traits.overhaul, character);
         if (overhauled) await model.replaced(minute);
+        else await model.serviced(minute);
       }
     }
     for (const machine of machineNames) machines[machine].state = allRun ? 'running' : 'stopped';

@@ -1,6 +1,6 @@
 import { type FaultName, faultCatalogue, type MachineName } from '../faults.ts';
+import type { Raised } from './alarm-record.ts';
 import type { AssetYear } from './hall-year.ts';
-import type { Raised } from './watchers.ts';
 
 /** What became of one fault. Leads in days before failure; 0: not found in time. */
 export interface JudgedFault {

@@ -1,74 +1,13 @@
-import { invariant } from '../../../agent/base/invariant.ts';
-import { instant } from '../../../agent/base/time.ts';
-import { DwellLatch } from '../../../agent/core/health/dwell.ts';
-import { startModel } from '../../../models/catalog.ts';
-import type { ScoringSession } from '../../../models/onnx/session.ts';
-import { trainFromRows } from '../../../models/training/train.ts';
-import { WindowRing } from '../../../models/window-ring.ts';
-import type { Limit, YearParameters } from './parameters.ts';
-
-/** When an alarm came and went; minutes of the year. */
-export interface Raised {
-  readonly from: number;
-  /** Undefined: it still stands. */
-  to: number | undefined;
-  /** A person looked and saw nothing. */
-  dismissed: boolean;
-}
-
-/** One alarm with dwell, and every time that it stood. */
-class AlarmRecord {
-  readonly raised: Raised[] = [];
-  readonly #latch: DwellLatch;
-
-  constructor(latch: DwellLatch) {
-    this.#latch = latch;
-  }
-
-  get active(): boolean {
-    return this.#latch.active;
-  }
-
-  observe(minute: number, bad: boolean): void {
-    if (!this.#latch.observe(instant(minute), bad)) return;
-    if (this.#latch.active) this.raised.push({ from: minute, to: undefined, dismissed: false });
-    else this.raised.at(-1)!.to = minute;
-  }
-
-  end(minute: number, dismissed = false): void {
-    if (!this.#latch.active) return;
-    const last = this.raised.at(-1)!;
-    last.to = minute;
-    last.dismissed = dismissed;
-    this.#latch.reset();
-  }
-}
-
-/** The plain rule: any signal beyond its limit for three rows. */
-export class ThresholdRule {
-  readonly alarm: AlarmRecord;
-  readonly #limits: readonly (readonly [tag: string, limit: Limit])[];
-
-  constructor(limits: Readonly<Record<string, Limit>>, given: YearParameters['threshold']) {
-    this.#limits = Object.entries(limits);
-    this.alarm = new AlarmRecord(
-      new DwellLatch({ kind: 'count', n: given.raiseRows }, { kind: 'count', n: given.clearRows }),
-    );
-  }
-
-  get tags(): readonly string[] {
-    return this.#limits.map(([tag]) => tag);
-  }
-
-  /** `row` in the order of `tags`. */
-  take(minute: number, row: readonly number[]): void {
-    const bad = this.#limits.some(([, { above, below }], i) => {
-      const value = row[i] ?? Number.NaN;
-      return (above !== undefined && value > above) || (below !== undefined && value < below);
-    });
-    this.alarm.observe(minute, bad);
-  }
-}
+import { invariant } from '../../../../agent/base/invariant.ts';
+import { DwellLatch } from '../../../../agent/core/health/dwell.ts';
+import { startModel } from '../../../../models/catalog.ts';
+import type { ScoringSession } from '../../../../models/onnx/session.ts';
+import { median } from '../../../../models/training/statistics.ts';
+import { trainFromRows } from '../../../../models/training/train.ts';
+import { WindowRing } from '../../../../models/window-ring.ts';
+import { AlarmRecord } from '../../../../simulations/plant/year/alarm-record.ts';
+import type { Watch } from '../../../../simulations/plant/year/hall-year.ts';
+import type { YearParameters } from '../../../../simulations/plant/year/parameters.ts';
 
 /** Windows are scored together, some hundred at a time: what an agent does one by one costs more calls, not other scores. */
 const batch = 512;
@@ -86,10 +25,11 @@ interface Judge {
  *
  * - An alarm is looked at within days. If the machine seems well, the alarm is dismissed and the threshold goes above what
  *   was seen, but by a bounded step: a neighbour's breakdown must not make it deaf. If it is visibly ill the alarm stays.
- * - A machine that was replaced is learnt anew, while the old model judges on. After a mere service nothing is learnt: a
- *   fault that has begun would be learnt as well, and a trend in what is learnt makes a model blind to its end.
+ * - A machine that was serviced or replaced is learnt anew, while the old model judges on. The new one takes over only when
+ *   no alarm stands and what was learnt is no stranger at its end than at its beginning: a fault that has begun would be
+ *   learnt as well, and a trend in what is learnt makes a model blind to its end.
  */
-export class ModelWatch {
+export class ModelWatch implements Watch {
   readonly alarm: AlarmRecord;
   trainings = 0;
   inspections = 0;
@@ -101,6 +41,8 @@ export class ModelWatch {
   #judge: Judge | undefined;
   #ends: number[] = [];
   #windows: Float32Array | undefined;
+  /** What the old model says of the rows that are learnt. */
+  #since: number[] = [];
   /** The highest scores while the alarm stands. */
   #seen = 0;
   #inspectAt = Number.POSITIVE_INFINITY;
@@ -130,16 +72,22 @@ export class ModelWatch {
     }
     if (this.#learning !== undefined && minute >= this.#learnUntil) {
       await this.#settle();
-      if (!this.alarm.active || !this.#look(minute)) await this.#train(minute);
+      const ill = this.alarm.active && this.#look(minute);
+      if (!ill && !this.#risen()) await this.#train(minute);
+      else this.#learnUntil = minute + this.#given.detector.relearnDays * 1440;
     }
   }
 
-  /** The machine broke down and was replaced: its alarm is over, and the new one is learnt. */
-  async replaced(minute: number): Promise<void> {
+  async serviced(minute: number): Promise<void> {
     await this.#settle();
-    this.alarm.end(minute);
     this.#learning = [];
+    this.#since = [];
     this.#learnUntil = minute + this.#given.detector.relearnDays * 1440;
+  }
+
+  async replaced(minute: number): Promise<void> {
+    await this.serviced(minute);
+    this.alarm.end(minute);
   }
 
   async stop(): Promise<void> {
@@ -159,7 +107,16 @@ export class ModelWatch {
     this.#ends = [];
   }
 
+  /** Whether the old model finds what was learnt stranger at its end than at its beginning: then it is no time to learn. */
+  #risen(): boolean {
+    const third = Math.floor(this.#since.length / 3);
+    if (third < 20) return false;
+    const rise = median(this.#since.slice(-third)) / median(this.#since.slice(0, third));
+    return rise > this.#given.detector.steady;
+  }
+
   #observe(minute: number, score: number, judge: Judge): void {
+    if (this.#learning !== undefined) this.#since.push(score);
     const stood = this.alarm.active;
     this.alarm.observe(minute, score > judge.threshold);
     if (!this.alarm.active) {

@@ -1,4 +1,4 @@
-import type { YearFigures } from './judge.ts';
+import type { YearFigures } from '../../../../simulations/plant/year/judge.ts';
 import { yearAims } from './simulated-year.ts';
 
 /** The year for people: every fault, then the figures beside what they must be. */

@@ -3,7 +3,7 @@ import { yearTable } from './readable.ts';
 import { passes, simulatedYear } from './simulated-year.ts';
 
 /**
- * `node simulations/plant/year/main.ts [--seeds 1..5] [--assets 20] [--json]`: the simulated year. Exit code 1 when a
+ * `node test/bench/senses/year/main.ts [--seeds 1..5] [--assets 20] [--json]`: the simulated year. Exit code 1 when a
  * fault was found too late or the lead is not twice that of the plain threshold.
  */
 const { values } = parseArgs({
