@@ -99,14 +99,14 @@ describe('judge', () => {
   });
 });
 
-test('some weeks of a hall with a quick fault → learnt, watched, found; the same seed gives the same weeks', async () => {
+test('some weeks of a hall with a quick fault → learnt, watched, found', async () => {
   const quick = Object.keys(given.faults.days).map((name) => [name, [8, 10]] as const);
   const weeks = {
     ...given,
-    days: 40,
+    days: 30,
     shifts: [{ name: 'all week', days: 7, from: 0, to: 24 }],
-    faults: { ...given.faults, firstDay: 20, days: Object.fromEntries(quick) },
-    detector: { ...given.detector, learnDays: 12 },
+    faults: { ...given.faults, firstDay: 10, days: Object.fromEntries(quick) },
+    detector: { ...given.detector, learnDays: 8 },
   };
   const assets = await hallYear(weeks, 'weeks', (inputs, isIll) => new ModelWatch(inputs, weeks, isIll));
   expect(assets).toHaveLength(machineNames.length);
@@ -115,4 +115,4 @@ test('some weeks of a hall with a quick fault → learnt, watched, found; the sa
     expect(healthyMonths).toBeGreaterThan(0);
   }
   expect(judgeYear(assets).found).toBeGreaterThanOrEqual(3);
-});
+}, 120_000);
