@@ -29,7 +29,8 @@ export async function browseOpcUa(connection: OpcUaConnection, options: BrowseOp
     let cut = false;
     const visit = async (nodeId: string, level: number): Promise<void> => {
       const children = await childrenOf(ua, session, nodeId, timing.connectMs);
-      const fresh = children.filter((child) => !seen.has(child.nodeId));
+      // One more than may be shown, so that it is seen that there is more.
+      const fresh = children.filter((child) => !seen.has(child.nodeId)).slice(0, most - rows.length + 1);
       for (const child of fresh) seen.add(child.nodeId);
       const values = await valuesOf(
         ua,

@@ -113,7 +113,7 @@ export async function createClient(
 /** Connects; when a certificate stands in the way, the reason says which one and what a person does about it. */
 export async function openClient(
   client: UA.OPCUAClient,
-  { endpoint, security }: OpcUaConnection,
+  { endpoint, security, policy }: OpcUaConnection,
   pki: string,
   timing: SourceTiming,
 ): Promise<void> {
@@ -122,12 +122,18 @@ export async function openClient(
     await within(client.connect(endpoint), timing.connectMs, endpoint);
   } catch (error) {
     const reason = reasonOf(error);
+    if (/cannot find an endpoint/i.test(reason)) {
+      const wish = security === 'none' ? 'without security' : `with ${security} and ${policy ?? 'basic256sha256'}`;
+      throw new Error(`the server offers no endpoint ${wish}: choose another \`security\` or \`policy\``, {
+        cause: error,
+      });
+    }
     if (security === 'none' || !/certificate|BadSecurityChecksFailed|secure channel/i.test(reason)) throw error;
-    const rejected = await filesOf(join(pki, 'rejected'));
-    const fresh = rejected.filter((name) => !before.includes(name));
-    const unknown = (fresh.length > 0 ? fresh : rejected)[0];
+    const trusted = await filesOf(join(pki, 'trusted', 'certs'));
+    const waiting = (await filesOf(join(pki, 'rejected'))).filter((name) => !trusted.includes(name));
+    const unknown = waiting.find((name) => !before.includes(name)) ?? waiting[0];
     throw new Error(
-      unknown !== undefined && !/BadCertificateUntrusted.*remote|BadSecurityChecksFailed/i.test(reason)
+      unknown !== undefined && !/BadSecurityChecksFailed/i.test(reason)
         ? `the server's certificate is not trusted: compare it with the one on the server, then: mv "${join(pki, 'rejected', unknown)}" "${join(pki, 'trusted', 'certs')}/"`
         : `the server refuses this box's certificate: trust ${join(pki, 'own', 'certs')} there (${reason})`,
       { cause: error },

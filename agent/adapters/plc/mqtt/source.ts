@@ -10,7 +10,7 @@ import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming
 import { type MqttAddress, parseMqttAddress } from './address.ts';
 import { EdgeNode, type SparkplugVerb } from './edge-node.ts';
 import { readPayload } from './payload.ts';
-import { decodeSparkplug, signed } from './sparkplug.ts';
+import type * as Sparkplug from './sparkplug.ts';
 
 type MqttConnection = Extract<Connection, { kind: 'mqtt' }>;
 
@@ -43,6 +43,8 @@ export class MqttSource implements PlcSource {
   #repeats = 0;
   #refusals = 0;
   #told = 0;
+  /** Loaded with the first connection that has a node to listen to. */
+  #sparkplug: typeof Sparkplug | undefined;
 
   constructor(options: SourceOptions<MqttConnection>) {
     this.#options = options;
@@ -91,6 +93,7 @@ export class MqttSource implements PlcSource {
 
   async #open(signal: AbortSignal): Promise<Session> {
     const { connection } = this.#options;
+    if (this.#nodes.size > 0) this.#sparkplug ??= await import('./sparkplug.ts');
     const client = await connect(connection, this.#timing, signal);
     let closed = false;
     const ended = new Promise<string>((resolve) => {
@@ -116,17 +119,7 @@ export class MqttSource implements PlcSource {
       for (const { maker, why } of this.#unreadable)
         this.#emit(maker, { raw: undefined, why, sourceTime: this.#wall() });
       for (let i = 0; i < topics.length; i += 50) {
-        const granted = await within(
-          client.subscribeAsync(topics.slice(i, i + 50), { qos: 0 }).catch((error: unknown) => {
-            // mqtt.js rejects the whole list when the broker refuses one of it.
-            this.#refusals++;
-            this.#options.log?.warn({ topics: topics.slice(i, i + 50) }, `not subscribed: ${reasonOf(error)}`);
-            return [];
-          }),
-          this.#timing.requestMs,
-          'subscribe',
-        );
-        for (const { topic, qos } of granted) if (qos >= 128) this.#refuse(topic);
+        await this.#subscribe(client, topics.slice(i, i + 50));
       }
       const step = Math.max(50, Math.min(500, ...this.#entries.map(({ tag }) => tag.everyMs / 2)));
       if (this.#nodes.size > 0) timers.push(setInterval(() => this.#repeat(), step));
@@ -137,6 +130,20 @@ export class MqttSource implements PlcSource {
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  /** mqtt.js rejects a whole list when the broker refuses one of it: then each is asked for by itself. */
+  async #subscribe(client: MqttClient, topics: readonly string[]): Promise<void> {
+    const subscribed = client.subscribeAsync([...topics], { qos: 0 }).then(
+      (granted) => granted.every(({ qos }) => qos < 128),
+      (error: unknown) => {
+        this.#options.log?.warn({ topics: topics.slice(0, 8) }, `not subscribed: ${reasonOf(error)}`);
+        return false;
+      },
+    );
+    if (await within(subscribed, this.#timing.requestMs, 'subscribe')) return;
+    if (topics.length > 1) for (const topic of topics) await this.#subscribe(client, [topic]);
+    else this.#refuse(topics[0] ?? '');
   }
 
   #wall = () => this.#options.clock.wall();
@@ -166,8 +173,9 @@ export class MqttSource implements PlcSource {
     if (spark === null || retained) return;
     const [, group, verb, name, device] = spark;
     const node = this.#nodes.get(nodeKey(group!, name!));
-    if (node === undefined || (verb!.startsWith('D') && device === undefined)) return;
-    const decoded = decodeSparkplug(payload);
+    const sparkplug = this.#sparkplug;
+    if (sparkplug === undefined || node === undefined || (verb!.startsWith('D') && device === undefined)) return;
+    const decoded = sparkplug.decodeSparkplug(payload);
     if (!decoded.ok) return this.#complain(topic, decoded.error);
     const metrics = node.take(verb as SparkplugVerb, device, decoded.value);
     if (verb === 'NDEATH' || verb === 'DDEATH') return this.#repeat();
@@ -187,7 +195,7 @@ export class MqttSource implements PlcSource {
         const at = metric.timestamp ?? decoded.value.timestamp;
         const good = metric.quality === undefined || metric.quality === 192;
         this.#put(entry, {
-          raw: signed(metric.value, metric.datatype),
+          raw: sparkplug.signed(metric.value, metric.datatype),
           quality: good ? 'good' : 'bad',
           why: good
             ? metric.value === undefined

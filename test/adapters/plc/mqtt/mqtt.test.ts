@@ -8,6 +8,7 @@ import { readPayload } from '../../../../agent/adapters/plc/mqtt/payload.ts';
 import { decodeSparkplug, encodeSparkplug, signed } from '../../../../agent/adapters/plc/mqtt/sparkplug.ts';
 import type { Connection } from '../../../../agent/driver/bindings.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { openRoughLine } from '../../../support/rough-line.ts';
 import { type Collected, collect, tag } from '../collector.ts';
 
 const undo: (() => Promise<unknown> | unknown)[] = [];
@@ -36,6 +37,9 @@ async function broker(port = 0) {
   aedes.on('subscribe', (subscriptions) => {
     for (const { topic } of subscriptions) subscribed.add(topic);
   });
+  const refused = new Set<string>();
+  aedes.authorizeSubscribe = (_client, subscription, done) =>
+    done(null, refused.has(subscription.topic) ? null : subscription);
   const stop = async () => {
     await new Promise<void>((resolve) => aedes.close(() => resolve()));
     await new Promise((resolve) => server.close(resolve));
@@ -44,6 +48,7 @@ async function broker(port = 0) {
   return {
     port: (server.address() as AddressInfo).port,
     subscribed,
+    refuse: (topic: string) => refused.add(topic),
     stop,
     say: (topic: string, payload: string | Uint8Array, retain = false) =>
       new Promise<void>((resolve, reject) =>
@@ -158,6 +163,16 @@ describe('MQTT source', () => {
     expect(events).toEqual(['found']);
   });
 
+  test('a topic that the broker refuses → bad with the reason; the others are read', async () => {
+    const { port, say, subscribed, refuse } = await broker();
+    refuse('line/secret');
+    const { last } = watch(to(port), [tag(0, 'line/secret'), tag(1, 'line/open')], '/nowhere');
+    await eventually(() => last(0) !== undefined && subscribed.has('line/open'), { what: 'the refusal' });
+    expect(last(0)).toMatchObject({ quality: 'bad', why: 'the broker refuses this topic' });
+    await say('line/open', '1');
+    await eventually(() => last(1)?.value === 1, { what: 'the other' });
+  });
+
   test('Sparkplug: births name, data by alias changes, the value stands while the node lives, and is bad when it dies', async () => {
     const { port, say, subscribed } = await broker();
     const { last, samples } = watch(
@@ -252,5 +267,26 @@ describe('MQTT source', () => {
     await eventually(() => source.stats.failures >= 2, { what: 'two attempts' });
     expect(events).toHaveLength(1);
     expect(events[0]).toMatch(/^lost: ./);
+  });
+
+  test('a broker whose bytes are mutated at random → never a throw, values go on', async () => {
+    const { port, say } = await broker();
+    const line = await openRoughLine(port, 3, (bytes, random) => {
+      if (random(4) === 0) bytes[random(bytes.length)]! ^= 1 << random(8);
+      return random(8) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes;
+    });
+    undo.push(() => line.stop());
+    const timer = setInterval(() => void say('line/temp', '21.5'), 5);
+    undo.push(() => clearInterval(timer));
+    const { samples, source } = watch(to(line.port), [tag(0, 'line/temp'), tag(1, 'spBv1.0/g/n:x')], '/nowhere', {
+      connectMs: 100,
+      requestMs: 100,
+      backoffBaseMs: 5,
+      backoffMostMs: 10,
+    });
+    await eventually(() => samples.length > 20 && source.stats.failures > 10, {
+      what: 'a rough time',
+      deadlineMs: 15_000,
+    });
   });
 });
