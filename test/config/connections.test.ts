@@ -53,6 +53,9 @@ describe('connections', () => {
     connect: { s7: { host: 10.0.0.1 } }
     signals: { x: { address: "DB1,STRING4" }, r: { address: "DB1,REAL4", type: int16 } }
     writes: { z: { address: "DB1,INT2", type: int16, allow: [1] } }
+  g:
+    connect: { modbus: { serial: { path: /dev/ttyUSB0 } } }
+    writes: { z: { address: "holding:40001", type: int16, allow: [1] } }
 `),
     ).toEqual([
       'assets/a/connect: a needs one connection: opcua, modbus, s7 or mqtt',
@@ -64,6 +67,7 @@ describe('connections', () => {
       expect.stringMatching(/^assets\/f\/signals\/x\/address: "DB1,STRING4" is no S7 address: STRING is none of X, /),
       'assets/f/signals/r/type: DB1,REAL4 is of type float32, not int16',
       'assets/f/writes/z: Writing over S7 comes later: take z out for now',
+      'assets/g/writes/z: Writing over a serial line comes later: take z out for now',
     ]);
   });
 });

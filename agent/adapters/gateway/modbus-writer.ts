@@ -26,6 +26,7 @@ export class ModbusWriter implements DeviceWriter {
   }
 
   objection(write: DeviceWrite): string | undefined {
+    if (this.#options.connection.serial !== undefined) return 'nothing is written over a serial line';
     const frame = frameOf(write, this.#options.connection.order);
     return typeof frame === 'string' ? frame : undefined;
   }
@@ -33,6 +34,7 @@ export class ModbusWriter implements DeviceWriter {
   async open(write: DeviceWrite, signal: AbortSignal) {
     const { connection } = this.#options;
     const timing = { ...sourceTiming, ...this.#options.timing };
+    if (connection.serial !== undefined) throw new Error('nothing is written over a serial line');
     const frame = frameOf(write, connection.order);
     if (typeof frame === 'string') throw new Error(frame);
     if (this.#options.lent !== undefined) {

@@ -21,7 +21,9 @@ export function compileWrites(site: SiteContext): void {
     }
     const modbus = source?.connect?.modbus !== undefined;
     const opcua = source?.connect?.opcua !== undefined;
-    const silent = source?.connect?.s7 !== undefined ? 'S7' : source?.connect?.mqtt !== undefined ? 'MQTT' : undefined;
+    const { s7, mqtt, modbus: line } = source?.connect ?? {};
+    const silent =
+      s7 !== undefined ? 'S7' : mqtt !== undefined ? 'MQTT' : line?.serial !== undefined ? 'a serial line' : undefined;
     if (silent !== undefined)
       findings.of(entry.origin, [], 'later', `Writing over ${silent} comes later: take ${entry.name} out for now`, {
         at: 'key',
