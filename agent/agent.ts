@@ -93,6 +93,8 @@ export interface AgentSetup {
   readonly api: { readonly host: string; readonly port: number; readonly token: string } | undefined;
   /** What this agent may cost its box; over it, checks are shed in the declared order. Without one nothing is shed. */
   readonly budget?: Budget | undefined;
+  /** What the recorder may take of the disk; 64 MiB unless said. */
+  readonly recorderBytes?: number | undefined;
   readonly log: Log;
   /** Hears what the core noticed, with the wall clock of that moment. */
   readonly observed?: ((wall: WallTime, observation: Observation) => void) | undefined;
@@ -321,6 +323,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       plan,
       wall: () => clock.wall(),
       report: (body) => void report(body),
+      ...(setup.recorderBytes === undefined ? {} : { limits: { bytes: setup.recorderBytes } }),
       standing: store.alarms().flatMap((row) => (row.state === 'on' ? [row.alarmId] : [])),
     });
     stops.push(() => recorder.stop());

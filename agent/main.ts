@@ -253,6 +253,7 @@ export function readSetup(
     broker,
     api: config.api && { host: config.api.host, port: config.api.port, token },
     budget: config.limits,
+    recorderBytes: config.limits.recorderBytes,
     log,
   };
 }

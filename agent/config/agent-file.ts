@@ -40,12 +40,19 @@ export interface AgentConfig {
     | { readonly url: string; readonly username: string; readonly password: Secret; readonly ca: string | undefined }
     | undefined;
   readonly api: { readonly host: string; readonly port: number; readonly token: Secret } | undefined;
-  readonly limits: { readonly memoryBytes: number | undefined; readonly cpuShare: number | undefined };
+  readonly limits: {
+    readonly memoryBytes: number | undefined;
+    readonly cpuShare: number | undefined;
+    /** What the recorder may take of the disk. */
+    readonly recorderBytes: number | undefined;
+  };
 }
 
 export const defaultPorts = { mesh: 7430, agentApi: 7431, coordinatorApi: 7480, broker: 1883 } as const;
 
 const text = z.string().min(1).max(4096);
+/** Below this the file's own overhead leaves nothing to the samples. */
+const leastRecorderBytes = 8 * 1024 * 1024;
 const secret = z.union([z.strictObject({ file: text }), z.strictObject({ env: text })], {
   error: 'a secret stands in a file or a variable: { file: path } or { env: NAME }',
 });
@@ -68,7 +75,13 @@ export const agentSchema = z.strictObject({
   }),
   broker: z.strictObject({ url: text, username: text.optional(), password: secret, ca: text.optional() }).optional(),
   api: z.strictObject({ listen: text.optional(), token: secret }).optional(),
-  limits: z.strictObject({ memory: text.optional(), cpu: text.optional() }).optional(),
+  limits: z
+    .strictObject({
+      memory: text.optional(),
+      cpu: text.optional(),
+      recorder: text.optional().describe('Disk for what is recorded of signals, scores and alarms; 64MiB unless said.'),
+    })
+    .optional(),
 });
 
 /** Reads `agent.yaml`, or says every mistake in it at once. Files that it names are not opened here. */
@@ -124,16 +137,20 @@ export function parseAgent(content: string, file: string): Result<AgentConfig, r
   const apiAddress = parseHostPort(value.api?.listen ?? `127.0.0.1:${defaultPorts.agentApi}`);
   if (!apiAddress.ok) say(['api', 'listen'], apiAddress.error);
 
-  const limit = (key: 'memory' | 'cpu', dimension: string, factor: number): number | undefined => {
+  const limit = (key: 'memory' | 'cpu' | 'recorder', dimension: string, factor: number): number | undefined => {
     const said = value.limits?.[key];
     if (said === undefined) return undefined;
     const parsed = parseQuantity(said);
     if (parsed.ok && parsed.value.unit?.dimension === dimension && parsed.value.value > 0) {
       return parsed.value.value * parsed.value.unit.factor * factor;
     }
-    say(['limits', key], `"${said}" is no limit: say for example ${key === 'memory' ? '128MiB' : '10%'}`);
+    say(['limits', key], `"${said}" is no limit: say for example ${key === 'cpu' ? '10%' : '128MiB'}`);
     return undefined;
   };
+  const recorderBytes = limit('recorder', 'bytes', 1);
+  if (recorderBytes !== undefined && recorderBytes < leastRecorderBytes) {
+    say(['limits', 'recorder'], `"${value.limits?.recorder}" is too little to record anything: 8MiB at least`);
+  }
   const config: AgentConfig = {
     file: resolve(file),
     name: agentId(value.name),
@@ -161,7 +178,11 @@ export function parseAgent(content: string, file: string): Result<AgentConfig, r
       value.api === undefined || !apiAddress.ok
         ? undefined
         : { host: apiAddress.value.host, port: apiAddress.value.port, token: secretOf(value.api.token) },
-    limits: { memoryBytes: limit('memory', 'bytes', 1), cpuShare: limit('cpu', 'ratio', 1) },
+    limits: {
+      memoryBytes: limit('memory', 'bytes', 1),
+      cpuShare: limit('cpu', 'ratio', 1),
+      recorderBytes,
+    },
   };
   return hasErrors(problems) ? err(problems) : ok(config);
 }

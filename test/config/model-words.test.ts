@@ -1,0 +1,87 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { bundleContent } from '../../agent/config/bundle-content.ts';
+import { explainSite } from '../../agent/config/explain.ts';
+import { parseSite } from '../../agent/config/site-file.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const text = (model: string, when = 'anomalous("wear")') => `millwright: 1
+site: hall
+agents: { box: {} }
+assets:
+  plc: { connect: { opcua: { endpoint: "opc.tcp://10.0.0.5:4840" } } }
+  pump:
+    source: plc
+    signals: { flow: { address: "ns=1;s=f", unit: bar } }
+    models: { wear: { ${model}, inputs: { flow: flow } } }
+    alarms:
+      worn:
+        when: ${when}
+        priority: low
+        cause: c
+        consequence: c
+        response: r
+        respond-within: 1h
+`;
+const said = (model: string, when?: string) =>
+  parseSite(text(model, when), 'site.yaml').problems.map(({ path, message }) => `${path}: ${message}`);
+
+describe('words of models', () => {
+  it('shadow → its hash stands in the bundle beside the model’s, and comes back to whoever loads it', async () => {
+    const root = await temporaryFolder();
+    for (const [file, digit] of [
+      ['wear/3', 'a'],
+      ['wear/4', 'b'],
+    ] as const) {
+      await mkdir(join(root, file), { recursive: true });
+      await writeFile(join(root, file, 'manifest.json'), JSON.stringify({ onnx: { sha256: digit.repeat(64) } }));
+    }
+    const siteFile = text('file: wear/3, shadow: wear/4, false-alarms: 2%, retrain: 7d');
+    const { site, model } = parseSite(siteFile, 'site.yaml', { modelRoot: root });
+    if (site === undefined || model === undefined) throw new Error('does not compile');
+    const key = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }) as string;
+    const parts = { siteFile, keys: new Map([['box', key]]), signingKey: key, recoveryKey: key, parent: undefined };
+    const content = bundleContent({ site, model, ...parts });
+    if (!content.ok) throw new Error(content.error);
+    expect(content.value.models).toEqual([
+      { file: 'wear/3', sha256: 'a'.repeat(64) },
+      { file: 'wear/4', sha256: 'b'.repeat(64) },
+    ]);
+    const models = new Map(content.value.models.map(({ file, sha256 }) => [file, sha256]));
+    const loaded = parseSite(siteFile, 'site.yaml', { modelRoot: root, bundle: { models } }).site;
+    expect(loaded?.plan.models[0]).toMatchObject({
+      sha256: 'a'.repeat(64),
+      shadow: { file: 'wear/4', sha256: 'b'.repeat(64) },
+      falseAlarms: 0.02,
+      retrainMs: 7 * 86_400_000,
+    });
+    expect(explainSite(site, model, 'pump')).toMatch(
+      /wear\/4 is scored beside it and raises nothing\. Where more than 2 % .* Every 7 d another one is trained/,
+    );
+  });
+
+  it.each([
+    [
+      'shadow that leaves the folder',
+      'file: a, shadow: ../b',
+      /models\/wear\/shadow: "\.\.\/b" leaves the model folder/,
+    ],
+    ['shadow of itself', 'file: a, shadow: a', /is the model itself/],
+    ['limit that is no share', 'file: a, false-alarms: 3 bar', /is no share of windows: say for example 2%/],
+    ['retraining every minute', 'file: a, retrain: 1m', /too short/],
+    ['shadow of what learns by itself', 'learn: 1m, shadow: b', /"shadow" goes with a file/],
+  ])('%s → refused with what would be right', (_what, model, message) => {
+    expect(said(model).join('\n')).toMatch(message);
+  });
+
+  it.each([
+    ['forecast without a unit', 'forecast("wear") < 48', /has no unit: say in which/],
+    ['forecast in an unknown unit', 'forecast("wear in fortnights") < 2', /"fortnights" is not a unit/],
+    ['class compared with a number', 'class("wear") == 3', /text and a number cannot be compared/],
+    ['class of no model', 'class("wera") == "worn"', /did you mean "wear"/],
+  ])('%s → refused where it stands', (_what, when, message) => {
+    expect(said('file: a', when).join('\n')).toMatch(message);
+  });
+});
