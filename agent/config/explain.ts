@@ -317,7 +317,7 @@ function stepText({ plan }: Site, step: StepSpec): string {
       : action.kind === 'command.run'
         ? `runs ${action.argv.join(' ')}`
         : action.kind === 'plc.write'
-          ? `writes ${action.value} to ${action.name}`
+          ? `writes ${action.value} to ${action.name}${action.onlyIf === undefined ? '' : `, only if ${plan.conditions[action.onlyIf]!.source.trim()}`}`
           : action.kind === 'http.request'
             ? `sends ${action.method} to ${action.url}`
             : action.kind === 'wait'

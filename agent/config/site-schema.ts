@@ -74,6 +74,11 @@ export const writeSchema = z.strictObject({
     .min(1)
     .max(64)
     .describe('Values, and ranges such as 40..60. Nothing else is ever written.'),
+  'only-if': z
+    .string({ error: 'expected a condition in CEL, for example ok("guard")' })
+    .max(4096)
+    .optional()
+    .describe('Interlock: asked in the moment of each write, whichever workflow writes; unknown denies.'),
   mark: text
     .optional()
     .describe(

@@ -1,4 +1,4 @@
-import type { DutyIndex, SignalIndex, ThingIndex } from '../base/ids.ts';
+import type { ConditionIndex, DutyIndex, SignalIndex, ThingIndex } from '../base/ids.ts';
 import type { SitePlan } from '../core/site-plan.ts';
 
 /**
@@ -102,6 +102,8 @@ export interface WriteTarget {
    * Undefined: a plain value, compared with nothing on the device.
    */
   readonly mark: string | undefined;
+  /** Condition without which nothing is ever written here. */
+  readonly onlyIf?: ConditionIndex;
 }
 
 /** What a check runs. Roots and sockets are injectable in the adapter, never here. */

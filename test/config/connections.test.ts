@@ -156,3 +156,33 @@ describe('checks of controllers', () => {
     ]);
   });
 });
+
+describe('interlocks', () => {
+  const plant = (guard: string) => `
+  plc:
+    connect: { modbus: { host: 10.0.0.1, clients: 1 } }
+    checks: { up: { tcp: "10.0.0.1:502" } }
+    writes: { target: { address: "holding:40011", type: uint16, allow: [40..60], only-if: ${guard} } }
+    workflows:
+      set:
+        when: crit("up")
+        budget: 3 per 1d
+        verify: ok("up")
+        steps: [{ plc.write: { target: 45 } }]
+`;
+
+  test('`only-if` of a write → goes with every step that writes it, and is explained', () => {
+    const { site: found, model, problems } = parseSite(site(plant('ok("up")')), 'site.yaml');
+    if (found === undefined) throw new Error(formatProblems(problems));
+    const action = found.plan.workflows[0]?.steps[0]?.action;
+    const onlyIf = action?.kind === 'plc.write' ? action.onlyIf : undefined;
+    expect(found.plan.conditions[onlyIf ?? -1]).toMatchObject({ id: 'plc/target only-if', source: 'ok("up")' });
+    expect(model && explainSite(found, model, 'plc')).toContain('writes 45 to plc/target, only if ok("up")');
+  });
+
+  test('one that names what is not there → told at its place', () => {
+    expect(said(plant('ok("upp")'))).toEqual([
+      expect.stringMatching(/^assets\/plc\/writes\/target\/only-if: plc has no check "upp"/),
+    ]);
+  });
+});

@@ -292,6 +292,9 @@ export function checkWorkflowPlaces(site: SiteContext): void {
     ] as const) {
       if (index !== undefined && key !== undefined) seen(index, runsOn, entry);
     }
+    for (const { action } of workflow.steps) {
+      if (action.kind === 'plc.write' && action.onlyIf !== undefined) seen(action.onlyIf, runsOn, entry);
+    }
     for (const guard of workflow.onlyIn) seenSignal(guard.state, runsOn, entry, ['only-in']);
     if (
       workflow.lockout !== undefined &&

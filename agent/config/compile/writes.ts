@@ -1,4 +1,5 @@
 import { err, ok, type Result } from '../../base/result.ts';
+import type { StepAction } from '../../core/remediation/workflow.ts';
 import type { Path } from '../site-document.ts';
 import type { Entry } from '../site-model.ts';
 import { isPlaceholder } from '../site-model.ts';
@@ -65,6 +66,9 @@ export function compileWrites(site: SiteContext): void {
       address: value.address,
       type: value.type ?? 'bool',
       mark: value.mark,
+      ...(value['only-if'] === undefined
+        ? {}
+        : { onlyIf: site.addCondition(entry, ['only-if'], value['only-if'], 'only-if') }),
     });
   }
 }
@@ -75,7 +79,7 @@ export function compileWriteStep(
   entry: Entry<'workflows'>,
   below: Path,
   said: Readonly<Record<string, string | number | boolean>>,
-): { readonly write: number; readonly name: string; readonly value: number } {
+): Omit<Extract<StepAction, { kind: 'plc.write' }>, 'kind'> {
   const { findings, lookup, at } = site;
   const pairs = Object.entries(said);
   const [name, text] = pairs[0] ?? ['', 0];
@@ -109,7 +113,9 @@ export function compileWriteStep(
     const list = allow.map(String).join(', ');
     findings.of(entry.origin, [...below, name], 'value', `${name} may be ${list}, not ${number}`);
   }
-  return { write: at('writes', found.found), name: found.found.id, value: number };
+  const write = at('writes', found.found);
+  const onlyIf = site.writes.get(write)?.onlyIf;
+  return { write, name: found.found.id, value: number, ...(onlyIf === undefined ? {} : { onlyIf }) };
 }
 
 /** What changes a device goes with a fencing token, so it needs work that has one. */

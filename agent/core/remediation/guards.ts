@@ -2,7 +2,7 @@ import type { ConditionIndex, SignalIndex } from '../../base/ids.ts';
 import type { OnlyIn } from '../../base/location.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Truth } from '../../base/truth.ts';
-import type { WorkflowSpec } from './workflow.ts';
+import type { StepSpec, WorkflowSpec } from './workflow.ts';
 
 export interface GuardFacts {
   truth(condition: ConditionIndex, now: Instant): Truth;
@@ -21,6 +21,7 @@ export interface Denial {
     | 'lockout'
     | 'only-in'
     | 'only-if'
+    | 'interlock'
     | 'flapping'
     | 'busy'
     | 'budget'
@@ -59,4 +60,15 @@ export function guard(workflow: WorkflowSpec, now: Instant, facts: GuardFacts): 
     }
   }
   return undefined;
+}
+
+/**
+ * The condition that belongs to what a step writes, whichever workflow writes it. Asked with the guards of the workflow, in
+ * the step that issues the effect; unknown denies.
+ */
+export function interlock({ action }: StepSpec, now: Instant, facts: GuardFacts): Denial | undefined {
+  if (action.kind !== 'plc.write' || action.onlyIf === undefined) return undefined;
+  const truth = facts.truth(action.onlyIf, now);
+  if (truth === 'true') return undefined;
+  return { guard: 'interlock', reason: `${action.name}: ${facts.condition(action.onlyIf)} is ${truth}` };
 }

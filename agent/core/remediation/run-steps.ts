@@ -2,7 +2,7 @@ import type { BootId, ConditionIndex } from '../../base/ids.ts';
 import type { Random } from '../../base/random.ts';
 import { after, type Instant, instant, never } from '../../base/time.ts';
 import type { Truth } from '../../base/truth.ts';
-import { type Denial, guard } from './guards.ts';
+import { type Denial, guard, interlock } from './guards.ts';
 import type { JournalDraft, RunEnd, RunId } from './journal-entry.ts';
 import type { JournalWriter } from './journal-writer.ts';
 import type { Ladder } from './ladder.ts';
@@ -146,7 +146,7 @@ export class RunSteps {
     const denial: Denial | undefined =
       trigger === 'unknown'
         ? { guard: 'trigger', reason: 'nobody can tell whether the symptom is still there' }
-        : (this.#denial(now, run, spec) ?? this.#permitDenial(run, spec));
+        : (this.#denial(now, run, spec) ?? interlock(step, now, this.#facts) ?? this.#permitDenial(run, spec));
     live.permitWanted = denial === undefined || denial.guard === 'permit';
     if (denial !== undefined) return this.#denied(now, run, live, spec, denial, out);
     live.deniedSince = undefined;
@@ -266,7 +266,8 @@ export class RunSteps {
     }
     if (isFixing(step)) {
       const trigger = this.#trigger(now, run, spec);
-      const denial = guard(spec, now, this.#facts) ?? this.#permitDenial(run, spec);
+      const denial =
+        guard(spec, now, this.#facts) ?? interlock(step, now, this.#facts) ?? this.#permitDenial(run, spec);
       if (trigger !== 'true' || denial !== undefined || now >= intent.notAfter) {
         const why = denial?.reason ?? (trigger !== 'true' ? `the symptom is ${trigger}` : 'the intent is too old');
         return this.done(now, run, live, 'refused', why, out);

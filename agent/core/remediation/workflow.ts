@@ -14,8 +14,14 @@ import type { Location, OnlyIn } from '../../base/location.ts';
 export type StepAction =
   | { readonly kind: 'process.restart'; readonly duty: DutyIndex }
   | { readonly kind: 'command.run'; readonly argv: readonly string[] }
-  /** `write`: which of the site's `writes`; its `name` is for people. */
-  | { readonly kind: 'plc.write'; readonly write: number; readonly name: string; readonly value: number }
+  /** `write`: which of the site's `writes`; its `name` is for people. `onlyIf`: the interlock that belongs to it. */
+  | {
+      readonly kind: 'plc.write';
+      readonly write: number;
+      readonly name: string;
+      readonly value: number;
+      readonly onlyIf?: ConditionIndex;
+    }
   /** Header values may be references to secrets (`env:NAME`, `file:/path`), resolved where they are used. */
   | {
       readonly kind: 'http.request';

@@ -121,6 +121,31 @@ for (const [name, deny, reason] of [
   });
 }
 
+test('interlock: belongs to what is written → no effect while it is false or unknown, also when it flips at the last moment', () => {
+  const write = step('write', {
+    action: { kind: 'plc.write', write: 0, name: 'press-7/target', value: 45, onlyIf: permission },
+  });
+  const world = new RepairWorld(workflow({ steps: [write] }));
+  world.truths.set(permission, 'unknown');
+  world.start();
+  world.runFor(5_000);
+  expect(world.issues).toEqual([]);
+  expect(world.journal.at(-1)).toMatchObject({ kind: 'denied', reason: 'press-7/target: condition 2 is unknown' });
+
+  world.onDurable = () => {
+    if (world.journal.at(-1)?.kind === 'intent' && world.issues.length === 0) world.truths.set(permission, 'false');
+    return false;
+  };
+  world.set(permission, 'true');
+  world.runFor(500);
+  expect(world.issues).toEqual([]);
+  expect(world.kinds).toContain('done refused');
+  world.onDurable = undefined;
+  world.set(permission, 'true');
+  world.runFor(5_000);
+  expect(world.issues).toHaveLength(1);
+});
+
 test('guards: flip between the intent and the effect → the effect is not issued, the same try goes on later', () => {
   const world = new RepairWorld(workflow({ onlyIn: [{ state: 0, states: ['stopped'] }] }));
   world.onDurable = () => {
