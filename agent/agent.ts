@@ -303,6 +303,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       folder: join(dataDir, 'learnt'),
       wall: () => clock.wall(),
       onScore: (model, score, end) => recorder.onScore(model, score, end),
+      maintenance: (thing) => core.maintenanceOf(thing)?.id,
     });
     stops.push(() => learners.stop());
     const checks = createCheckPort({

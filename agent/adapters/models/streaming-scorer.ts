@@ -1,6 +1,6 @@
 import { MetricWatch } from '../../../models/streaming/metric-watch.ts';
 import { sensitivities } from '../../../models/streaming/streaming-detector.ts';
-import type { CheckIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
+import type { CheckIndex, ModelIndex, SignalIndex, ThingIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 import type { CheckObservation } from '../../core/health/check.ts';
 import type { Learning, ModelSpec, Score } from '../../core/health/model.ts';
@@ -22,6 +22,8 @@ export interface StreamingScorerOptions {
   readonly wall: () => WallTime;
   /** Every score, before the core hears it: for the recorder. */
   readonly onScore?: (model: ModelIndex, score: Score, end: WallTime) => void;
+  /** The maintenance that a thing is in: what happens then is neither judged nor learnt. */
+  readonly maintenance?: (thing: ThingIndex) => string | undefined;
   /** How often what was learnt is written, while there is something new. */
   readonly saveEveryMs?: number;
 }
@@ -41,7 +43,7 @@ export interface StreamingStats {
   readonly state: 'unchecked' | 'learning' | 'judging';
   /** Rows learnt from or judged by its slowest input. */
   readonly rows: number;
-  /** Readings without a usable value; of a period that was closed; in a state of the plant that does not count. */
+  /** Readings without a usable value; of a period that was closed; in maintenance or in a state that does not count. */
   readonly badReadings: number;
   readonly lateReadings: number;
   readonly gatedReadings: number;
@@ -63,7 +65,7 @@ export function createStreamingScorer(options: StreamingScorerOptions): Streamin
     deliver({ kind: 'score-computed', model, score, windowEnd: end });
   };
   const models = plan.models.flatMap((spec) =>
-    spec.learn === undefined ? [] : [new LearningModel(spec, spec.learn, plan.signals, tell)],
+    spec.learn === undefined ? [] : [new LearningModel(spec, spec.learn, plan.signals, tell, options.maintenance)],
   );
   const bySignal = new Map<SignalIndex, LearningModel[]>();
   const byCheck = new Map<CheckIndex, LearningModel[]>();
@@ -141,6 +143,7 @@ class LearningModel {
   readonly learn: Learning;
   readonly #signals: readonly SignalSpec[];
   readonly #tell: Tell;
+  readonly #maintenance: StreamingScorerOptions['maintenance'];
   readonly #inputs: Input[];
   /** Last known state of the plant, by its signal. */
   readonly #states = new Map<SignalIndex, string | undefined>();
@@ -149,12 +152,21 @@ class LearningModel {
   #changed = false;
   #bad = 0;
   #gated = 0;
+  /** Period in which it last said that it does not judge. */
+  #closedPeriod = Number.NaN;
 
-  constructor(spec: ModelSpec, learn: Learning, signals: readonly SignalSpec[], tell: Tell) {
+  constructor(
+    spec: ModelSpec,
+    learn: Learning,
+    signals: readonly SignalSpec[],
+    tell: Tell,
+    maintenance: StreamingScorerOptions['maintenance'],
+  ) {
     this.spec = spec;
     this.learn = learn;
     this.#signals = signals;
     this.#tell = tell;
+    this.#maintenance = maintenance;
     const { afterRows: learnRows, holdRows, sensitivity } = learn;
     const settings = { learnRows, holdRows, limit: sensitivities[sensitivity] };
     const input = (name: string, signal: SignalIndex | undefined): Input => ({
@@ -228,9 +240,17 @@ class LearningModel {
       this.#bad++;
       return;
     }
-    if (!this.#counts()) {
+    const closed = this.#closed();
+    if (closed !== undefined) {
       this.#gated++;
       input.watch.interrupt();
+      const period = Math.floor(time / this.learn.rowMs);
+      if (period !== this.#closedPeriod) {
+        this.#closedPeriod = period;
+        const { limit } = input.watch;
+        const text = `not judged ${closed}`;
+        this.#tell(this.spec.index, { value: Number.NaN, threshold: limit, contributions: [], text }, time);
+      }
       return;
     }
     const row = input.watch.take(time, value);
@@ -239,12 +259,15 @@ class LearningModel {
     this.#tell(this.spec.index, this.#score(row.limit), row.time as WallTime);
   }
 
-  /** In doubt about the plant's state it goes on: an unknown state is no reason to be blind. */
-  #counts(): boolean {
-    return this.learn.onlyIn.every(({ state, states }) => {
+  /** Why readings do not count now. In doubt about the plant's state it goes on: that is no reason to be blind. */
+  #closed(): string | undefined {
+    const maintenance = this.#maintenance?.(this.spec.thing);
+    if (maintenance !== undefined) return `in maintenance ${maintenance}`;
+    for (const { state, states } of this.learn.onlyIn) {
       const now = this.#states.get(state);
-      return now === undefined || states.includes(now);
-    });
+      if (now !== undefined && !states.includes(now)) return `while ${now}`;
+    }
+    return undefined;
   }
 
   #score(limit: number): Score {

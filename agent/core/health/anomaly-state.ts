@@ -20,8 +20,8 @@ export class AnomalyState {
   #scoredAt: Instant | undefined;
   #longestGapMs = 0;
   #refused: string | undefined;
-  /** Why there is no score yet, in the model's own words. */
-  #learning: string | undefined;
+  /** Why the model does not judge now, in its own words: it learns, or its thing is in maintenance. */
+  #notNow: string | undefined;
   readonly #silentAtLeastMs: number;
 
   constructor(spec: ModelSpec) {
@@ -71,7 +71,8 @@ export class AnomalyState {
   /** Why it cannot be told now; undefined when it can. */
   blind(now: Instant): string | undefined {
     if (this.#refused !== undefined) return `model refused: ${this.#refused}`;
-    if (this.#scoredAt === undefined) return this.#learning ?? 'not scored yet';
+    if (this.#notNow !== undefined) return this.#notNow;
+    if (this.#scoredAt === undefined) return 'not scored yet';
     const silent = now - this.#scoredAt;
     return silent > this.silentAfterMs ? `no score for ${Math.round(silent / 1000)} s` : undefined;
   }
@@ -90,15 +91,16 @@ export class AnomalyState {
 
   scored(now: Instant, score: Score): void {
     this.#refused = undefined;
-    // Only the last gap that was no silence teaches: else one long outage would make it patient for ever.
-    if (this.#scoredAt !== undefined && now - this.#scoredAt <= this.silentAfterMs) {
-      this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#scoredAt);
-    }
     const bad = Number.isNaN(score.value) ? undefined : score.value > score.threshold;
     if (bad !== undefined || score.class !== undefined || score.forecast !== undefined) {
+      // Only the last gap that was no silence teaches: else one long outage would make it patient for ever.
+      if (this.#scoredAt !== undefined && now - this.#scoredAt <= this.silentAfterMs) {
+        this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#scoredAt);
+      }
+      this.#notNow = undefined;
       this.#score = score;
       this.#scoredAt = now;
-    } else this.#learning = score.text;
+    } else this.#notNow = score.text;
     this.#latch.observe(now, bad);
     this.#class.observe(now, score.class);
     if (score.forecast !== undefined) this.#forecast.observe(now, score.forecast);

@@ -40,7 +40,7 @@ function compile(model: string) {
 }
 
 /** A pump beside a real core; what is learnt lies in `folder`. */
-async function hall(model: string, folder?: string) {
+async function hall(model: string, folder?: string, maintenance?: () => string | undefined) {
   const kept = folder ?? (await temporaryFolder());
   const { site } = compile(model);
   const box = new PaperBox(site.plan);
@@ -50,6 +50,7 @@ async function hall(model: string, folder?: string) {
     deliver: (input) => box.driver.deliver(input),
     log: { info: () => {}, warn: (_, text) => warned.push(text) },
     folder: kept,
+    ...(maintenance === undefined ? {} : { maintenance }),
     wall: () => wallTime(1_700_000_000_000 + box.now),
   });
   onTestFinished(() => scorer.stop());
@@ -140,6 +141,22 @@ describe('a model that learns on the box', () => {
     expect(second.scorer.stats()[0]?.rows).toBe(0);
   });
 
+  it('in maintenance of its thing → neither judged nor learnt, and that is said', async () => {
+    let maintenance: string | undefined;
+    const { feed, status, scorer } = await hall(plain, undefined, () => maintenance);
+    await feed(240, 40);
+    const { rows } = scorer.stats()[0]!;
+    maintenance = 'new-seal';
+    await feed(40, 70);
+    expect(scorer.stats()[0]?.rows).toBe(rows);
+    expect(status()).toMatchObject({ anomalous: 'unknown', why: 'not judged in maintenance new-seal' });
+    maintenance = undefined;
+    await feed(40, 40);
+    expect(status()?.anomalous).toBe('false');
+    await feed(4, 70);
+    expect(status()?.anomalous).toBe('true');
+  });
+
   it('what models learnt that are gone is kept for the newest few only', async () => {
     const folder = await temporaryFolder();
     for (let i = 0; i < 40; i++) await writeFile(join(folder, `gone~m${i}.json`), '{}');
@@ -163,6 +180,7 @@ describe('a model that learns on the box', () => {
     sample(0, 900, 'good', box.now - 3_000);
     await feed(30, 0, 0);
     expect(scorer.stats()[0]).toMatchObject({ rows, badReadings: 2, lateReadings: 1, gatedReadings: 30 });
+    expect(status()?.why).toBe('not judged while stopped');
     await feed(40, 40);
     expect(status()?.anomalous).toBe('false');
     expect(scorer.stats()[0]!.rows).toBeGreaterThan(rows + 35);
