@@ -236,6 +236,10 @@ describe('a model that learns on the box', () => {
     expect(told('{ file: a, learn: 1m, inputs: { flow: flow } }')).toEqual([
       'Model usual has a file and learns: one of the two',
     ]);
+    expect(told('{ learn: 1m, shadow: b, retrain: 7d, inputs: { flow: flow } }')).toEqual([
+      '`shadow` is for models from a file: this one learns on the box',
+      '`retrain` is for models from a file: this one learns on the box',
+    ]);
     expect(told('{ learn: { every: 10ms, after: 5s }, inputs: { flow: flux, load: busy } }')).toEqual([
       'Rows of 10 ms: 100 ms to 1 d',
       '5 s are 0 rows to learn from: 100 (1.667 h) to 20000 (13.889 d)',
