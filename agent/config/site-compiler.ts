@@ -4,6 +4,7 @@ import { presets } from '../core/membership/options.ts';
 import type { SitePlan, ThingSpec } from '../core/site-plan.ts';
 import type { Person, Site } from '../driver/bindings.ts';
 import { compileAlarms, placeRaisedAlarms } from './compile/alarms.ts';
+import { readAlong } from './compile/alongside.ts';
 import { compileCells } from './compile/cells.ts';
 import { compileChecks } from './compile/checks.ts';
 import { type BundleFacts, createContext } from './compile/context.ts';
@@ -94,6 +95,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
     connections: site.connections,
     tags: site.tags,
     writes: site.writes,
+    alongside: readAlong(site),
     people,
     modelRoot,
     zone: zone ?? 'UTC',

@@ -205,7 +205,9 @@ export const checkSchema = z.strictObject({
   every: duration.optional(),
   timeout: duration.optional(),
   'only-in': onlyIn.optional(),
-  grace: duration.optional().describe('This long after watching begins, nothing is worse than ok.'),
+  grace: duration
+    .optional()
+    .describe('This long after watching begins, or after `only-in` holds again, nothing is worse than ok.'),
   needs: names.optional().describe('Things without which it can say nothing, besides those that its thing needs.'),
 });
 

@@ -11,6 +11,8 @@ export interface Site {
   readonly tags: ReadonlyMap<SignalIndex, Tag>;
   /** What workflows may write on devices, by the number in their steps. */
   readonly writes?: ReadonlyMap<number, WriteTarget>;
+  /** Signals of other machines that the holder of a poll duty reads along, for what is made of several. */
+  readonly alongside?: ReadonlyMap<DutyIndex, readonly SignalIndex[]>;
   readonly people: ReadonlyMap<string, Person>;
   /** Folder that relative model files start from. */
   readonly modelRoot: string;

@@ -360,3 +360,29 @@ it('derived signals → made of their inputs, where those are read, as often as 
   expect(site.tags.has(of('rise').index)).toBe(false);
   expect(site.tags.has(of('calm').index)).toBe(true);
 });
+
+it('made of several machines → one agent reads the others along; a device that it may not read is told', () => {
+  const cell = (via: string) => `millwright: 1
+site: plant
+agents: { box-1: {}, box-2: {} }
+assets:
+  plc-a: { connect: { opcua: { endpoint: "opc.tcp://10.0.0.5:4840" } }, signals: { flow: { address: s=F }, twice: { formula: signal("flow") * 2 } } }
+  plc-b: { ${via} connect: { opcua: { endpoint: "opc.tcp://10.0.0.6:4840" } }, signals: { flow: { address: s=F }, level: { address: s=L } } }
+  line:
+    source: plc-a
+    signals: { leak: { formula: signal("plc-a/twice") - signal("plc-b/flow"), every: 2s } }
+    models: { both: { file: both/1, inputs: { a: plc-a/flow, b: plc-b/level } } }
+`;
+  const site = compiled(cell(''));
+  const home = find(site.plan.duties, 'plc-a/poll').index;
+  const of = (name: string) => find(site.plan.signals, name).index;
+  expect(find(site.plan.signals, 'line/leak')).toMatchObject({ duty: home, everyMs: 2_000 });
+  expect(find(site.plan.models, 'line/both').runsOn).toEqual({ on: 'holder', duty: home });
+  expect([...(site.alongside ?? [])]).toEqual([
+    [home, [of('plc-b/flow'), of('plc-b/level')].toSorted((a, b) => a - b)],
+  ]);
+  expect(parseSite(cell('via: [box-1],'), 'site.yaml').problems.map(({ message }) => message)).toEqual([
+    'line/leak reads from several machines: box-2 may carry plc-a/poll, and may not read plc-b',
+    'line/both reads from several machines: box-2 may carry plc-a/poll, and may not read plc-b',
+  ]);
+});

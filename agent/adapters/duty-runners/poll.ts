@@ -16,7 +16,7 @@ import type { PlcSource, SourceClock, SourceOptions, SourceStats } from '../plc/
 import type { DutyRunner, Log } from './runner.ts';
 
 export interface PollRunnerOptions {
-  readonly site: Pick<Site, 'connections' | 'tags'>;
+  readonly site: Pick<Site, 'connections' | 'tags' | 'alongside'>;
   readonly deliver: Deliver;
   /** Signals that are reckoned from what devices say; without it everything is as they say. */
   readonly derived?: DerivedSignals;
@@ -83,6 +83,8 @@ interface Polling {
   failed: boolean;
   timers: NodeJS.Timeout[];
   stopping: Promise<void> | undefined;
+  /** Other machines that are read along. */
+  readonly along: PlcSource[];
 }
 
 export interface PollRunner extends DutyRunner {
@@ -173,7 +175,49 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
   const received = (entry: Polling, sample: Sample): void => {
     if (entry.failed) return;
     if (options.derived === undefined) return take(entry, sample);
-    for (const one of options.derived.take(sample)) take(entry, one);
+    for (const one of options.derived.take(sample)) {
+      // What is made of several machines is told by who has them all, and by nobody else.
+      const duty = options.derived.named(one.signal)?.duty;
+      if (one.signal === sample.signal || duty === undefined || polling.has(duty)) take(entry, one);
+    }
+  };
+
+  /** Of another machine: for what is made here of several. Its readings are its own poller's to report. */
+  const receivedAlong = (entry: Polling, source: ThingIndex, sample: Sample): void => {
+    // Read here in its own right, it comes from there.
+    if (entry.failed || sourceOf(source) !== undefined) return;
+    for (const one of options.derived?.take(sample) ?? [sample]) {
+      if (options.derived?.named(one.signal)?.duty === entry.duty.index) take(entry, one);
+      else if (one.signal === sample.signal) {
+        deliver({ kind: 'sample-received', sample: one });
+        onSample?.(one);
+      }
+    }
+  };
+
+  /** Connections to the other machines that this duty reads along. */
+  const openAlong = (entry: Polling): PlcSource[] => {
+    const wanted = site.alongside?.get(entry.duty.index) ?? [];
+    const tags = wanted.flatMap((signal) => site.tags.get(signal) ?? []);
+    return [...new Set(tags.map((tag) => tag.source))].flatMap((thing) => {
+      const connection = site.connections.get(thing);
+      if (connection === undefined) return [];
+      const told = (reason: string) =>
+        log.warn({ duty: entry.duty.id, reason }, 'a machine that is read along is lost');
+      return open({
+        connection,
+        tags: tags.filter((tag) => tag.source === thing),
+        clock,
+        random: options.random.fork(`${entry.duty.id} ${thing}`),
+        pki: options.pki,
+        log,
+        handlers: {
+          onSample: (sample) => receivedAlong(entry, thing, sample),
+          onLost: told,
+          onFound: () => log.info({ duty: entry.duty.id }, 'a machine that is read along answers'),
+        },
+      });
+    });
   };
 
   const take = (entry: Polling, sample: Sample): void => {
@@ -237,7 +281,7 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
   const end = (entry: Polling): Promise<void> => {
     entry.stopping ??= (async () => {
       for (const timer of entry.timers) clearInterval(timer);
-      await entry.source.stop();
+      await Promise.all([entry.source, ...entry.along].map((one) => one.stop()));
       flush(entry);
       if (!entry.failed) takeCheckpoint(entry);
     })();
@@ -289,8 +333,10 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
         failed: false,
         timers: [],
         stopping: undefined,
+        along: [],
       };
       polling.set(index, entry);
+      entry.along.push(...openAlong(entry));
       if (resumed !== undefined) {
         const fields = { duty: duty.id, term, lastSourceTime: new Date(resumed.last).toISOString() };
         log.info({ ...fields, takenAt: new Date(resumed.at).toISOString() }, 'polling goes on from a checkpoint');
@@ -301,6 +347,7 @@ export function createPollRunner(options: PollRunnerOptions): PollRunner {
         setInterval(() => judgePatience(entry), Math.min(500, timing.patienceMs)),
       );
       source.start();
+      for (const one of entry.along) one.start();
     },
     async stop(duty) {
       const entry = polling.get(duty);

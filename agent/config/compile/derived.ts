@@ -1,4 +1,4 @@
-import type { DutyIndex, SignalIndex } from '../../base/ids.ts';
+import type { SignalIndex } from '../../base/ids.ts';
 import { entryId } from '../../base/ids.ts';
 import type { Over } from '../../core/health/over-window.ts';
 import type { SignalSpec } from '../../core/health/signal.ts';
@@ -6,6 +6,7 @@ import { compileCondition } from '../condition-compiler.ts';
 import { parseOver } from '../grammar.ts';
 import { unitOf } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
+import { homeOf } from './alongside.ts';
 import type { SiteContext } from './context.ts';
 
 /** The window that a signal is reckoned over, if any. */
@@ -68,7 +69,7 @@ export function withoutAddress(
  * often as the slowest input).
  */
 export function compileFormulas(site: SiteContext): void {
-  const { findings, duties, signals, entriesOf, scopeOf, placeName } = site;
+  const { findings, duties, signals, entriesOf, scopeOf } = site;
   const entries = entriesOf('signals');
   const inputsOf = new Map<SignalIndex, readonly SignalIndex[]>();
   for (const [index, entry] of entries.entries()) {
@@ -102,13 +103,7 @@ export function compileFormulas(site: SiteContext): void {
     for (const input of inputs) settle(input, [...trail, index]);
     if (done.has(index)) return;
     done.add(index);
-    const sources = new Set<DutyIndex>(inputs.map((input) => signals[input]!.duty));
-    if (sources.size > 1) {
-      const places = [...sources].map((duty) => placeName({ on: 'holder', duty })).join(' and ');
-      const text = `${entry.id} is made of signals that are read ${places}: reading signals across agents comes later`;
-      findings.of(entry.origin, ['formula'], 'later', text);
-    }
-    const [duty] = sources;
+    const duty = homeOf(site, entry, ['formula'], inputs);
     const spec = signals[index]!;
     const slowest = Math.max(10, ...inputs.map((input) => signals[input]!.everyMs));
     const everyMs = spec.everyMs === 0 ? slowest : spec.everyMs;

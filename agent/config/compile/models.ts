@@ -1,14 +1,15 @@
-import type { DutyIndex, SignalIndex } from '../../base/ids.ts';
+import type { SignalIndex } from '../../base/ids.ts';
 import { entryId } from '../../base/ids.ts';
 import type { ModelSpec } from '../../core/health/model.ts';
 import { parseQuantity } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
+import { homeOf } from './alongside.ts';
 import type { SiteContext } from './context.ts';
 import { compileLearning } from './learning.ts';
 
 /** Anomaly models and the signals that feed them. */
 export function compileModels(site: SiteContext): void {
-  const { findings, bundle, signals, models, entriesOf, at, lookup, dwell, duration, home } = site;
+  const { findings, bundle, models, entriesOf, at, lookup, dwell, duration, home } = site;
   for (const [index, entry] of entriesOf('models').entries()) models.push(compileModel(entry, index));
 
   function compileModel(entry: Entry<'models'>, index: number): ModelSpec {
@@ -34,26 +35,15 @@ export function compileModels(site: SiteContext): void {
       );
     }
     const inputs: { name: string; signal: SignalIndex }[] = [];
-    const sources = new Set<DutyIndex>();
     for (const [name, said] of Object.entries(entry.value.inputs)) {
       const found = lookup('signals', String(said), entry.thing);
       if ('missing' in found) findings.of(entry.origin, ['inputs', name], 'reference', found.missing);
       if (!('found' in found)) continue;
       const signal = at('signals', found.found);
       inputs.push({ name, signal });
-      sources.add(signals[signal]!.duty);
     }
     if (Object.keys(entry.value.inputs).length === 0)
       findings.of(entry.origin, ['inputs'], 'missing', `Model ${entry.name} has no inputs`, { at: 'key' });
-    if (sources.size > 1) {
-      findings.of(
-        entry.origin,
-        ['inputs'],
-        'later',
-        `Model ${entry.name} reads from several machines: that comes later`,
-        { at: 'key' },
-      );
-    }
     const { shadow } = entry.value;
     for (const [key, path] of [
       ['file', file],
@@ -66,7 +56,12 @@ export function compileModels(site: SiteContext): void {
     if (shadow !== undefined && shadow === file) {
       findings.of(entry.origin, ['shadow'], 'value', `${shadow} is the model itself: a shadow is another one`);
     }
-    const [duty] = sources;
+    const duty = homeOf(
+      site,
+      entry,
+      ['inputs'],
+      inputs.map(({ signal }) => signal),
+    );
     return {
       index,
       id: entryId(entry.id),

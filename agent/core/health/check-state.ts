@@ -26,7 +26,7 @@ export class CheckState {
   readonly #warn: DwellLatch;
   readonly #crit: DwellLatch;
   readonly #flap: FlapDetector;
-  readonly #graceUntil: Instant;
+  #graceUntil: Instant;
   #status: ShownStatus = 'unknown';
   #known = false;
   #idle = false;
@@ -94,6 +94,9 @@ export class CheckState {
       this.#warn.reset();
       this.#crit.reset();
       this.#known = false;
+    } else {
+      // The machine starts: what is bad in its first moments is its running up.
+      this.#graceUntil = after(now, this.#spec.graceMs);
     }
     return this.#settle(now);
   }

@@ -49,7 +49,7 @@ export interface CheckSpec {
    * something between.
    */
   readonly cost?: 'none' | 'program' | undefined;
-  /** Start-up grace: observations within this of the start of watching count as good at worst. */
+  /** Start-up grace: within this of the start of watching, or of `onlyIn` holding again, readings count as good at worst. */
   readonly graceMs: number;
 }
 

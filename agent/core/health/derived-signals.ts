@@ -1,4 +1,4 @@
-import type { SignalIndex } from '../../base/ids.ts';
+import type { DutyIndex, SignalIndex } from '../../base/ids.ts';
 import type { Instant, WallTime } from '../../base/time.ts';
 import { evaluate, type Facts } from './condition-evaluator.ts';
 import { OverWindow } from './over-window.ts';
@@ -97,10 +97,12 @@ export class DerivedSignals {
     return out;
   }
 
-  /** Name and unit of a signal, for reports. */
-  named(signal: SignalIndex): { readonly name: string; readonly unit: string | undefined } | undefined {
+  /** Name and unit of a signal, for reports, and the duty whose holder answers for it. */
+  named(
+    signal: SignalIndex,
+  ): { readonly name: string; readonly unit: string | undefined; readonly duty: DutyIndex } | undefined {
     const spec = this.#specs[signal];
-    return spec && { name: spec.id, unit: spec.unit };
+    return spec && { name: spec.id, unit: spec.unit, duty: spec.duty };
   }
 
   #formula({ spec, derived }: Deriving): { value: number | undefined; quality: Quality } {

@@ -146,6 +146,51 @@ describe('poll runner on real devices', () => {
     expect(readings.find((report) => report.tag === 'thing/twice')?.unit).toBe('K');
   });
 
+  test('several machines → the others are read along, and told only in what is made of them', async () => {
+    const [one, other] = [await plantOf(), await plantOf()];
+    const far = tag(90, conveyorRegisters[3]!.address, { type: conveyorRegisters[3]!.type, everyMs: 50, source: 1 });
+    const spec = (index: number, duty: number): SignalSpec => ({
+      index,
+      id: entryId(`thing/t${index}`),
+      thing: 0,
+      unit: undefined,
+      duty,
+      everyMs: 50,
+      freshMs: 5_000,
+      acceptUncertain: false,
+      states: undefined,
+    });
+    const sum = { op: 'arithmetic', by: '+', left: read(3), right: read(90) } as const;
+    const specs = Array.from({ length: 92 }, (_, index) => spec(index, index === 90 ? 5 : 4));
+    specs[91] = {
+      ...spec(91, 4),
+      id: entryId('thing/sum'),
+      derived: { formula: sum, over: undefined, inputs: [3, 90] },
+    };
+    const tags = [...conveyor, far];
+    const { runner, readings, tapped } = runnerFor(modbus(one.modbus.port), tags, {
+      derived: new DerivedSignals(specs),
+      site: {
+        connections: new Map([
+          [0, modbus(one.modbus.port)],
+          [1, modbus(other.modbus.port)],
+        ]),
+        tags: new Map(tags.map((entry) => [entry.signal, entry])),
+        alongside: new Map([[4, [90]]]),
+      },
+    });
+    runner.start(duty, 1, undefined);
+    await eventually(() => readings.some((report) => report.tag === 'thing/sum'), { what: 'the sum of both' });
+    await runner.stop(4);
+    const good = tapped.filter((sample) => sample.signal === 91 && sample.quality === 'good');
+    expect(good.length).toBeGreaterThan(0);
+    const values = (index: number) =>
+      new Set(tapped.filter(({ signal }) => signal === index).map(({ value }) => value));
+    const sums = new Set([...values(3)].flatMap((a) => [...values(90)].map((b) => a + b)));
+    for (const sample of good) expect(sums.has(sample.value)).toBe(true);
+    expect(readings.some((report) => report.tag === far.name)).toBe(false);
+  });
+
   test('the effect log → intervals join without a hole, and after stop nothing is written or said', async () => {
     const plant = await plantOf();
     const { runner, inputs, effects } = runnerFor(modbus(plant.modbus.port), conveyor);

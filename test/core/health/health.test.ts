@@ -427,3 +427,27 @@ test('times: a moment in which nobody can tell does not make it younger; gone an
   world.sample(0, 8);
   expect(world.health.times(0).conditionAt).toBe(world.now);
 });
+
+test('grace: the machine starts again → its running up counts as good, as the first time', () => {
+  const states = new Map([
+    [0, 'stopped'],
+    [1, 'running'],
+  ]);
+  const world = new HealthWorld({
+    signals: [signal(0, 'bearing-rms', { freshMs: 60_000 }), signal(1, 'state', { states, freshMs: 60_000 })],
+    checks: [rms({ onlyIn: [{ state: 1, states: ['running'] }], graceMs: 2_000 })],
+  });
+  world.sample(1, 1);
+  world.pass(3_000);
+  world.sample(0, 9);
+  expect(world.health.status(0)).toBe('crit');
+  world.sample(1, 0);
+  expect(world.health.status(0)).toBe('idle');
+  world.pass(10_000);
+  world.sample(1, 1);
+  world.sample(0, 9);
+  expect(world.health.status(0)).toBe('ok');
+  world.pass(2_000);
+  world.sample(0, 9);
+  expect(world.health.status(0)).toBe('crit');
+});
