@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js';
 import { eachField, type Fields, type Nested } from './proto-walk.ts';
-import { isTreeLink, type TreeLinks, treeDanger } from './tree-links.ts';
+import { isLeaf, isTreeLink, type TreeLinks, treeDanger } from './tree-links.ts';
 
 /** What a graph may be at most. Real ones stay far below; what lies above is a mistake or an attack. */
 export const graphLimits = {
@@ -146,7 +146,7 @@ function readNode(reader: protobuf.Reader, end: number, survey: Survey, body: Bo
   const inputs: string[] = [];
   const outputs: string[] = [];
   let [opType, domain] = ['', ''];
-  const links: TreeLinks = { numbers: new Map(), modes: [] };
+  const links: TreeLinks = { numbers: new Map(), leaves: [] };
   eachField(reader, end, {
     1: { text: (value) => inputs.push(value) },
     2: { text: (value) => outputs.push(value) },
@@ -172,7 +172,7 @@ function readAttribute(
 ): void {
   let name = '';
   const numbers: number[] = [];
-  const texts: string[] = [];
+  const leaves: boolean[] = [];
   const tensor: Nested = (to) => readTensor(reader, to, survey, body, outputs[0]);
   const sparse: Nested = (to) => readSparse(reader, to, survey, body);
   const graph: Nested = (to) => readGraph(reader, to, survey, body, depth + 1);
@@ -185,10 +185,10 @@ function readAttribute(
     22: { message: sparse },
     23: { message: sparse },
     8: { integers: (value) => numbers.push(value) },
-    9: { text: (value) => texts.push(value) },
+    9: { bytes: (value) => leaves.push(isLeaf(value)) },
   });
   if (isTreeLink(name)) links.numbers.set(name, numbers);
-  if (name === 'nodes_modes') links.modes = texts;
+  if (name === 'nodes_modes') links.leaves = leaves;
   // The shape of random operators, and the value of a Constant.
   if (name === 'shape' && numbers.reduce((product, size) => product * Math.abs(size), 1) > graphLimits.elements) {
     throw new Danger(`a shape of ${numbers.slice(0, 8).join(' × ')} elements`);

@@ -14,6 +14,8 @@ export interface Field {
 
 export type Fields = Readonly<Record<number, Field>>;
 
+const decoder = new TextDecoder();
+
 const [varint, eightBytes, delimited, fourBytes] = [0, 1, 2, 5];
 
 /**
@@ -38,7 +40,7 @@ export function eachField(reader: protobuf.Reader, end: number, fields: Fields):
 
 function take(reader: protobuf.Reader, wire: number, field: Field, outer: number): void {
   if (wire === varint && field.integers !== undefined) {
-    field.integers(Number(reader.int64()));
+    field.integers(integer(reader));
     return;
   }
   if (wire !== delimited) throw new RangeError(`a known field of wire type ${wire}`);
@@ -46,14 +48,30 @@ function take(reader: protobuf.Reader, wire: number, field: Field, outer: number
   const end = reader.pos + length;
   if (end > outer) throw new RangeError('a field reaches beyond its message');
   if (field.integers !== undefined) {
-    while (reader.pos < end) field.integers(Number(reader.int64()));
+    while (reader.pos < end) field.integers(integer(reader));
   } else if (field.message !== undefined) {
     field.message(end);
   } else {
     const value = reader.buf.subarray(reader.pos, end);
     reader.pos = end;
     field.bytes?.(value);
-    field.text?.(new TextDecoder().decode(value));
+    field.text?.(decoder.decode(value));
   }
   if (reader.pos !== end) throw new RangeError('a field reaches beyond its message');
+}
+
+/** An int64 as a number. Short ones by hand: a forest holds millions, and the library makes an object of each. */
+function integer(reader: protobuf.Reader): number {
+  let value = 0;
+  let unit = 1;
+  for (let at = reader.pos; at < reader.len && at < reader.pos + 7; at++) {
+    const byte = reader.buf[at] ?? 0;
+    value += (byte & 127) * unit;
+    if (byte < 128) {
+      reader.pos = at + 1;
+      return value;
+    }
+    unit *= 128;
+  }
+  return Number(reader.int64());
 }

@@ -1,19 +1,24 @@
 /** Attributes of a TreeEnsemble operator that link its nodes, by name. */
 export interface TreeLinks {
   readonly numbers: Map<string, readonly number[]>;
-  /** `nodes_modes`: what each node is. */
-  modes: readonly string[];
+  /** `nodes_modes`: whether each node is a leaf. */
+  leaves: readonly boolean[];
 }
 
 /** Names of attributes that `treeDanger` needs. */
 export const isTreeLink = (name: string): boolean =>
   /^nodes_(treeids|nodeids|truenodeids|falsenodeids|trueleafs|falseleafs)$/.test(name);
 
+const leaf = new TextEncoder().encode('LEAF');
+
+/** Whether a node's mode, as bytes, says that it is a leaf. A forest has a million of them: no text is made. */
+export const isLeaf = (mode: Uint8Array): boolean => mode.length === 4 && mode.every((byte, i) => byte === leaf[i]);
+
 /**
  * Whether a row may run in circles in a tree ensemble: then one score never ends. Links to a lower node of the same
  * tree are fine, shared ones too; a way back to a node above is not. Undefined: no circle.
  */
-export function treeDanger({ numbers, modes }: TreeLinks): string | undefined {
+export function treeDanger({ numbers, leaves }: TreeLinks): string | undefined {
   const list = (name: string) => numbers.get(`nodes_${name}`) ?? [];
   const [yes, no] = [list('truenodeids'), list('falsenodeids')];
   const [trees, ids] = [list('treeids'), list('nodeids')];
@@ -27,7 +32,7 @@ export function treeDanger({ numbers, modes }: TreeLinks): string | undefined {
   const below = (node: number): (number | undefined)[] =>
     byPosition
       ? [yesLeaf[node] ? undefined : yes[node], noLeaf[node] ? undefined : no[node]]
-      : modes[node] === 'LEAF'
+      : leaves[node] === true
         ? []
         : [at.get(`${trees[node]}/${yes[node]}`), at.get(`${trees[node]}/${no[node]}`)];
 

@@ -9,7 +9,6 @@ import { type ModelProblem, problem } from '../problem.ts';
 import { type KindFit, type Scorer, settingsOf } from './kind.ts';
 import { defaultKind, kindNamed } from './kinds.ts';
 import { conformalQuantile, deviation, histogram, median } from './statistics.ts';
-import { windowsOf } from './window-features.ts';
 
 export interface TrainOptions {
   readonly name: string;
@@ -132,12 +131,19 @@ export function trainFromRows(
   return ok({ onnx, manifest, scorer });
 }
 
-/** Windows whose score is written down: ordinary ones, the strangest healthy one, and one far outside. */
+/** Healthy windows that golden ones are chosen from, evenly over the training rows. */
+const goldenChoice = 200;
+
+/** Windows whose score is written down: ordinary ones, the strangest of some healthy ones, and one far outside. */
 function goldenVectors(
   { scorer, spread }: Pick<KindFit, 'scorer' | 'spread'>,
   rows: readonly (readonly number[])[],
 ): Manifest['golden'] {
-  const windows = [...windowsOf(rows, scorer.windowRows)];
+  const count = rows.length - scorer.windowRows + 1;
+  const windows = Array.from({ length: Math.min(goldenChoice, count) }, (_, i) => {
+    const from = Math.floor((i * count) / Math.min(goldenChoice, count));
+    return Float32Array.from(rows.slice(from, from + scorer.windowRows).flat());
+  });
   const ranked = windows.map((window, at) => ({ at, score: scorer.score(window).value }));
   ranked.sort((a, b) => a.score - b.score || a.at - b.at);
   const pick = (rank: number) => windows[ranked[rank]?.at ?? 0] ?? new Float32Array();
@@ -145,7 +151,7 @@ function goldenVectors(
   return [
     { what: 'first window', window: windows[0] ?? new Float32Array() },
     { what: 'ordinary window', window: pick(ranked.length >> 1) },
-    { what: 'strangest healthy window', window: pick(ranked.length - 1) },
+    { what: 'strange healthy window', window: pick(ranked.length - 1) },
     { what: 'every input far above', window: far },
   ].map(({ what, window }) => {
     const score = scorer.score(window).value;

@@ -127,7 +127,8 @@ try {
   );
   process.exitCode = missed.length === 0 ? 0 : 1;
 } catch (cause) {
-  say(`evaluation ended early: ${cause instanceof Error ? cause.message : String(cause)}`);
+  const text = cause instanceof Error ? cause.message : String(cause);
+  say(`evaluation ended early: ${text}${text.includes('python3 ENOENT') ? ': the scorers need python3' : ''}`);
   process.exitCode = 2;
 } finally {
   await rm(work, { recursive: true, force: true });
