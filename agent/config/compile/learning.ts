@@ -50,9 +50,7 @@ export function compileLearning(
   if (rowsOf(hold) > holdRowsAtMost) {
     complain(['learn', 'hold'], `Held for ${rowsOf(hold)} rows: ${formatDuration(holdRowsAtMost * everyMs)} at most`);
   }
-  for (const key of ['sha256', 'shadow', 'false-alarms', 'retrain'] as const) {
-    if (value[key] !== undefined) complain([key], `\`${key}\` is for models from a file: this one learns on the box`);
-  }
+  if (value.sha256 !== undefined) complain(['sha256'], 'What learns on the box has no file and no sha256');
 
   const inputs: { name: string; signal: number }[] = [];
   const values: { name: string; check: number }[] = [];

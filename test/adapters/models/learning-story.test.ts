@@ -237,8 +237,8 @@ describe('a model that learns on the box', () => {
       'Model usual has a file and learns: one of the two',
     ]);
     expect(told('{ learn: 1m, shadow: b, retrain: 7d, inputs: { flow: flow } }')).toEqual([
-      '`shadow` is for models from a file: this one learns on the box',
-      '`retrain` is for models from a file: this one learns on the box',
+      '"shadow" goes with a file: what learns by itself has nothing to go back to',
+      '"retrain" goes with a file: what learns by itself has nothing to go back to',
     ]);
     expect(told('{ learn: { every: 10ms, after: 5s }, inputs: { flow: flux, load: busy } }')).toEqual([
       'Rows of 10 ms: 100 ms to 1 d',
