@@ -26,6 +26,8 @@ export const thresholdOf = (manifest: AnyManifest): number | undefined =>
 export interface CheckedModel {
   readonly manifest: AnyManifest;
   readonly onnx: Uint8Array;
+  /** Of the manifest's own bytes, where it was read from a file. */
+  readonly manifestSha256?: string | undefined;
 }
 
 export interface LoadedModel extends CheckedModel {
@@ -35,6 +37,8 @@ export interface LoadedModel extends CheckedModel {
 export interface CheckOptions {
   /** sha256 that somebody else promises (the site file), hex. */
   readonly sha256?: string | undefined;
+  /** The same of the manifest. */
+  readonly manifestSha256?: string | undefined;
   /** Bigger files are refused before they are read. */
   readonly maxBytes?: number;
 }
@@ -58,6 +62,11 @@ export class Catalog {
     }
     const manifestText = await readWithin(join(folder, 'manifest.json'), `${file}/manifest.json`, limits.manifestBytes);
     if (!manifestText.ok) return manifestText;
+    const manifestSha256 = createHash('sha256').update(manifestText.value).digest('hex');
+    if (options.manifestSha256 !== undefined && options.manifestSha256 !== manifestSha256) {
+      const told = `${file}/manifest.json has sha256 ${manifestSha256}, the signed bundle promises ${options.manifestSha256}`;
+      return err(problem('hash-mismatch', told));
+    }
     const manifest = parseAny(Buffer.from(manifestText.value).toString('utf8'));
     if (!manifest.ok) return err(problem(manifest.error.code, `${file}: ${manifest.error.message}`));
     const onnx = await readWithin(
@@ -78,7 +87,7 @@ export class Catalog {
     }
     const mismatch = agreement(onnx.value, manifest.value);
     if (mismatch !== undefined) return err(problem(mismatch.code, `${file}/model.onnx: ${mismatch.message}`));
-    return ok({ manifest: manifest.value, onnx: onnx.value });
+    return ok({ manifest: manifest.value, onnx: onnx.value, manifestSha256 });
   }
 
   async load(file: string, options: CheckOptions = {}): Promise<Result<LoadedModel, ModelProblem>> {

@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto';
+import { createHash, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { peerIdFromString } from '@libp2p/peer-id';
@@ -103,7 +103,13 @@ export function bundleContent(parts: BundleParts): Result<BundleContent, string>
       const key = given ?? parts.peopleKeys?.get(name) ?? known;
       return key === undefined ? [] : [{ name, key: oneLineKey(key) ?? key, may: person.may ?? [] }];
     }),
-    models: [...models].map(([file, sha256]) => ({ file, sha256 })).sort((a, b) => (a.file < b.file ? -1 : 1)),
+    models: [...models]
+      .map(([file, sha256]) => {
+        const manifest =
+          manifestHash(site.modelRoot, file) ?? parent?.models.find((one) => one.file === file)?.manifest;
+        return { file, sha256, ...(manifest === undefined ? {} : { manifest }) };
+      })
+      .sort((a, b) => (a.file < b.file ? -1 : 1)),
     siteFile: parts.siteFile,
   });
 }
@@ -113,6 +119,9 @@ export function bundleFacts(bundle: SiteBundle): BundleFacts {
   return {
     epochs: new Map(bundle.cells.map((cell) => [cell.id, cell.epoch])),
     models: new Map(bundle.models.map((model) => [model.file, model.sha256])),
+    manifests: new Map(
+      bundle.models.flatMap(({ file, manifest }) => (manifest === undefined ? [] : [[file, manifest]])),
+    ),
     revoked: new Set(bundle.agents.filter((agent) => agent.revoked).map((agent) => agent.id)),
   };
 }
@@ -172,6 +181,18 @@ export function publicKeyFrom(text: string): string | undefined {
     // RFC 8410: SubjectPublicKeyInfo of Ed25519 is this constant and then 32 bytes.
     const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), raw]);
     return createPublicKey({ key: der, format: 'der', type: 'spki' }).export({ type: 'spki', format: 'pem' }) as string;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of the manifest as it lies beside the model. */
+function manifestHash(root: string, file: string): string | undefined {
+  try {
+    const path = isAbsolute(file) ? file : join(root, file);
+    return createHash('sha256')
+      .update(readFileSync(join(path, 'manifest.json')))
+      .digest('hex');
   } catch {
     return undefined;
   }

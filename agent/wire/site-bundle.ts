@@ -46,8 +46,15 @@ export interface BundleContent {
   readonly agents: readonly BundleAgent[];
   readonly cells: readonly BundleCell[];
   readonly operators: readonly BundleOperator[];
-  /** Model folders and the SHA-256 of their `model.onnx`. */
-  readonly models: readonly { readonly file: string; readonly sha256: string }[];
+  /**
+   * Model folders and the SHA-256 of their `model.onnx`, and of their `manifest.json`: a threshold that somebody raised
+   * on a box would make a model as blind as other weights.
+   */
+  readonly models: readonly {
+    readonly file: string;
+    readonly sha256: string;
+    readonly manifest?: string | undefined;
+  }[];
   /** Text of the site file. */
   readonly siteFile: string;
 }
@@ -183,7 +190,9 @@ const payloadSchema = z.strictObject({
   operators: z
     .array(z.strictObject({ name, key, may: z.array(z.enum(['acknowledge', 'shelve', 'order', 'approve'])).max(4) }))
     .max(5000),
-  models: z.array(z.strictObject({ file: z.string().min(1).max(4096), sha256: hash })).max(10_000),
+  models: z
+    .array(z.strictObject({ file: z.string().min(1).max(4096), sha256: hash, manifest: hash.optional() }))
+    .max(10_000),
   siteFile: z.string().max(1024 * 1024),
 });
 /**

@@ -45,15 +45,18 @@ describe('words of models', () => {
     const parts = { siteFile, keys: new Map([['box', key]]), signingKey: key, recoveryKey: key, parent: undefined };
     const content = bundleContent({ site, model, ...parts });
     if (!content.ok) throw new Error(content.error);
+    const manifest = expect.stringMatching(/^[0-9a-f]{64}$/);
     expect(content.value.models).toEqual([
-      { file: 'wear/3', sha256: 'a'.repeat(64) },
-      { file: 'wear/4', sha256: 'b'.repeat(64) },
+      { file: 'wear/3', sha256: 'a'.repeat(64), manifest },
+      { file: 'wear/4', sha256: 'b'.repeat(64), manifest },
     ]);
     const models = new Map(content.value.models.map(({ file, sha256 }) => [file, sha256]));
-    const loaded = parseSite(siteFile, 'site.yaml', { modelRoot: root, bundle: { models } }).site;
+    const manifests = new Map(content.value.models.flatMap((one) => (one.manifest ? [[one.file, one.manifest]] : [])));
+    const loaded = parseSite(siteFile, 'site.yaml', { modelRoot: root, bundle: { models, manifests } }).site;
     expect(loaded?.plan.models[0]).toMatchObject({
       sha256: 'a'.repeat(64),
-      shadow: { file: 'wear/4', sha256: 'b'.repeat(64) },
+      manifestSha256: manifests.get('wear/3'),
+      shadow: { file: 'wear/4', sha256: 'b'.repeat(64), manifestSha256: manifests.get('wear/4') },
       falseAlarms: 0.02,
       retrainMs: 7 * 86_400_000,
     });

@@ -50,6 +50,17 @@ describe('catalog', () => {
     expect(!result.ok && result.error.message).toMatch(/the site file promises abab/);
   });
 
+  it('threshold raised on the box, files otherwise whole → the bundle’s hash of the manifest gives it away', async () => {
+    const { root, catalog } = await catalogWith();
+    const promised = hash(await readFile(join(root, 'pump/1/manifest.json')));
+    expect((await catalog.check('pump/1', { manifestSha256: promised })).ok).toBe(true);
+    const raised = { ...model.manifest, threshold: { ...model.manifest.threshold, value: 1e6 } };
+    await writeFile(join(root, 'pump/1/manifest.json'), JSON.stringify(raised));
+    const result = await catalog.check('pump/1', { manifestSha256: promised });
+    expect(result).toMatchObject({ ok: false, error: { code: 'hash-mismatch' } });
+    expect(!result.ok && result.error.message).toMatch(/manifest\.json has sha256 .*the signed bundle promises/);
+  });
+
   it('other weights under a matching hash → the golden vectors give it away', async () => {
     const shifted = pumpRows({ rows: 300, seed: 'catalog' }).map((row) => row.map((value) => value * 1.001));
     const other = trainFromRows(shifted, inputs, { name: 'pump', everyMs: 1_000 });

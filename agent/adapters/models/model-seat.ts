@@ -84,9 +84,9 @@ export class ModelSeat {
     this.#options = options;
     this.spec = spec;
     this.#limit = spec.falseAlarms ?? falseAlarmsDefault;
-    const fromSite: Occupant = { file: spec.file, from: 'site', ...hash(spec.sha256) };
+    const fromSite: Occupant = { file: spec.file, from: 'site', ...hashes(spec) };
     const shadowOfSite: Occupant | undefined =
-      spec.shadow === undefined ? undefined : { file: spec.shadow.file, from: 'site', ...hash(spec.shadow.sha256) };
+      spec.shadow === undefined ? undefined : { file: spec.shadow.file, from: 'site', ...hashes(spec.shadow) };
     this.#rejected = record?.rejected ?? [];
     this.#since = record?.since ?? wall();
     this.#why = record?.why ?? 'named by the site file';
@@ -346,12 +346,14 @@ export class ModelSeat {
     chair.lane = lane;
     const checked = await catalogs[occupant.from].check(occupant.file, {
       sha256: occupant.sha256,
+      manifestSha256: occupant.manifestSha256,
       ...(maxBytes === undefined ? {} : { maxBytes }),
     });
     if (checked.ok) {
       chair.manifest = checked.value.manifest;
       // From now on it is this very file, also where no bundle promised it.
-      chair.occupant = { ...occupant, sha256: checked.value.manifest.onnx.sha256 };
+      const { manifest, manifestSha256 } = checked.value;
+      chair.occupant = { ...occupant, ...hashes({ sha256: manifest.onnx.sha256, manifestSha256 }) };
       this.#dirty = true;
       if (this.#roleOf(lane) === 'incumbent') this.#watchDrift(checked.value.manifest);
     }
@@ -434,7 +436,7 @@ export class ModelSeat {
     this.#since = this.#options.wall();
     this.#why = `named by the site file; ${chair.occupant.file} was refused`;
     this.#chairs.delete('previous');
-    this.#seat('incumbent', { file: this.spec.file, from: 'site', ...hash(this.spec.sha256) });
+    this.#seat('incumbent', { file: this.spec.file, from: 'site', ...hashes(this.spec) });
     this.#reopening = this.#open('incumbent');
   }
 
@@ -485,5 +487,8 @@ export class ModelSeat {
   }
 }
 
-const hash = (sha256: string | undefined): { sha256?: string } => (sha256 === undefined ? {} : { sha256 });
+const hashes = ({ sha256, manifestSha256 }: Pick<ModelSpec, 'sha256' | 'manifestSha256'>) => ({
+  ...(sha256 === undefined ? {} : { sha256 }),
+  ...(manifestSha256 === undefined ? {} : { manifestSha256 }),
+});
 const percent = (share: number | undefined): string => `${Number(((share ?? 0) * 100).toPrecision(3))} %`;

@@ -14,6 +14,10 @@ const occupant = z.object({
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
   /** `site`: in the folder of models; `box`: trained here, in the agent's own data. */
+  manifestSha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   from: z.enum(['site', 'box']),
 });
 const tally = z.object({

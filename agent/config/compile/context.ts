@@ -27,6 +27,8 @@ export interface BundleFacts {
   readonly revoked?: ReadonlySet<string>;
   /** SHA-256 of model files, by folder. */
   readonly models?: ReadonlyMap<string, string>;
+  /** SHA-256 of their manifests. */
+  readonly manifests?: ReadonlyMap<string, string>;
 }
 
 /**

@@ -69,7 +69,15 @@ export function compileModels(site: SiteContext): void {
       runsOn: duty === undefined ? home(entry.thing) : { on: 'holder', duty },
       file: file ?? '',
       sha256: entry.value.sha256 ?? bundle.models?.get(file ?? ''),
-      shadow: shadow === undefined ? undefined : { file: shadow, sha256: bundle.models?.get(shadow) },
+      manifestSha256: bundle.manifests?.get(file ?? ''),
+      shadow:
+        shadow === undefined
+          ? undefined
+          : {
+              file: shadow,
+              sha256: bundle.models?.get(shadow),
+              manifestSha256: bundle.manifests?.get(shadow),
+            },
       falseAlarms: share(entry),
       retrainMs:
         entry.value.retrain === undefined

@@ -15,8 +15,12 @@ export interface ModelSpec {
   readonly file: string;
   /** sha256 that the site file promises, when it does; hex. */
   readonly sha256: string | undefined;
+  /** The same of what stands beside it: threshold, inputs, units. */
+  readonly manifestSha256?: string | undefined;
   /** Scored beside it, raises nothing. */
-  readonly shadow?: { readonly file: string; readonly sha256: string | undefined } | undefined;
+  readonly shadow?:
+    | { readonly file: string; readonly sha256: string | undefined; readonly manifestSha256?: string | undefined }
+    | undefined;
   /** Highest share of windows above the threshold that nobody confirms, 0..1. */
   readonly falseAlarms?: number | undefined;
   /** How often another one is trained on the box from what it recorded; undefined: by order only. */
