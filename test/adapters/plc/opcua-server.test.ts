@@ -8,7 +8,6 @@ import { sourceTiming } from '../../../agent/adapters/plc/source.ts';
 import type { Connection } from '../../../agent/driver/bindings.ts';
 import { openOpcUaFace } from '../../../simulations/plant/opcua-face.ts';
 import { eventually } from '../../support/eventually.ts';
-import { openRoughLine } from '../../support/rough-line.ts';
 import { type Collected, collect, tag } from './collector.ts';
 
 const undo: (() => Promise<unknown> | unknown)[] = [];
@@ -138,32 +137,4 @@ describe('OPC UA server', () => {
       `lost: the server's certificate is not trusted: compare it with the one on the server, then: mv "${join(pki, 'rejected', file!)}" "${join(pki, 'trusted', 'certs')}/"`,
     );
   });
-
-  test('a server whose bytes are mutated at random → never a throw, tried again', async () => {
-    const server = await face();
-    const line = await openRoughLine(
-      Number(new URL(server.endpoint.replace('opc.tcp', 'http')).port),
-      5,
-      (bytes, random) => {
-        if (random(6) === 0) bytes[random(bytes.length)]! ^= 1 << random(8);
-        return random(12) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes;
-      },
-    );
-    undo.push(() => line.stop());
-    const { samples, source } = watch(
-      to(`opc.tcp://127.0.0.1:${line.port}`),
-      [tag(0, 'ns=1;s=Oven.Wild')],
-      join(folder, 'pki'),
-      {
-        connectMs: 300,
-        requestMs: 200,
-        backoffBaseMs: 5,
-        backoffMostMs: 10,
-      },
-    );
-    await eventually(() => source.stats.failures > 8 && samples.length > 0, {
-      what: 'a rough time',
-      deadlineMs: 30_000,
-    });
-  }, 40_000);
 });

@@ -37,6 +37,7 @@ export class MqttSource implements PlcSource {
   readonly #entries: readonly Entry[];
   readonly #unreadable: readonly { readonly maker: SampleMaker; readonly tag: Tag; readonly why: string }[];
   readonly #byTopic: ReadonlyMap<string, readonly Entry[]>;
+  readonly #byMetric: ReadonlyMap<string, readonly Entry[]>;
   /** Of the nodes that tags name: what others publish is not looked at. */
   readonly #nodes = new Map<string, EdgeNode>();
   #samples = 0;
@@ -63,6 +64,9 @@ export class MqttSource implements PlcSource {
     this.#byTopic = Map.groupBy(
       this.#entries.filter(({ address }) => address.kind === 'topic'),
       ({ address }) => (address.kind === 'topic' ? address.topic : ''),
+    );
+    this.#byMetric = Map.groupBy(this.#entries, ({ address }) =>
+      address.kind === 'sparkplug' ? metricKey(address.group, address.node, address.device, address.metric) : '',
     );
     for (const { address } of this.#entries)
       if (address.kind === 'sparkplug') this.#nodes.set(nodeKey(address.group, address.node), new EdgeNode());
@@ -187,11 +191,7 @@ export class MqttSource implements PlcSource {
     for (const metric of metrics) {
       // What the node had kept while it was offline is history, not the present.
       if (metric.historical) continue;
-      for (const entry of this.#entries) {
-        const { address } = entry;
-        if (address.kind !== 'sparkplug' || address.metric !== metric.name || address.device !== metric.device)
-          continue;
-        if (address.group !== group || address.node !== name) continue;
+      for (const entry of this.#byMetric.get(metricKey(group!, name!, metric.device, metric.name)) ?? []) {
         const at = metric.timestamp ?? decoded.value.timestamp;
         const good = metric.quality === undefined || metric.quality === 192;
         this.#put(entry, {
@@ -246,6 +246,9 @@ export class MqttSource implements PlcSource {
 }
 
 const nodeKey = (group: string, node: string): string => `${group}/${node}`;
+
+const metricKey = (group: string, node: string, device: string | undefined, metric: string): string =>
+  [group, node, device ?? '', metric].join('\0');
 
 const sparkplugTopics = (key: string): string[] => {
   const [group, node] = key.split('/');
