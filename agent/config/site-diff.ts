@@ -18,7 +18,7 @@ export function diffSites(before: SiteModel, after: SiteModel): SiteChange[] {
     changes.push({ kind, what, from: text(from), to: text(to) });
   };
   fields('', pick(before.shape, topFields), pick(after.shape, topFields));
-  for (const section of ['cells', 'people'] as const) {
+  for (const section of ['cells', 'people', 'maintenance'] as const) {
     named(section, before.shape[section] ?? {}, after.shape[section] ?? {});
   }
   for (const thing of after.things) {

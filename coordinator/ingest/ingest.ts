@@ -357,9 +357,12 @@ export class Ingest {
             type: 'event',
             name: `alarm-${body.state}`,
             subject: body.alarmId,
-            severity: body.state === 'off' ? 'notice' : 'error',
+            // What something else explains, or maintenance holds back, is shown and alarms nobody.
+            severity: body.state === 'off' || body.behind !== undefined || body.held !== undefined ? 'notice' : 'error',
             text: body.evidence,
             detail: {
+              ...(body.behind === undefined ? {} : { behind: body.behind }),
+              ...(body.held === undefined ? {} : { held: body.held }),
               occurrence: body.occurrence,
               term: body.term,
               priority: body.priority,

@@ -33,6 +33,13 @@ describe('site diff', () => {
     ).toEqual([]);
   });
 
+  it('planned work → told, with its times and why', () => {
+    const weekly = (at: string) => `maintenance: { weekly: { things: [box-1], at: ${at}, why: service } }\n`;
+    expect(diff((text) => text + weekly('sun 06:00-10:00'))).toEqual([
+      '+ maintenance/weekly: {"things":["box-1"],"at":"sun 06:00-10:00","why":"service"}',
+    ]);
+  });
+
   it('one line in a type → told for each thing that it reaches, with what it becomes there', () => {
     expect(diff((text) => text.replace('limit: 95%', 'limit: 90%'))).toEqual([
       '~ box-1/checks/disk/crit: above 95% → above 90%',

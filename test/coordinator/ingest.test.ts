@@ -299,3 +299,13 @@ test('ingest: alarm transitions → one register per reporter, and its last word
   );
   expect(registers()).toMatchObject([{ term: 1, state: 'on', lastGood: 'on', occurrence: 'o2' }]);
 });
+
+test('ingest: an alarm behind a dead switch, or in maintenance → stands with what sets it aside', async () => {
+  const stream = chain(S1);
+  await hear(stream.record(alarm({ state: 'on', behind: 'sw-1' })));
+  const body = () => store.alarm('bearing-wear.press-7')?.registers[0]?.body;
+  expect(body()).toMatchObject({ state: 'on', behind: 'sw-1' });
+  await hear(stream.record(alarm({ state: 'on', held: 'weekly' })));
+  expect(body()).toMatchObject({ held: 'weekly' });
+  expect(body()?.behind).toBeUndefined();
+});

@@ -2,8 +2,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { needs } from '../../support/needs.ts';
 import { temporaryFolder } from '../duty-runners/doubles.ts';
-import { look, script } from './probing.ts';
+import { listening, look, script } from './probing.ts';
 
 describe('container', () => {
   /** An engine that answers as docker's and podman's do. */
@@ -141,6 +142,33 @@ describe('plugin', () => {
     expect((await plugin('echo "OK | free=40%"', 'free', '%')).value).toBe(40);
     expect(await plugin('echo "WARN | load1=1.5"; exit 1', 'load1', '')).toMatchObject({ status: 'warn', value: 1.5 });
   });
+
+  test(
+    'Debian’s check_http and check_tcp → their own time is the value, what they say stands',
+    needs('monitoring-plugins-basic'),
+    async () => {
+      const server = createServer((request, response) => {
+        response.statusCode = request.url === '/sick' ? 503 : 200;
+        response.end('fine');
+      });
+      const port = await listening(server);
+      const ask = (name: string, ...more: readonly string[]) =>
+        look({
+          kind: 'plugin',
+          argv: [`/usr/lib/nagios/plugins/${name}`, '-H', '127.0.0.1', '-p', String(port), ...more],
+          perf: { label: 'time', unit: 's' },
+        });
+      for (const answer of [await ask('check_http'), await ask('check_tcp')]) {
+        expect(answer.status).toBe('ok');
+        expect(answer.value).toBeGreaterThan(0);
+        expect(answer.value).toBeLessThan(5);
+      }
+      expect(await ask('check_http', '-u', '/sick')).toMatchObject({
+        status: 'crit',
+        text: expect.stringContaining('503'),
+      });
+    },
+  );
 
   test('an item that is missing, U, or in another unit → unknown, but what is bad stays bad', async () => {
     expect(await plugin('echo "OK | a=1"', 'b', '')).toMatchObject({
