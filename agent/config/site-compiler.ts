@@ -10,6 +10,7 @@ import { compileChecks } from './compile/checks.ts';
 import { type BundleFacts, createContext } from './compile/context.ts';
 import { compileDuties } from './compile/duties.ts';
 import { addPermits } from './compile/leases.ts';
+import { compareModelWords } from './compile/model-words.ts';
 import { compileModels } from './compile/models.ts';
 import { checkNeeds, compileMaintenance, needsOf } from './compile/needs.ts';
 import { compileSignals } from './compile/signals.ts';
@@ -38,6 +39,7 @@ export function compileSite(model: SiteModel, findings: Findings, modelRoot: str
   placeRaisedAlarms(site);
   checkWorkflowPlaces(site);
   checkWriteRights(site);
+  compareModelWords(site, modelRoot);
 
   const { shape } = model;
   const { agents, agentIndex, cellNames, leases, signals, checks, models, conditions, duties, workflows, alarms } =

@@ -87,4 +87,19 @@ describe('words of models', () => {
   ])('%s → refused where it stands', (_what, when, message) => {
     expect(said('file: a', when).join('\n')).toMatch(message);
   });
+
+  it.each([
+    ['class that it never gives', 'class("wear") == "wron"', /is never "wron": did you mean "worn"/],
+    ['forecast of another dimension', 'forecast("wear in bar") < 2', /forecast of pressure, wear\/3 forecasts h/],
+    ['what it does give', 'class("wear") == "worn" || forecast("wear in d") < 2', undefined],
+  ])('manifest at hand, condition asks for a %s → warned, never refused', async (_what, when, message) => {
+    const root = await temporaryFolder();
+    await mkdir(join(root, 'wear/3'), { recursive: true });
+    const outputs = { class: { labels: { 0: 'good', 1: 'worn' } }, forecast: { unit: 'h' } };
+    await writeFile(join(root, 'wear/3/manifest.json'), JSON.stringify({ outputs }));
+    const { site, problems } = parseSite(text('file: wear/3', when), 'site.yaml', { modelRoot: root });
+    expect(site).toBeDefined();
+    expect(problems.map(({ severity }) => severity)).toEqual(message === undefined ? [] : ['warning']);
+    if (message !== undefined) expect(problems[0]?.message).toMatch(message);
+  });
 });
