@@ -32,7 +32,7 @@ const wants = (part: Part) => only.includes(part);
 const seed = Number(values.seed ?? 1);
 const data = values.data ?? '';
 const scorer = join(data, 'score', 'anomaly_score.py');
-const year = join(root, 'simulations', 'plant', 'year', 'main.ts');
+const year = join(root, 'test', 'bench', 'senses', 'year', 'main.ts');
 
 const wrong = only.filter((name) => !(parts as readonly string[]).includes(name));
 const needed = [
@@ -107,9 +107,8 @@ try {
   if (wants('tep')) reports.tep = await evaluated('tep', join(data, 'tep'));
   if (wants('plant')) {
     say('the simulated year of 20 assets');
-    const { out } = existsSync(year)
-      ? await ours([year, '--seeds', String(seed), '--assets', '20', '--json'])
-      : { out: '' };
+    // Without a seed the year takes its own.
+    const { out } = await ours([year, ...(values.seed === undefined ? [] : ['--seeds', values.seed]), '--json']);
     reports.plant = out.trim() === '' ? {} : JSON.parse(out);
   }
 
