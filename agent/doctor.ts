@@ -9,7 +9,7 @@ import { agentId } from './base/ids.ts';
 import { type AgentConfig, loadAgent, readSecret } from './config/agent-file.ts';
 import { readTrust, siteFromBundle } from './config/agent-flags.ts';
 import { formatProblems } from './config/problem.ts';
-import type { Site } from './driver/bindings.ts';
+import type { Connection, Site } from './driver/bindings.ts';
 import { readVersion } from './main.ts';
 import type { SiteBundle } from './wire/site-bundle.ts';
 
@@ -297,10 +297,7 @@ async function sources(site: Site): Promise<Finding[]> {
   return Promise.all(
     [...site.connections].map(async ([thing, connection]) => {
       const name = site.plan.things[thing]?.id ?? 'a machine';
-      const address =
-        connection.kind === 'modbus' || connection.kind === 's7'
-          ? `${connection.host}:${connection.port}`
-          : new URL(connection.kind === 'mqtt' ? connection.url : connection.endpoint).host;
+      const address = addressOf(connection);
       const line = connection.kind === 'modbus' ? connection.serial?.path : undefined;
       if (line !== undefined) {
         const missing = canRead(line);
@@ -321,6 +318,14 @@ async function sources(site: Site): Promise<Finding[]> {
           );
     }),
   );
+}
+
+/** Where a device listens; URLs may leave the usual port out. */
+function addressOf(connection: Connection): string {
+  if (connection.kind === 'modbus' || connection.kind === 's7') return `${connection.host}:${connection.port}`;
+  const url = new URL(connection.kind === 'mqtt' ? connection.url : connection.endpoint);
+  const usual = { 'opc.tcp:': 4840, 'mqtt:': 1883, 'mqtts:': 8883 }[url.protocol];
+  return url.port === '' ? `${url.hostname}:${usual}` : url.host;
 }
 
 async function models(site: Site): Promise<Finding[]> {
