@@ -1,15 +1,19 @@
 import { parseArgs } from 'node:util';
+import { frozen } from '../../../../simulations/plant/year/freeze.ts';
 import { yearTable } from './readable.ts';
 import { passes, simulatedYear } from './simulated-year.ts';
 
 /**
- * `node test/bench/senses/year/main.ts [--seeds 1..5] [--assets 20] [--json]`: the simulated year. Exit code 1 when a
+ * `node test/bench/senses/year/main.ts [--seeds A..B] [--assets 20] [--json]`: the simulated year, on the judged seeds
+ * unless said. Exit code 1 when a
  * fault was found too late or the lead is not twice that of the plain threshold.
  */
 const { values } = parseArgs({
   options: { seeds: { type: 'string' }, assets: { type: 'string' }, json: { type: 'boolean' } },
 });
-const range = /^(\d+)(?:\.\.(\d+))?$/.exec(values.seeds ?? '1');
+const { judgedSeeds } = frozen();
+const judged = judgedSeeds.length > 0 ? `${judgedSeeds[0]}..${judgedSeeds.at(-1)}` : '1';
+const range = /^(\d+)(?:\.\.(\d+))?$/.exec(values.seeds ?? judged);
 const from = Number(range?.[1]);
 const to = Number(range?.[2] ?? from);
 const assets = Number(values.assets ?? 20);
