@@ -10,6 +10,8 @@ export interface CompareOptions extends TrialOptions {
   /** What is run of ours: millwright.ts, or dist/millwright.js. */
   readonly program: string;
   readonly encrypted: boolean;
+  /** Our boxes, and theirs: see `Network`. */
+  readonly evenPace: boolean;
   readonly seed: number;
 }
 
@@ -32,7 +34,7 @@ export async function compare(options: CompareOptions, say: (text: string) => vo
         // The same victims at the same moments for all of them.
         const random = new Random(options.seed, `trial of ${size}`);
         const named = (text: string) => say(`${product.name}, ${size}: ${text}`);
-        running = new Trial(product, new Network(size), random, named);
+        running = new Trial(product, new Network(size, options.evenPace), random, named);
         results.push(await running.run(options));
         running.end();
         running = undefined;

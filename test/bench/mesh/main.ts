@@ -30,6 +30,7 @@ of its own instead (root, Linux): kill -9, SIGSTOP, cable pulled, packets lost; 
   --preset NAME      how fast ours probe in the trial: ${Object.keys(presets).join(', ')} (default lan)
   --program FILE     what is run of ours; dist/millwright.js, after npm run build, is what the package carries and needs
                      less memory (default millwright.ts)
+  --even-pace        boxes of the trial with the kernel's setting of deploy/90-millwright.conf
   --in-the-clear     serf without encryption; ours has no such mode
 `;
 
@@ -75,6 +76,7 @@ if (options.peer === undefined) {
       preset: options.preset,
       program: options.program,
       encrypted: !options.inTheClear,
+      evenPace: options.evenPace,
       seed: options.seed,
     },
   };
@@ -130,6 +132,7 @@ function read() {
     preset: values.preset,
     program: resolve(values.program),
     inTheClear: values['in-the-clear'],
+    evenPace: values['even-pace'],
   };
 }
 
@@ -149,6 +152,7 @@ function parse() {
         preset: { type: 'string', default: 'lan' },
         program: { type: 'string', default: millwright },
         'in-the-clear': { type: 'boolean', default: false },
+        'even-pace': { type: 'boolean', default: false },
       },
     });
   } catch (error) {

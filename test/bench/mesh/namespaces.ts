@@ -12,10 +12,13 @@ import { existsSync, readdirSync } from 'node:fs';
 export class Network {
   readonly size: number;
   readonly #prefix = `${family}${process.pid}-`;
+  readonly #evenPace: boolean;
   #isUp = false;
 
-  constructor(size: number) {
+  /** `evenPace`: the boxes send what was lost again at an even pace, as `deploy/90-millwright.conf` has it. */
+  constructor(size: number, evenPace = false) {
     this.size = size;
+    this.#evenPace = evenPace;
   }
 
   address(box: number): string {
@@ -40,6 +43,7 @@ export class Network {
         'link set eth0 addrgenmode none',
         'link set eth0 up',
       ]);
+      if (this.#evenPace) ip(['netns', 'exec', this.#box(box), 'sysctl', '-qw', 'net.ipv4.tcp_thin_linear_timeouts=1']);
     }
   }
 
