@@ -94,8 +94,13 @@ test('site: a machine out of reach for longer than it may be → the alarm of th
   const days = 6;
   const seed = Array.from({ length: 200 }, (_, n) => n + 1).find((n) => {
     const faults = drawPlantFaults(new Random(n, `site ${site.hash}`).fork('faults'), site, days);
-    const lost = faults.filter((fault) => fault.kind === 'source' && fault.ms > 30_000).length;
-    return lost === 1 && faults.filter(({ kind }) => kind === 'crash').length === 1 && faults.length < 5;
+    const lost = faults.filter((fault) => fault.kind === 'source');
+    return (
+      lost.length === 1 &&
+      lost[0]!.ms > 30_000 &&
+      faults.filter(({ kind }) => kind === 'crash').length === 1 &&
+      faults.length < 5
+    );
   })!;
   const question = { file: 'mill.yaml', plan: site, people: ['anna'], days, seed, inFull: false };
   const { report } = simulateSite(question);
