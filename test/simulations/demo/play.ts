@@ -153,3 +153,17 @@ export async function mustFail(step: string, why: RegExp): Promise<void> {
   expect(verdict).toMatchObject({ ok: false });
   expect(ended).toEqual({ code: 1, signal: null });
 }
+
+/** Waits until all of it runs: starter, janitor, plant, coordinator, five agents, a console's address. */
+export const isUp = (play: Play): Promise<unknown> =>
+  eventually(
+    () => {
+      const { processes, ports } = play.seen();
+      return (
+        play.lines.some((line) => line.includes('site/line-log: edge-')) && processes.length >= 9 && ports.length >= 14
+      );
+    },
+    { deadlineMs: 100_000, everyMs: 200, what: 'the demo is up' },
+  ).catch((error) => {
+    throw new Error(`${error.message}\n${play.lines.slice(-5).join('\n')}\n${play.complaints()}`);
+  });
