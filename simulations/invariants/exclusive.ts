@@ -194,14 +194,16 @@ export class ExclusiveKeepsItsWord {
     const verdict = this.#gate.judge(duty, token, fence.session as SessionId);
     const isLate = world.now - checkedAt > this.#effectMs + 1 || !runners.has(box.place);
     if (verdict === 'raised' || verdict === 'accepted') {
-      watched.floorOfClone = box.place !== box.index;
+      const isOfOnlyVoter = quorumOf(cell.voters.length) === 1 && world.now < cell.clonedUntil;
+      watched.floorOfClone = box.place !== box.index || isOfOnlyVoter;
       return isLate ? [] : this.#outside(world, watched, box.index);
     }
     if (isLate) {
       this.#count('late effect refused');
       return [];
     }
-    // What a voter's clone was granted by that clone, no box ever knows of: the effect's own floor stands above them all.
+    // What a voter's clone was granted by that clone, or anybody by the clone of the only voter, no voter ever knows of:
+    // the effect's own floor stands above them all.
     if (watched.floorOfClone && cell.wasCloned) return [];
     if (!this.#remembers(cell) || !this.#isSound(world, cell)) return [];
     const floor = this.#gate.floor(duty)!;
