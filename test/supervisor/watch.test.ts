@@ -102,7 +102,7 @@ describe('one supervisor', () => {
     await box.exit;
     await eventually(() => marked(box.name).length === 1, { what: 'the orphan stays' });
     await supervised({ without, name: box.name, folder: box.folder });
-    await eventually(() => marked(box.name).length === 0, { what: 'the orphan is killed' });
+    await eventually(() => marked(box.name).length === 0, { what: 'the orphan is killed', deadlineMs: 15_000 });
   });
 
   it('agent ends with a failure → started anew, later each time; falls silent after a beat → killed and started anew', async () => {
