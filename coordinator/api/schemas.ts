@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { evidenceCurveSchema } from '../../agent/wire/evidence.ts';
 
 /**
  * What the coordinator's API says and takes. The console's client is typed by these, and every answer in a test is
@@ -156,6 +157,30 @@ export const eventViewSchema = z.object({
   detail,
 });
 
+/** The minutes around an alarm or an anomaly, as the box recorded them. */
+export const evidenceViewSchema = z.object({
+  /** Its name on the box that keeps the whole. */
+  evidence: name,
+  agent: name,
+  thing: name,
+  /** Of the alarm that was asked about; empty for a model. */
+  occurrence: name,
+  /** `begun`: what followed is not told yet. */
+  stage: z.enum(['begun', 'kept']),
+  toldAt: time,
+  from: time,
+  to: time,
+  /** When it was raised, by the source's clock. */
+  at: time,
+  /** Of the whole, on the box. */
+  bytes: z.int().nullable(),
+  sha256: z.string().nullable(),
+  /** Seconds of one stretch, of which the smallest and the largest value are shown. */
+  step: z.number(),
+  /** Empty: none came, or none that could be read. */
+  curves: z.array(evidenceCurveSchema),
+});
+
 export const readingViewSchema = z.object({
   tag: name,
   at: time,
@@ -253,6 +278,8 @@ export const readingQuerySchema = z.strictObject({
   limit: limit(10_000, 1_000),
 });
 
+/** `subject`: an alarm's identity, or a model's name. */
+export const evidenceQuerySchema = z.strictObject({ subject: z.string().min(1).max(256), limit: limit(20, 5) });
 export const listQuerySchema = z.strictObject({ limit: limit(1_000, 200) });
 export const linesQuerySchema = z.strictObject({ limit: limit(1_000, 200), duty: z.string().max(256).optional() });
 
@@ -289,6 +316,7 @@ export type IncidentView = z.infer<typeof incidentViewSchema>;
 export type IncidentDetail = z.infer<typeof incidentDetailSchema>;
 export type RunView = z.infer<typeof runViewSchema>;
 export type EventView = z.infer<typeof eventViewSchema>;
+export type EvidenceView = z.infer<typeof evidenceViewSchema>;
 export type ReadingView = z.infer<typeof readingViewSchema>;
 export type LinesView = z.infer<typeof linesViewSchema>;
 export type QuarantineView = z.infer<typeof quarantineViewSchema>;

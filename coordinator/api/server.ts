@@ -10,6 +10,7 @@ import {
   type ApiError,
   acknowledgeSchema,
   eventQuerySchema,
+  evidenceQuerySchema,
   linesQuerySchema,
   listQuerySchema,
   readingQuerySchema,
@@ -151,6 +152,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   app.get('/api/v1/events', async (request, reply) => {
     const query = check(eventQuerySchema, request.query, reply);
     return query === undefined ? reply : { items: store.events(query) };
+  });
+  app.get('/api/v1/evidence', async (request, reply) => {
+    const query = check(evidenceQuerySchema, request.query, reply);
+    return query === undefined ? reply : { items: views.evidence(query.subject, query.limit) };
   });
   app.get('/api/v1/readings', async (request, reply) => {
     const query = check(readingQuerySchema, request.query, reply);

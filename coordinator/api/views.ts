@@ -1,11 +1,13 @@
+import { readExcerpt } from '../../agent/wire/evidence.ts';
 import { foldAlarm } from '../alarms/alarm-fold.ts';
 import { type Fleet, type MemberCount, nobody } from '../fleet/fleet.ts';
 import { siteVerdict } from '../fleet/site-verdict.ts';
-import type { AgentRow, AlarmRow, IncidentRow, Store } from '../store/store.ts';
+import type { AgentRow, AlarmRow, EventRow, IncidentRow, Store } from '../store/store.ts';
 import type {
   AgentView,
   AlarmView,
   DutyView,
+  EvidenceView,
   IncidentDetail,
   IncidentView,
   RunView,
@@ -119,6 +121,20 @@ export class Views {
     return this.#store.runs(limit).map(({ ts, ...row }) => ({ ...row, at: ts }));
   }
 
+  /** What was recorded around a subject, newest first, each occurrence once. */
+  evidence(subject: string, limit: number): EvidenceView[] {
+    const seen = new Set<string>();
+    const found: EvidenceView[] = [];
+    // Told at most twice each, so this reaches as many as are wanted.
+    for (const told of this.#store.evidenceTold(subject, limit * 3)) {
+      const id = String(told.detail['evidence'] ?? '');
+      if (found.length >= limit || seen.has(`${told.agent} ${id}`)) continue;
+      seen.add(`${told.agent} ${id}`);
+      found.push(evidence(told, this.#store.evidence(told.agent, id)));
+    }
+    return found;
+  }
+
   #alarm(row: AlarmRow): AlarmView {
     const folded = foldAlarm(row.registers, new Set(row.acknowledged.map((a) => a.occurrence)));
     const voice = row.registers.find((r) => r.reporter === folded.reporter) ?? row.registers[0]!;
@@ -157,6 +173,39 @@ export class Views {
     };
   }
 }
+
+/** One evidence out of what was told of it: the curves of its last telling that has any. */
+const evidence = (told: EventRow, tellings: readonly EventRow[]): EvidenceView => {
+  const kept = tellings.find((row) => row.detail['stage'] === 'kept');
+  let voice = told;
+  let excerpt: ReturnType<typeof readExcerpt>;
+  for (const row of kept === undefined ? tellings : [kept, ...tellings]) {
+    excerpt = readExcerpt(String(row.detail['excerpt'] ?? ''));
+    voice = row;
+    if (excerpt !== undefined) break;
+  }
+  const [from, to] = [number(voice.detail['from']) ?? told.ts, number(voice.detail['to']) ?? told.ts];
+  const first = tellings.find((row) => row.detail['stage'] === 'begun');
+  return {
+    evidence: String(told.detail['evidence'] ?? ''),
+    agent: told.agent,
+    thing: String(told.detail['thing'] ?? ''),
+    occurrence: String(told.detail['occurrence'] ?? ''),
+    stage: kept === undefined ? 'begun' : 'kept',
+    toldAt: voice.receivedAt,
+    from,
+    to,
+    // Before agents told it: the end of what led to it.
+    at: excerpt?.at ?? number(first?.detail['to']) ?? told.ts,
+    bytes: kept === undefined ? null : (number(kept.detail['bytes']) ?? null),
+    sha256: kept === undefined ? null : String(kept.detail['sha256'] ?? ''),
+    step: excerpt?.step ?? Math.max(0.1, (to - from) / 30_000),
+    curves: excerpt?.curves ?? [],
+  };
+};
+
+const number = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 
 const incident = (row: IncidentRow): IncidentView => {
   const { type: _, ...body } = row.body;

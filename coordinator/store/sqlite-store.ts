@@ -75,6 +75,10 @@ const MIGRATIONS: readonly string[] = [
   );
   CREATE TABLE quarantine_count (agent TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  CREATE INDEX event_evidence_subject ON event (subject, cursor) WHERE name = 'evidence';
+  CREATE INDEX event_evidence_id ON event (json_extract(detail, '$.evidence')) WHERE name = 'evidence';
+  `,
 ];
 
 /** Opens or makes the store in one file. Throws when the file is of a newer release or cannot be read. */
@@ -439,6 +443,21 @@ export function openSqliteStore(path: string): Store {
       const text = `SELECT * FROM event WHERE ${where.join(' AND ')} ORDER BY cursor DESC LIMIT ?`;
       return all<Record<string, unknown>>(text, ...values, query.limit).map(eventRow);
     },
+    evidenceTold: (subject, limit) =>
+      all<Record<string, unknown>>(
+        `SELECT cursor, id, agent, type, ts, received_at, name, subject, severity, text,
+                json_remove(detail, '$.excerpt') AS detail
+           FROM event WHERE name = 'evidence' AND subject = ? ORDER BY cursor DESC LIMIT ?`,
+        subject,
+        limit,
+      ).map(eventRow),
+    evidence: (agent, id) =>
+      all<Record<string, unknown>>(
+        `SELECT * FROM event WHERE name = 'evidence' AND json_extract(detail, '$.evidence') = ? AND agent = ?
+          ORDER BY cursor DESC LIMIT 8`,
+        id,
+        agent,
+      ).map(eventRow),
     readings(query) {
       const from = query.from ?? 0;
       const to = query.to ?? Number.MAX_SAFE_INTEGER;

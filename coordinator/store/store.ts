@@ -55,6 +55,10 @@ export interface Store {
   /** The newest runs, each by its last entry; looks no further back than the last few thousand entries. */
   runs(limit: number): readonly RunRow[];
   events(query: EventQuery): readonly EventRow[];
+  /** What was told of evidence about a subject (an alarm, a model), newest first, without curves. */
+  evidenceTold(subject: string, limit: number): readonly EventRow[];
+  /** What an agent told of one evidence under whatever name, newest first. */
+  evidence(agent: string, id: string): readonly EventRow[];
   readings(query: ReadingQuery): readonly ReadingRow[];
   lines(duty: string | undefined, limit: number): readonly LineRow[];
   gaps(limit: number): readonly GapRow[];

@@ -22,6 +22,8 @@ export const buildConsole = (): void => {
   const result = spawnSync(process.execPath, [vite, 'build', '--config', 'vite.config.ts', '--logLevel', 'warn'], {
     cwd: source,
     encoding: 'utf8',
+    // Else the test runner's own word makes it a page for developers, larger and slower than the one that ships.
+    env: { ...process.env, NODE_ENV: 'production' },
   });
   if (result.status !== 0) throw new Error(`the console did not build: ${result.stdout}${result.stderr}`);
 };

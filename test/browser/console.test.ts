@@ -2,7 +2,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentHealth } from '../../agent/wire/agent-status.ts';
-import type { ReportBody } from '../../agent/wire/report.ts';
+import type { AlarmTransition, ReportBody } from '../../agent/wire/report.ts';
 import { alarmViewSchema } from '../../coordinator/api/schemas.ts';
 import type { Coordinator } from '../../coordinator/coordinator.ts';
 import { alarm, Bench, event, get, passwordOf, portOf, type TestAgent, TOKEN } from '../coordinator/bench.ts';
@@ -550,6 +550,67 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     expect(await page.locator('[data-event]').first().innerText()).toContain('event 5001');
     await page.goto(`${coordinator.api}/events?agent=edge.2`);
     await page.getByText('No event fits.').waitFor();
+  });
+
+  /** Minutes around an alarm, as a box's recorder tells them. */
+  const evidenceOf = (alarmId: string, at: number, stage: 'begun' | 'kept'): ReportBody => {
+    const [from, to] = [at - 600_000, stage === 'kept' ? at + 120_000 : at];
+    const points = (value: (s: number) => number | null | undefined) =>
+      Array.from({ length: (to - from) / 10_000 + 1 }, (_, i) => [i * 10, value(i * 10)]).filter(
+        ([, y]) => y !== undefined,
+      );
+    const curves = [
+      { name: 'score:press-7/bearing', points: points((s) => s / 150), threshold: 3, shares: { 'press-7/rms': 0.8 }, raised: 4 },
+      { name: 'press-7/rms', unit: 'mm/s', points: points((s) => (s > 200 && s < 300 ? undefined : 2 + s / 200)), usual: [2.5, 0.25], raised: 5, limits: [{ level: 'crit', side: 'above', value: 4 }] },
+      { name: 'press-7/oil', unit: 'bar', points: points((s) => (s > 300 && s < 400 ? null : 4)), usual: [4, 0.1], raised: 4 },
+    ]; // biome-ignore format: three curves
+    const detail = { evidence: 'e-1', occurrence: 'o1', thing: 'press-7', stage, from, to, bytes: 4_200, excerpt: JSON.stringify({ from, to, at, step: 10, curves }) }; // biome-ignore format: one detail
+    return { type: 'event', name: 'evidence', subject: alarmId, severity: 'info', text: 'kept', detail };
+  };
+
+  test('alarm’s own page → its evidence late, then in curves; the keyboard moves through them, a table says the same', async () => {
+    const at = Date.now() - 60_000;
+    say(alarm({ since: at as AlarmTransition['since'] }));
+    await open();
+    await row(PRESS).getByRole('link', { name: 'The bearing wears.' }).click();
+    await page.getByText('The box tells what it recorded within seconds.').waitFor();
+    say(evidenceOf(PRESS, at, 'begun'));
+    await page.getByText('what follows comes two minutes after the alarm').waitFor();
+    say(evidenceOf(PRESS, at, 'kept'));
+    await page.getByText('the whole (4 kB) is kept there').waitFor();
+    expect(
+      await page.locator('[data-curve]').evaluateAll((all) => all.map((one) => one.getAttribute('data-curve'))),
+    ).toEqual(['press-7/rms', 'press-7/oil', 'score:press-7/bearing']);
+    const parts = await page.locator('.parts li').allInnerTexts();
+    expect(parts[0]?.replaceAll(/\s+/g, ' ')).toContain(
+      '5 mm/s at the alarm, before it usually 2.5 mm/s · 10 × its usual spread too high · critical above 4 mm/s 80 % of the score',
+    );
+    expect(parts[1]).toContain('as usual');
+    const rms = page.locator('[data-curve="press-7/rms"]');
+    expect(await rms.getByRole('img').getAttribute('aria-label')).toContain('from 2 to 5.6 mm/s; at the alarm 5 mm/s');
+    await page.locator('.legend').getByText('nothing heard').waitFor();
+    await page.locator('.legend').getByText('bad quality').waitFor();
+    // By the keyboard back to where nothing was heard.
+    const slider = page.getByRole('slider', { name: 'Moment' });
+    await slider.focus();
+    await page.keyboard.press('Home');
+    expect(await rms.locator('.readout').innerText()).toBe('2 mm/s');
+    await slider.fill('-350');
+    expect(await rms.locator('.readout').innerText()).toBe('nothing heard');
+    expect(await slider.getAttribute('aria-valuetext')).toContain('rms nothing heard');
+    await page.getByText('The same as a table').click();
+    expect(await page.locator('.figures-table tbody tr').count()).toBe(24);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
+    // Colours on their way from one scheme to the other are nobody's.
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    await page.getByRole('button', { name: 'Dark' }).click();
+    const { violations } = await new AxeBuilder({ page }).include('.evidence').analyze();
+    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    await page.getByRole('button', { name: /Acknowledge press-7/ }).click();
+    await page.getByPlaceholder('Your name').fill('anna');
+    await page.keyboard.press('Enter');
+    await page.locator('main').getByText('by anna').waitFor();
   });
 
   const PAGES = ['/', '/fleet', '/duties', '/incidents', '/incidents/label-service%2Frestart-4', '/events', '/refused'];

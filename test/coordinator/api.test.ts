@@ -10,6 +10,7 @@ import {
   type EventView,
   errorSchema,
   eventViewSchema,
+  evidenceViewSchema,
   incidentDetailSchema,
   incidentViewSchema,
   linesViewSchema,
@@ -78,6 +79,39 @@ test('api: login with the token → a cookie that scripts and other sites cannot
   expect((await status()).status).toBe(401);
   for (let i = 0; i < 12; i++) await login('guess');
   expect((await login(TOKEN)).status).toBe(429);
+});
+
+test('api: evidence of an alarm → the last telling with curves, also under the name of another; garbage draws nothing', async () => {
+  const { api, broker } = await bench.coordinator();
+  const { outbox } = bench.agent('edge-1', broker);
+  const tell = (subject: string, evidence: string, stage: string, excerpt?: string) =>
+    outbox.publish({
+      class: 'event',
+      body: {
+        type: 'event',
+        name: 'evidence',
+        subject,
+        severity: 'info',
+        text: stage,
+        detail: { evidence, occurrence: 'o1', thing: 'press', stage, from: 1_000, to: stage === 'kept' ? 9_000 : 7_000, bytes: 42, ...(excerpt === undefined ? {} : { excerpt }) }, // biome-ignore format: one detail
+      },
+    });
+  const curves = (n: number) => JSON.stringify({ from: 1_000, to: 7_000, curves: [{ name: 'press/rms', points: [[0, n]] }] }); // biome-ignore format: one excerpt
+  tell('press/bearing', 'e1', 'begun', curves(1));
+  tell('wear.press', 'e1', 'same');
+  tell('wear.press', 'e0', 'begun', '{"curves": 7}');
+  const about = async (subject: string) =>
+    (await items<unknown>(api, `/api/v1/evidence?subject=${subject}`)).map((item) => evidenceViewSchema.parse(item));
+  await eventually(async () => (await about('wear.press')).length === 2);
+  const [garbage, shared] = await about('wear.press');
+  expect(garbage).toMatchObject({ evidence: 'e0', curves: [], at: 7_000, stage: 'begun' });
+  // An agent before the moment was told: the end of what led to it.
+  expect(shared).toMatchObject({ evidence: 'e1', at: 7_000, stage: 'begun', bytes: null, curves: [{ points: [[0, 1]] }] }); // biome-ignore format: one view
+  tell('press/bearing', 'e1', 'kept', curves(2));
+  await eventually(async () => (await about('wear.press'))[1]?.stage === 'kept');
+  expect((await about('wear.press'))[1]).toMatchObject({ to: 9_000, bytes: 42, curves: [{ points: [[0, 2]] }] });
+  expect(await about('nobody')).toEqual([]);
+  expect((await get(api, '/api/v1/evidence')).status).toBe(400);
 });
 
 test('api: console built → its files, its pages and nothing else are open; answers of the API stay JSON', async () => {

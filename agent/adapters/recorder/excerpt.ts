@@ -1,3 +1,4 @@
+import type { EvidenceCurve, Excerpt } from '../../wire/evidence.ts';
 import type { Columns } from './block.ts';
 
 /** The most that travels inside a report; the whole stays on the box. */
@@ -7,34 +8,37 @@ export interface NamedColumns {
   readonly name: string;
   readonly unit: string | undefined;
   readonly columns: Columns;
+  /** What is known of it beside its samples. */
+  readonly marks?: Pick<EvidenceCurve, 'threshold' | 'shares' | 'limits'>;
 }
 
-/** `[seconds from the first time, value or null]`: what a person needs to see that something went up. */
-interface Curve {
-  readonly name: string;
-  readonly unit?: string;
-  readonly points: readonly (readonly [number, number | null])[];
-}
+/** Fewer say nothing of what is usual. */
+const usualFrom = 8;
 
 /**
  * The curves of an evidence in at most `excerptBytes` of JSON: of each stretch of time the smallest and the largest
  * value, so that a spike of one sample is never smoothed away; fewer points, then fewer series, until it fits. Series
- * come in the order of their weight.
+ * come in the order of their weight. `at`: when it was raised, which is where what was usual before is compared.
  */
-export function excerpt(series: readonly NamedColumns[], from: number, to: number): string {
-  for (let count = Math.min(series.length, 8); count > 0; count--) {
-    for (const points of [60, 40, 24, 12]) {
-      const curves = series.slice(0, count).map((one) => curve(one, from, to, points));
-      const text = JSON.stringify({ from, to, curves });
+export function excerpt(series: readonly NamedColumns[], from: number, to: number, at: number = to): string {
+  const known = series.slice(0, 8).map((one) => ({ one, ...beforeAndAt(one.columns, from, at) }));
+  for (let count = known.length; count > 0; count--) {
+    for (const points of [160, 100, 60, 40, 24, 12]) {
+      const step = Math.max(1, to - from) / (points >> 1);
+      const curves = known.slice(0, count).map(({ one, usual, raised }) => {
+        const { name, unit, columns, marks } = one;
+        const about = { ...(unit === undefined ? {} : { unit }), ...marks, ...(usual && { usual }) };
+        const said = raised === undefined ? about : { ...about, raised };
+        return { name, points: pointsOf(columns, from, step, points >> 1), ...said };
+      });
+      const text = JSON.stringify({ from, to, at, step: Math.round(step) / 1_000, curves } satisfies Excerpt);
       if (Buffer.byteLength(text) <= excerptBytes) return text;
     }
   }
-  return JSON.stringify({ from, to, curves: [] });
+  return JSON.stringify({ from, to, curves: [] } satisfies Excerpt);
 }
 
-function curve({ name, unit, columns }: NamedColumns, from: number, to: number, points: number): Curve {
-  const stretches = Math.max(1, points >> 1);
-  const width = Math.max(1, to - from) / stretches;
+function pointsOf(columns: Columns, from: number, width: number, stretches: number): EvidenceCurve['points'] {
   const kept: [number, number | null][] = [];
   let at = 0;
   for (let stretch = 0; stretch < stretches; stretch++) {
@@ -43,11 +47,11 @@ function curve({ name, unit, columns }: NamedColumns, from: number, to: number, 
     let high = -1;
     let blind = -1;
     for (; at < columns.times.length && ((columns.times[at] ?? 0) < end || stretch === stretches - 1); at++) {
-      const value = columns.values[at] ?? Number.NaN;
-      if (!Number.isFinite(value) || columns.qualities[at] === 2) {
+      if (!isGood(columns, at)) {
         blind = at;
         continue;
       }
+      const value = columns.values[at] ?? 0;
       if (low < 0 || value < (columns.values[low] ?? 0)) low = at;
       if (high < 0 || value > (columns.values[high] ?? 0)) high = at;
     }
@@ -55,7 +59,37 @@ function curve({ name, unit, columns }: NamedColumns, from: number, to: number, 
     if (chosen.length === 0 && blind >= 0) kept.push([seconds(columns.times[blind] ?? 0, from), null]);
     for (const i of chosen) kept.push([seconds(columns.times[i] ?? 0, from), short(columns.values[i] ?? 0)]);
   }
-  return { name, ...(unit === undefined ? {} : { unit }), points: kept };
+  return kept;
+}
+
+/** What was usual in the first half of what led to it, by what one wild sample does not move; and the value then. */
+function beforeAndAt(
+  columns: Columns,
+  from: number,
+  at: number,
+): { readonly usual: [number, number] | undefined; readonly raised: number | undefined } {
+  const early: number[] = [];
+  let last: number | undefined;
+  for (let i = 0; i < columns.times.length && (columns.times[i] ?? 0) <= at; i++) {
+    if (!isGood(columns, i)) continue;
+    last = columns.values[i] ?? 0;
+    if ((columns.times[i] ?? 0) < (from + at) / 2) early.push(last);
+  }
+  const raised = last === undefined ? undefined : short(last);
+  if (early.length < usualFrom) return { usual: undefined, raised };
+  const middle = median(early);
+  const spread = 1.4826 * median(early.map((value) => Math.abs(value - middle)));
+  return { usual: [short(middle), short(spread)], raised };
+}
+
+const isGood = ({ values, qualities }: Columns, i: number): boolean =>
+  Number.isFinite(values[i] ?? Number.NaN) && qualities[i] !== 2;
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  const upper = sorted[half] ?? 0;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? upper)) / 2;
 }
 
 const seconds = (time: number, from: number): number => Math.round((time - from) / 100) / 10;

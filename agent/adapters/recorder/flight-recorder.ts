@@ -8,6 +8,7 @@ import type { Sample } from '../../core/health/signal.ts';
 import type { Observation } from '../../core/observation.ts';
 import type { ReportBody } from '../../core/reporting/report.ts';
 import type { SitePlan } from '../../core/site-plan.ts';
+import { type EvidenceCurve, type EvidenceStage, scorePrefix } from '../../wire/evidence.ts';
 import { excerpt, type NamedColumns } from './excerpt.ts';
 import { type EvidenceRow, Recorder, type RecorderLimits, type RecorderStats } from './recorder.ts';
 
@@ -44,17 +45,23 @@ export interface FlightRecorder {
 interface Open extends EvidenceRow {
   /** Wall clock at which it is closed. */
   readonly dueAt: number;
+  /** What the models said when it was raised, by series; of a life before this one nobody knows it any more. */
+  readonly said?: ReadonlyMap<string, Said>;
 }
+
+type Said = Pick<EvidenceCurve, 'threshold' | 'shares'>;
 
 const qualityCode = { good: 0, uncertain: 1, bad: 2 } as const;
 const mostOpen = 16;
 const mostSeries = 24;
+const mostShares = 12;
+const mostLimits = 8;
 /** Samples in one evidence, over all its series: packing them must not hold up the agent. */
 const mostSamples = 40_000;
 /** What happens to one thing within this is one story: it is recorded once, and told with both names. */
 const sameStoryMs = 60_000;
 
-export const scoreSeries = (model: string): string => `score:${model}`;
+export const scoreSeries = (model: string): string => `${scorePrefix}${model}`;
 
 /**
  * Ties the recorder to the agent: records what is polled and scored, marks when things are not healthy, and keeps what
@@ -71,6 +78,7 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
   const open = new Map<string, Open>();
   /** Of each subject the occurrence that has its evidence already: an alarm that is said again is no new one. */
   const known = new Map<string, string>();
+  const scores = new Map<ModelIndex, Score>();
   const thingName = (thing: number): string => plan.things[thing]?.id ?? 'site';
 
   recorder.closeSpans(new Set(options.standing), wall());
@@ -146,16 +154,52 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
       bytes: 0,
     };
     recorder.putEvidence(row, undefined);
-    open.set(id, { ...row, dueAt: wall() + afterMs });
-    tell(row, 'begun', subject, occurrence);
+    const begun = { ...row, dueAt: wall() + afterMs, said: saidNow(series) };
+    open.set(id, begun);
+    tell(row, 'begun', subject, occurrence, excerpt(collect(begun, at), row.from, at));
   };
 
-  const collect = ({ series, from }: EvidenceRow, to: number): NamedColumns[] =>
-    series.map((name) => ({
-      name,
-      unit: plan.signals.find((spec) => spec.id === name)?.unit,
-      columns: recorder.read(name, from, to, Math.floor(mostSamples / series.length)),
-    }));
+  /** Threshold and shares of each score among these, as its model told them last. */
+  const saidNow = (series: readonly string[]): Map<string, Said> => {
+    const said = new Map<string, Said>();
+    for (const [model, { threshold, contributions }] of scores) {
+      const name = scoreSeries(plan.models[model]?.id ?? '');
+      if (!series.includes(name)) continue;
+      const shares = contributions
+        .slice(0, mostShares)
+        .map(({ signal, share }) => [
+          plan.signals[signal]?.id ?? '',
+          Math.round(Math.min(1, Math.max(0, share)) * 1_000) / 1_000,
+        ]);
+      said.set(name, {
+        ...(Number.isFinite(threshold) ? { threshold: Number(threshold.toPrecision(5)) } : {}),
+        ...(shares.length === 0 ? {} : { shares: Object.fromEntries(shares) }),
+      });
+    }
+    return said;
+  };
+
+  /** Where checks of this signal draw the line. */
+  const limitsOf = (signal: number): NonNullable<EvidenceCurve['limits']> =>
+    plan.checks
+      .filter(({ source }) => source.kind === 'signal' && source.judge === 'value' && source.signal === signal)
+      .flatMap(({ warn, crit }) => [
+        ...(warn === undefined ? [] : [{ level: 'warn' as const, ...warn }]),
+        ...(crit === undefined ? [] : [{ level: 'crit' as const, ...crit }]),
+      ])
+      .slice(0, mostLimits);
+
+  const collect = ({ series, from, said }: EvidenceRow & Pick<Open, 'said'>, to: number): NamedColumns[] =>
+    series.map((name) => {
+      const spec = plan.signals.find(({ id }) => id === name);
+      const limits = spec === undefined ? [] : limitsOf(spec.index);
+      return {
+        name,
+        unit: spec?.unit,
+        columns: recorder.read(name, from, to, Math.floor(mostSamples / series.length)),
+        marks: { ...said?.get(name), ...(limits.length === 0 ? {} : { limits }) },
+      };
+    });
 
   const finish = (row: Open): void => {
     open.delete(row.id);
@@ -170,18 +214,13 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     const text = JSON.stringify({ v: 1, id, agent, site: plan.site, subject, occurrence, thing, from, to, series });
     const data = gzipSync(text, { level: 3 });
     const sha256 = createHash('sha256').update(text).digest('hex');
-    const kept: EvidenceRow = { ...row, to, state: 'kept', sha256, bytes: data.length };
+    const { dueAt: _due, said: _said, ...evidence } = row;
+    const kept: EvidenceRow = { ...evidence, to, state: 'kept', sha256, bytes: data.length };
     recorder.putEvidence(kept, data);
-    tell(kept, 'kept', subject, occurrence, excerpt(columns, from, to));
+    tell(kept, 'kept', subject, occurrence, excerpt(columns, from, to, row.to));
   };
 
-  const tell = (
-    row: EvidenceRow,
-    stage: 'begun' | 'same' | 'kept',
-    subject: string,
-    occurrence: string,
-    curves = stage === 'begun' ? excerpt(collect(row, row.to), row.from, row.to) : '',
-  ): void => {
+  const tell = (row: EvidenceRow, stage: EvidenceStage, subject: string, occurrence: string, curves = ''): void => {
     const span = `${Math.round((row.to - row.from) / 60_000)} min of ${row.series.length} series of ${row.thing}`;
     const text =
       stage === 'kept'
@@ -223,6 +262,7 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     onScore(model, score, at) {
       const spec = plan.models[model];
       if (spec === undefined || !Number.isFinite(score.value)) return;
+      scores.set(model, score);
       const name = scoreSeries(spec.id);
       describe(name, undefined, undefined);
       newest.set(name, at);

@@ -7,6 +7,7 @@ import { LanguageChoice } from './language-choice.tsx';
 import { Link } from './link.tsx';
 import { lockOut, startLive, stopLive, useLive } from './live.ts';
 import { LoginPage } from './login-page.tsx';
+import { AlarmPage } from './pages/alarm-page.tsx';
 import { DutiesPage } from './pages/duties-page.tsx';
 import { EventsPage } from './pages/events-page.tsx';
 import { FleetPage } from './pages/fleet-page.tsx';
@@ -49,6 +50,8 @@ function Page({ path }: { readonly path: readonly string[] }) {
   switch (page) {
     case undefined:
       return <NowPage />;
+    case 'alarms':
+      return id === undefined ? <NowPage /> : <AlarmPage key={id} id={id} />;
     case 'fleet':
       return <FleetPage />;
     case 'duties':

@@ -6,6 +6,7 @@ import {
   dutyViewSchema,
   errorSchema,
   eventViewSchema,
+  evidenceViewSchema,
   incidentDetailSchema,
   incidentViewSchema,
   listOf,
@@ -80,6 +81,8 @@ export const client = {
   runs: () => list(runViewSchema, '/api/v1/runs?limit=200'),
   incidents: () => list(incidentViewSchema, '/api/v1/incidents?limit=500'),
   incident: (id: string) => call(incidentDetailSchema, `/api/v1/incidents/${encodeURIComponent(id)}`),
+  evidence: (subject: string) =>
+    list(evidenceViewSchema, `/api/v1/evidence?limit=8&subject=${encodeURIComponent(subject)}`),
   quarantine: () => list(quarantineViewSchema, '/api/v1/quarantine?limit=200'),
   events: ({ agent, name, limit }: EventFilter) => {
     const query = new URLSearchParams({ limit: String(limit) });

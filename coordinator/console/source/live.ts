@@ -140,6 +140,10 @@ const take = (name: StreamName, text: string): void => {
     case 'event': {
       const event = read('event');
       if (event === undefined) return;
+      if (event.name === 'evidence') {
+        // An alarm may share the evidence of another name, so all that are on the screen are asked for again.
+        void queryClient.invalidateQueries({ queryKey: ['evidence'] });
+      }
       for (const query of queryClient.getQueryCache().findAll({ queryKey: ['events'] })) {
         const filter = query.queryKey[1] as EventFilter;
         if (filter.agent !== '' && filter.agent !== event.agent) continue;

@@ -63,6 +63,8 @@ export const queries = {
   incidents: listQuery(['incidents'], async () => (await client.incidents()).sort(byBeginning)),
   quarantine: listQuery(['quarantine'], client.quarantine),
   incident: (id: string) => queryOptions({ queryKey: ['incident', id], queryFn: () => client.incident(id) }),
+  evidence: (subject: string) =>
+    queryOptions({ queryKey: ['evidence', subject], queryFn: () => client.evidence(subject) }),
   events: (filter: EventFilter) => listQuery(['events', filter], () => client.events(filter)),
 } as const;
 

@@ -5,6 +5,7 @@ import { Random } from '../../../agent/base/random.ts';
 import { instant, wallTime } from '../../../agent/base/time.ts';
 import { parseSite } from '../../../agent/config/site-file.ts';
 import type { EventReport, ReportBody } from '../../../agent/core/reporting/report.ts';
+import { readExcerpt } from '../../../agent/wire/evidence.ts';
 import { trainModel } from '../../../models/commands.ts';
 import { readRecorded } from '../../../models/training/recorded.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -56,7 +57,11 @@ async function box(dir?: string) {
           receiveTime: instant(clock.now),
         });
       }
-      recorder.onScore(0, { value: rms / 2, threshold: 2, contributions: [] }, clock.now);
+      const contributions = [
+        { signal: 0, share: 0.9 },
+        { signal: 1, share: 0.1 },
+      ];
+      recorder.onScore(0, { value: rms / 2, threshold: 2, contributions }, clock.now);
       recorder.tick();
     }
   };
@@ -91,6 +96,21 @@ describe('flight recorder', () => {
       'press/oil',
     ]);
     expect(before.curves[0].points.at(-1)[1]).toBe(4.5);
+    expect(readExcerpt(String(begun?.detail['excerpt']))).toEqual(before);
+    expect(before.at).toBe(clock.now);
+    // What was usual, what it was then, and by whose measure that is wrong.
+    expect(before.curves[0]).toMatchObject({
+      threshold: 2,
+      shares: { 'press/rms': 0.9, 'press/oil': 0.1 },
+      raised: 4.5,
+      usual: [1, 0],
+    });
+    const [, rms] = before.curves;
+    expect(rms).toMatchObject({ unit: 'mm/s', limits: [{ level: 'crit', side: 'above', value: 7 }] });
+    expect(rms.raised).toBeGreaterThan(8.5);
+    expect(rms.usual[0]).toBeCloseTo(2, 1);
+    expect(rms.usual[1]).toBeCloseTo(0.1, 1);
+    const raisedAt = clock.now;
     run(100, 9);
     // Said again: no new evidence.
     alarm('on');
@@ -98,6 +118,10 @@ describe('flight recorder', () => {
     const kept = told()[1];
     expect(told().length).toBe(2);
     expect(kept?.detail).toMatchObject({ stage: 'kept', evidence: begun?.detail['evidence'] });
+    // The moment of the alarm and its shares stay what they were.
+    const after = readExcerpt(String(kept?.detail['excerpt']));
+    expect(after).toMatchObject({ at: raisedAt, to: kept?.detail['to'] });
+    expect(after?.curves[0]).toMatchObject({ threshold: 2, raised: 4.5, shares: { 'press/rms': 0.9 } });
     const whole = recorder.read(String(kept?.detail['evidence'])) ?? '';
     expect(createHash('sha256').update(whole).digest('hex')).toBe(kept?.detail['sha256']);
     const { series, from, to } = JSON.parse(whole);

@@ -1,24 +1,29 @@
-import { Button, TextInput } from '@mantine/core';
-import { useMutation, useQuery } from '@tanstack/react-query';
-import type { TFunction } from 'i18next';
-import { type FormEvent, useCallback, useEffect, useRef, useState } from 'react';
+import { Button } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { AlarmView, IncidentView, RunView } from '../../../api/schemas.ts';
-import { CallError, client } from '../client.ts';
+import {
+  AckedBy,
+  alarmHref,
+  Countdown,
+  doing,
+  isWaiting,
+  PRIORITY,
+  relevant,
+  SourceLost,
+  useAcknowledge,
+  WhoAreYou,
+  what,
+} from '../alarm-parts.tsx';
 import { useNow } from '../clock.ts';
 import { Link } from '../link.tsx';
-import { setPerson, usePerson } from '../person.ts';
-import { byNeed, queries, queryClient, setAlarm } from '../queries.ts';
+import { byNeed, queries } from '../queries.ts';
 import { useQueryValue } from '../route.ts';
 import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
 import { PriorityShape } from '../shapes.tsx';
-import { Ago, roundSpan, span, startOfDay } from '../times.tsx';
+import { Ago, startOfDay } from '../times.tsx';
 import { Strip } from './strip.tsx';
-
-interface Notice {
-  readonly kind: 'done' | 'refused';
-  readonly text: string;
-}
 
 /** What needs a person now. Empty is beautiful. */
 export function NowPage() {
@@ -28,9 +33,6 @@ export function NowPage() {
   const incidents = useQuery(queries.incidents);
   const [q] = useQueryValue('q');
   const [at, setAt] = useQueryValue('at');
-  const person = usePerson();
-  const [asking, setAsking] = useState<AlarmView>();
-  const [notice, setNotice] = useState<Notice>();
 
   const standing = (alarms.data ?? []).filter((alarm) => alarm.state !== 'NORM').sort(byNeed);
   const found = standing.filter((alarm) =>
@@ -40,32 +42,7 @@ export function NowPage() {
   const needing = standing.filter((alarm) => alarm.state !== 'ACKED').length;
   const settling = useSettling(rows.map((alarm) => alarm.alarmId).join('\n'));
 
-  const acknowledging = useMutation({
-    mutationFn: ({ alarm, by }: { alarm: AlarmView; by: string }) => client.acknowledge(alarm, by),
-    onSuccess: (alarm) => {
-      setAlarm(alarm);
-      setNotice({ kind: 'done', text: t('acknowledged', { what: what(alarm) }) });
-    },
-    onError: (error, { alarm }) => {
-      const other = error instanceof CallError && error.code === 'other-occurrence';
-      setNotice({
-        kind: 'refused',
-        text: other ? t('otherOccurrence', { what: what(alarm) }) : t('ackFailed', { message: error.message }),
-      });
-      void queryClient.invalidateQueries({ queryKey: queries.alarms.queryKey });
-    },
-  });
-  const acknowledge = (alarm: AlarmView): void => {
-    if (alarm.state !== 'UNACK' && alarm.state !== 'RTNUN') return;
-    if (person === '') setAsking(alarm);
-    else acknowledging.mutate({ alarm, by: person });
-  };
-  const answer = (name: string): void => {
-    setPerson(name);
-    // The occurrence that was on the screen when the button was pressed, whatever came since.
-    if (asking !== undefined) acknowledging.mutate({ alarm: asking, by: name });
-    setAsking(undefined);
-  };
+  const { acknowledge, notice, clearNotice, isBusy, asking } = useAcknowledge();
 
   const mark = (alarmId: string): void => {
     setAt(alarmId);
@@ -106,7 +83,7 @@ export function NowPage() {
         {notice?.kind === 'refused' && (
           <div className="bar" role="alert">
             {notice.text}{' '}
-            <Button variant="default" onClick={() => setNotice(undefined)}>
+            <Button variant="default" onClick={clearNotice}>
               {t('close')}
             </Button>
           </div>
@@ -138,14 +115,10 @@ export function NowPage() {
                   incidents={incidents.data ?? []}
                   marked={alarm.alarmId === at}
                   settling={settling}
-                  busy={acknowledging.isPending && acknowledging.variables.alarm.alarmId === alarm.alarmId}
+                  busy={isBusy(alarm)}
                   onMark={() => setAt(alarm.alarmId)}
                   onAcknowledge={() => acknowledge(alarm)}
-                  asking={
-                    asking?.alarmId === alarm.alarmId
-                      ? { onName: answer, onLeave: () => setAsking(undefined) }
-                      : undefined
-                  }
+                  asking={asking(alarm)}
                 />
               ))}
             </ol>
@@ -157,8 +130,6 @@ export function NowPage() {
     </div>
   );
 }
-
-const what = (alarm: AlarmView): string => `${alarm.thing}, ${alarm.name}`;
 
 function Row({
   alarm,
@@ -183,7 +154,7 @@ function Row({
 }) {
   const { t } = useTranslation();
   const incident = run && incidents.find((i) => i.run === run.run);
-  const waits = alarm.state === 'UNACK' || alarm.state === 'RTNUN';
+  const waits = isWaiting(alarm);
   return (
     <li
       id={`alarm-${alarm.alarmId}`}
@@ -200,7 +171,9 @@ function Row({
         <span className="muted">{t(`priority${PRIORITY[alarm.priority]}`)}</span>
       </div>
       <div className="what">
-        <strong>{alarm.cause}</strong>
+        <strong>
+          <Link href={alarmHref(alarm.alarmId)}>{alarm.cause}</Link>
+        </strong>
         <span className="muted">{alarm.evidence}</span>
         {marked && alarm.consequence !== '' && <span className="muted">→ {alarm.consequence}</span>}
         {alarm.held !== null && <span className="muted">{t('heldBack', { by: alarm.held })}</span>}
@@ -257,62 +230,6 @@ function Row({
   );
 }
 
-const PRIORITY = { urgent: '1', high: '2', medium: '3', low: '4' } as const;
-
-/** Asked once, in the row itself: nothing may cover a live alarm. */
-function WhoAreYou({ onName, onLeave }: { readonly onName: (name: string) => void; readonly onLeave: () => void }) {
-  const { t } = useTranslation();
-  const [name, setName] = useState('');
-  const send = (event: FormEvent): void => {
-    event.preventDefault();
-    if (name.trim() !== '') onName(name.trim());
-  };
-  return (
-    <form className="who-are-you" onSubmit={send} onKeyDown={(event) => event.key === 'Escape' && onLeave()}>
-      <TextInput
-        label={t('whoAreYou')}
-        description={t('whoText')}
-        placeholder={t('yourName')}
-        size="md"
-        value={name}
-        onChange={(event) => setName(event.currentTarget.value)}
-        maxLength={64}
-        autoComplete="name"
-        autoFocus
-        required
-      />
-      <Button type="submit" size="md">
-        {t('acknowledge')}
-      </Button>
-      <Button variant="default" size="md" onClick={onLeave}>
-        {t('close')}
-      </Button>
-    </form>
-  );
-}
-
-function Countdown({ until }: { readonly until: number }) {
-  const { t } = useTranslation();
-  const left = until - useNow();
-  return left >= 0 ? (
-    <span className="figures muted">{t('respondLeft', { span: span(t, left) })}</span>
-  ) : (
-    <span className="figures overdue">{t('respondOver', { span: span(t, -left) })}</span>
-  );
-}
-
-function SourceLost({ since }: { readonly since: number }) {
-  const { t } = useTranslation();
-  const now = useNow();
-  return <span className="doubt">{t('sourceLost', { ago: t('ago', { span: roundSpan(t, now - since) }) })}</span>;
-}
-
-function AckedBy({ by, at }: { readonly by: string; readonly at: number }) {
-  const { t } = useTranslation();
-  const now = useNow();
-  return <span className="muted">{t('ackedBy', { by, ago: t('ago', { span: roundSpan(t, now - at) }) })}</span>;
-}
-
 function NothingNeedsYou({ incidents }: { readonly incidents: readonly IncidentView[] }) {
   const { t } = useTranslation();
   const midnight = startOfDay(useNow());
@@ -341,40 +258,6 @@ function NothingNeedsYou({ incidents }: { readonly incidents: readonly IncidentV
     </div>
   );
 }
-
-/** A run that ended before this occurrence began says nothing about it. */
-const relevant = (run: RunView, alarm: AlarmView): boolean => run.entry !== 'end' || run.at >= alarm.firstSampleAt;
-
-/** What Millwright is doing about it, in words. */
-const doing = (t: TFunction, run: RunView | undefined, alarm: AlarmView): string => {
-  if (run === undefined || !relevant(run, alarm)) return t('doingNone');
-  const { detail } = run;
-  const said = (key: string): string => String(detail[key] ?? '');
-  switch (run.entry) {
-    case 'open':
-      return t('doingOpen');
-    case 'intent':
-      return t('doingIntent', { step: said('name') });
-    case 'done':
-      return t(said('outcome') === 'ok' ? 'doingDone' : 'doingStepFailed', { step: said('name') });
-    case 'denied':
-      return t('doingDenied', { reason: said('reason') });
-    case 'doubt':
-      return t('doingDoubt', { step: said('name') });
-    case 'verify':
-      return t('doingVerify');
-    case 'soak':
-      return t('doingSoak');
-    case 'stop':
-      return t('doingStop', { by: said('by') });
-    case 'end':
-      return said('outcome') === 'HEALED' || said('outcome') === 'RECOVERED'
-        ? t('doingHealed')
-        : t('doingEnd', { reason: said('reason') || said('outcome').toLowerCase() });
-    default:
-      return run.entry;
-  }
-};
 
 /** Tells screen readers of alarms that came while the page was open, politely, once each. */
 function Announcer({ alarms }: { readonly alarms: readonly AlarmView[] | undefined }) {
