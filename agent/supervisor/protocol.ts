@@ -102,8 +102,8 @@ export type Say =
   | { readonly is: 'session'; readonly cell: string; readonly epoch: number; readonly id: string }
   /** `pid` is the program's own, not a wrapper's. */
   | { readonly is: 'started'; readonly duty: string; readonly pid: number }
-  /** It does not run: nothing has happened. */
-  | { readonly is: 'failed'; readonly duty: string; readonly reason: string }
+  /** It does not run: nothing has happened. `expired`: only since its right to run was over when the order came. */
+  | { readonly is: 'failed'; readonly duty: string; readonly reason: string; readonly expired?: boolean | undefined }
   | { readonly is: 'extended'; readonly duty: string; readonly until: number }
   /**
    * Nothing of it is left. `reason` in words, with the program's last lines. `expired`: it was killed here because its
@@ -203,9 +203,14 @@ export function parseSay(line: string): Say | undefined {
       if (expired !== undefined && typeof expired !== 'boolean') return undefined;
       return { is: 'exited', duty, code, signal, reason, ...(expired === undefined ? {} : { expired }) };
     }
-    case 'failed':
+    case 'failed': {
+      const { expired } = it;
+      if (!isId(duty) || typeof reason !== 'string') return undefined;
+      if (expired !== undefined && typeof expired !== 'boolean') return undefined;
+      return { is: 'failed', duty, reason, ...(expired === undefined ? {} : { expired }) };
+    }
     case 'stuck':
-      return isId(duty) && typeof reason === 'string' ? { is: it['is'], duty, reason } : undefined;
+      return isId(duty) && typeof reason === 'string' ? { is: 'stuck', duty, reason } : undefined;
     case 'stopped':
       return isId(duty) ? { is: 'stopped', duty } : undefined;
     default:

@@ -325,7 +325,9 @@ export class Supervisor {
       const clocks = readClocks();
       if (ask.until - clocks.after > maxAheadMs) return refuse('its right to run reaches too far ahead');
       deadline = this.#elapsed.deadline(ask.until, ask, clocks);
-      if (this.#elapsed.read(clocks) >= deadline - this.#options.killMs) return refuse('its right to run is over');
+      if (this.#elapsed.read(clocks) >= deadline - this.#options.killMs) {
+        return this.#say(life, { is: 'failed', duty: ask.duty, reason: 'its right to run is over', expired: true });
+      }
       life.guards.set(ask.cell, Math.max(life.guards.get(ask.cell) ?? 0, ask.guardMs));
       if (!isTight(containment.kind)) life.uncertain.add(ask.cell);
     }

@@ -48,8 +48,8 @@ export class SiteSurroundings implements Surroundings {
       for (const effect of effects) this.#said(options.identity.self, effect);
     };
     return new (class extends AgentCore {
-      override step(now: Instant, input: Input): readonly Effect[] {
-        const effects = super.step(now, hears(input));
+      override step(now: Instant, input: Input, elapsed?: Instant): readonly Effect[] {
+        const effects = super.step(now, hears(input), elapsed);
         says(effects);
         return effects;
       }

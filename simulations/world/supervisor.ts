@@ -9,8 +9,6 @@ export interface SupervisedBox {
   uptime(): number;
   at(inMs: number, act: () => void): void;
   setRunning(duty: number, running: boolean): void;
-  /** The process of a duty was ended by its deadline. */
-  stopped(duty: number): void;
   /** A death certificate goes to this agent, as a datagram. */
   certify(target: number, session: SessionId): void;
 }
@@ -127,7 +125,6 @@ export class SimulatedSupervisor {
   #kill(duty: number): void {
     this.#exclusive.delete(duty);
     this.#box.setRunning(duty, false);
-    this.#box.stopped(duty);
   }
 }
 

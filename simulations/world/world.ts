@@ -705,7 +705,6 @@ export class World {
         uptime: () => this.uptime(place),
         at: (ms, act) => this.at(this.#now + ms, act),
         setRunning: (duty, running) => this.#setRunning(box, duty, running),
-        stopped: (duty) => input(0, { kind: 'duty-stopped', duty }),
         certify: (target, session) => this.#certify(place, target, session),
       },
       this.#random.fork(`supervisor ${place} ${life}`),
@@ -718,6 +717,8 @@ export class World {
       orders.set(duty, own);
       return () => orders.get(duty) === own;
     };
+    /** How the process of an exclusive duty begins anew when an extension comes after its deadline; until it is stopped. */
+    const revivals = new Map<number, () => void>();
     let voterDiskAt = 0;
     return {
       clock: own,
@@ -751,24 +752,29 @@ export class World {
           const fails = chance.chance(this.#options.dutyFailure ?? 0);
           const stands = order(duty);
           if (fence !== undefined) supervisor.allow(duty, fence, holderNow());
-          const begin = () => {
-            if (!stands()) return;
+          let progress = checkpoint && checkpoint.data.length === 4 ? readProgress(checkpoint.data) : 0;
+          let isTold = false;
+          let turn = 0;
+          const begin = (mine: number) => {
+            if (!stands() || mine !== turn) return;
             // Nothing begins on a box that stands still as a whole.
-            if (fence !== undefined && supervisor.isFrozen) return later(box.pausedUntil - this.#now, begin);
-            // Its right may have ended while it was on its way.
+            if (fence !== undefined && supervisor.isFrozen)
+              return later(box.pausedUntil - this.#now, () => begin(mine));
+            // Its right may have ended while it was on its way: the supervisor starts nothing then.
             if (fence !== undefined && supervisor.fence(duty) === undefined) return;
             if (fails) {
               supervisor.ended(duty);
+              revivals.delete(duty);
               input(0, { kind: 'duty-failed', duty, reason: 'simulated: its source is out of reach' });
               return;
             }
             this.#setRunning(box, duty, true);
-            input(0, { kind: 'duty-started', duty });
-            let progress = checkpoint && checkpoint.data.length === 4 ? readProgress(checkpoint.data) : 0;
+            if (!isTold) input(0, { kind: 'duty-started', duty });
+            isTold = true;
             const work = () => {
               const shown = supervisor.fence(duty);
               if (fence !== undefined && supervisor.isFrozen) return later(box.pausedUntil - this.#now, work);
-              if (!box.running.has(duty)) return;
+              if (!box.running.has(duty) || mine !== turn) return;
               if (shown !== undefined)
                 this.#act(box, duty, shown, chance.between(0.2, this.#options.effectMs ?? usualEffectMs));
               progress++;
@@ -777,13 +783,22 @@ export class World {
             };
             later(chance.between(0, 1_000), work);
           };
-          later(chance.between(startMs / 2, startMs), begin);
+          const start = () => {
+            const mine = ++turn;
+            later(chance.between(startMs / 2, startMs), () => begin(mine));
+          };
+          if (fence !== undefined) revivals.set(duty, start);
+          start();
         },
         extend: (duty, fence) => {
-          if (supervisor.fence(duty) !== undefined) supervisor.allow(duty, fence, holderNow());
+          // Its process was ended by its deadline, and the right goes on: what was late was the extension.
+          const revive = supervisor.fence(duty) === undefined ? revivals.get(duty) : undefined;
+          if (supervisor.fence(duty) !== undefined || revive !== undefined) supervisor.allow(duty, fence, holderNow());
+          revive?.();
         },
         stop: (duty, atOnce) => {
           const stands = order(duty);
+          revivals.delete(duty);
           later(atOnce === true ? 1 : chance.between(5, 40), () => {
             if (!stands()) return;
             supervisor.ended(duty);

@@ -63,6 +63,7 @@ const says: fc.Arbitrary<Say> = fc.oneof(
   fc.record({ is: fc.constant('session' as const), cell: id, epoch, id: fc.stringMatching(/^[0-9a-f]{64}$/) }),
   fc.record({ is: fc.constant('started' as const), duty: id, pid: fc.integer({ min: 1 }) }),
   fc.record({ is: fc.constantFrom('failed' as const, 'stuck' as const), duty: id, reason: text }),
+  fc.record({ is: fc.constant('failed' as const), duty: id, reason: text, expired: fc.boolean() }),
   fc.record({ is: fc.constant('extended' as const), duty: id, until: instant }),
   fc.record({
     is: fc.constant('exited' as const),

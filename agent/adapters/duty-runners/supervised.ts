@@ -58,8 +58,13 @@ interface Held {
   restarts: number;
   /** When an extension was asked for that was not echoed yet. */
   askedAt: number | undefined;
-  /** Its program was killed because an extension came too late: the next one starts it anew. */
+  /**
+   * Its program was killed, or not even started, because its right was over: the next extension starts it anew. That is
+   * no failure of the duty, and no reason for this box to stay away from it.
+   */
   expired: boolean;
+  /** The core was told that it began. */
+  told: boolean;
 }
 
 /** What the supervisor calls a session, and in which cell and epoch it drew it. */
@@ -193,15 +198,18 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
     deliver({ kind: 'duty-failed', duty: entry.duty.index, reason });
   };
 
-  /** The right goes on and its program does not: what was late was the extension. */
-  const revive = async (entry: Held): Promise<void> => {
+  /** Also when the right goes on and its program does not: what was late was the extension. */
+  const begin = async (entry: Held): Promise<void> => {
     const { duty } = entry;
     const begun = await start(entry);
+    if (entry.stopping || held.get(duty.id) !== entry) return;
     if (begun.ok) {
+      if (!entry.told) deliver({ kind: 'duty-started', duty: duty.index });
+      entry.told = true;
       options.onChange?.(duty.index);
       return;
     }
-    if (entry.stopping || held.get(duty.id) !== entry) return;
+    if (entry.expired) return;
     held.delete(duty.id);
     deliver({ kind: 'duty-failed', duty: duty.index, reason: begun.error });
   };
@@ -232,18 +240,10 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
         restarts: 0,
         askedAt: undefined,
         expired: false,
+        told: false,
       };
       held.set(duty.id, entry);
-      void start(entry).then((begun) => {
-        if (entry.stopping) return;
-        if (begun.ok) {
-          deliver({ kind: 'duty-started', duty: duty.index });
-          options.onChange?.(duty.index);
-          return;
-        }
-        held.delete(duty.id);
-        deliver({ kind: 'duty-failed', duty: duty.index, reason: begun.error });
-      });
+      void begin(entry);
     },
     extend(duty, fence) {
       const entry = entryOf(duty);
@@ -251,7 +251,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
       const former = entry.fence.token;
       entry.fence = fence;
       if (former !== fence.token && !entry.expired) renumber(entry);
-      if (entry.expired) return void revive(entry);
+      if (entry.expired) return void begin(entry);
       if (!entry.running) return;
       const now = performance.now();
       if (entry.askedAt !== undefined && now - entry.askedAt > silentMs) return silent(entry);
@@ -291,6 +291,7 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
           return;
         case 'failed':
           forget(entry);
+          entry.expired = message.expired === true && !entry.stopping;
           return settle(entry.begun, err(message.reason));
         case 'extended':
           entry.askedAt = undefined;
@@ -299,9 +300,9 @@ export function createSupervisedRunner(options: SupervisedRunnerOptions): Superv
           const { code, signal, reason, expired } = message;
           entry.exit = { code: code ?? undefined, signal: signal ?? undefined, at: clock.wall(), reason };
           note(entry, 'process.ended', { reason });
+          entry.expired = expired === true && !entry.stopping;
           settle(entry.begun, err(reason));
           over(entry);
-          entry.expired = expired === true && !entry.stopping;
           if (!entry.stopping) {
             log.warn({ duty: entry.duty.id, reason }, 'process ended');
             options.onChange?.(entry.duty.index);

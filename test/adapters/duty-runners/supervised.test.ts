@@ -124,10 +124,42 @@ describe('an exclusive program under the box supervisor', () => {
     runner.said({ is: 'started', duty: id, pid: 41 });
     runner.said({ is: 'exited', duty: id, code: null, signal: 'SIGKILL', reason: 'killed', expired: true });
     runner.extend?.(0, fence(4_000));
-    runner.said({ is: 'failed', duty: id, reason: 'its right to run is over' });
+    runner.said({ is: 'failed', duty: id, reason: 'no such program' });
     await settled();
-    expect(inbox.of('duty-failed')).toMatchObject([{ duty: 0, reason: 'its right to run is over' }]);
+    expect(inbox.of('duty-failed')).toMatchObject([{ duty: 0, reason: 'no such program' }]);
   });
+
+  for (const [when, said] of [
+    ['the order came', { is: 'failed', duty: id, reason: 'its right to run is over', expired: true }],
+    [
+      'it said that it runs',
+      { is: 'exited', duty: id, code: null, signal: 'SIGKILL', reason: 'killed', expired: true },
+    ],
+  ] as const) {
+    it(`its right was over before ${when} → no failure; extended, it begins; lost, it has ended`, async () => {
+      const { runner, inbox, starts } = runnerWith();
+      runner.said({ is: 'session', cell: 'line', epoch: 1, id: session });
+      runner.start(duty, 7, undefined, fence(2_000));
+      runner.said(said);
+      await settled();
+      expect(inbox.inputs).toEqual([]);
+      runner.extend?.(0, fence(4_000));
+      runner.said({ is: 'failed', duty: id, reason: 'its right to run is over', expired: true });
+      await settled();
+      expect(inbox.inputs).toEqual([]);
+      runner.extend?.(0, fence(5_000));
+      runner.said({ is: 'started', duty: id, pid: 41 });
+      await settled();
+      expect(starts.map(({ until }) => until)).toEqual([2_000, 4_000, 5_000]);
+      expect(inbox.inputs.map(({ kind }) => kind)).toEqual(['duty-started']);
+      runner.said({ ...said, is: 'exited', code: null, signal: 'SIGKILL' });
+      const stopped = runner.stop(0, true);
+      runner.said({ is: 'stopped', duty: id });
+      await stopped;
+      expect(runner.processOf(0)).toBeUndefined();
+      expect(inbox.of('duty-failed')).toEqual([]);
+    });
+  }
 
   it('its right goes on under a larger token → its file says so while it runs, and is gone when it has ended', async () => {
     const { runner, starts } = runnerWith();
