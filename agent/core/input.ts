@@ -43,7 +43,7 @@ export interface RestoredAlarm {
   readonly firstSampleAt: WallTime;
 }
 
-/** How an issued action ended. A time-out is doubt, never failure: nobody knows whether it happened. */
+/** How an issued action ended. A time-out is doubt, not failure: nobody knows whether it happened, only that it was tried. */
 export type ActionOutcome = 'ok' | 'failed' | 'refused' | 'late' | 'timed-out';
 
 /** Everything that can happen to an agent, in the past tense. Completions of effects come back the same way. */

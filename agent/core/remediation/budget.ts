@@ -15,7 +15,8 @@ interface Account {
   readonly spent: number[];
   level: number;
   lastEffect: number | undefined;
-  lastEnd: { readonly at: number; readonly outcome: RunEnd } | undefined;
+  /** `idle`: it ended before its first effect. */
+  lastEnd: { readonly at: number; readonly outcome: RunEnd; readonly idle: boolean } | undefined;
   lastRun: RunId | undefined;
   /** Handed to a person: no run starts by itself until the symptom has been quiet. */
   latched: string | undefined;
@@ -97,7 +98,9 @@ export class Budget {
         if (run === undefined) return;
         this.#workflowOfRun.delete(entry.run);
         const account = this.#account(run.id);
-        account.lastEnd = { at, outcome: entry.outcome };
+        account.lastEnd = { at, outcome: entry.outcome, idle: !run.effects };
+        // It came to nothing before it came to its effect, and would come to nothing again: a relapse like any other.
+        if (entry.outcome === 'FAILED' && run.symptomatic && !run.effects) account.level++;
         account.lastRun = entry.run;
         if (entry.outcome === 'ESCALATED') account.latched = entry.reason;
         else if (entry.outcome === 'CANCELLED' && run.stopped) account.latched = 'stopped by a person';
@@ -150,13 +153,13 @@ export class Budget {
   coolingMs(workflow: WorkflowSpec, proven: number): number {
     const account = this.#accounts.get(workflow.id);
     if (account === undefined) return 0;
-    let until = 0;
-    if (account.lastEffect !== undefined) {
-      const widened = workflow.cooldownMs * 2 ** Math.max(0, account.level - 1);
-      until = account.lastEffect + Math.min(widened, Math.max(cooldownCapMs, workflow.cooldownMs));
-    }
-    // Denied runs had no effect, but asking again at once would be a loop.
-    if (account.lastEnd?.outcome === 'DENIED') until = Math.max(until, account.lastEnd.at + workflow.cooldownMs);
+    const { lastEffect, lastEnd } = account;
+    const doubled = workflow.cooldownMs * 2 ** Math.max(0, account.level - 1);
+    const widened = Math.min(doubled, Math.max(cooldownCapMs, workflow.cooldownMs));
+    let until = lastEffect === undefined ? 0 : lastEffect + widened;
+    // Runs that were denied, or failed on the way to their effect, had none; but to try again at once would be a loop.
+    if (lastEnd?.outcome === 'DENIED') until = Math.max(until, lastEnd.at + workflow.cooldownMs);
+    if (lastEnd?.outcome === 'FAILED' && lastEnd.idle) until = Math.max(until, lastEnd.at + widened);
     return Math.max(0, until - proven);
   }
 

@@ -73,7 +73,8 @@ interface Watch {
  * takes hold when the disk says that it is durable; only then come its effects. So what a crash leaves behind is either
  * decided or not, with one exception that no journal can avoid: an effect that was meant, and of which nobody knows
  * whether it happened. That doubt is resolved by the step's declared kind: do it again once nothing old can land any
- * more (idempotent), ask (probeable), or call a person (fire-once). A time-out is such a doubt, never a failure.
+ * more (idempotent), ask (probeable), or call a person (fire-once). A time-out is such a doubt, and no failure; but the
+ * attempt is spent, so a step that keeps timing out comes to its ladder and to people by the rules of one that keeps failing.
  *
  * Guaranteed: an effect is issued only with its intent durable and all guards true in the same call; a finished step is
  * never repeated; runs on one thing do not interleave; HEALED means that the symptom was seen gone, and the verification

@@ -24,7 +24,7 @@ const completionSlackMs = 5_000;
 const lookAgainMs = 5_000;
 /** After a restart, work that follows a duty waits this long for the duty to come back to this box. */
 const homecomingMs = 60_000;
-/** Refusals and late starts of one try; each is known not to have happened, yet they may not go on for ever. */
+/** Refusals and late starts of one attempt; each is known not to have happened, yet they may not go on for ever. */
 const maxIssues = 20;
 /** Unknown pauses verification and soak, up to this many times the time-out of `verify`. */
 const unverifiableFactor = 3;
@@ -134,9 +134,7 @@ export class RunSteps {
       this.#writer.write(now, run.id, [{ run: run.id, at: now, kind: 'verify' }], 'go-on', out);
       return;
     }
-    if (run.tries > step.retry.times) {
-      return this.#end(now, run, 'FAILED', `${step.name}: ${run.log.at(-1)?.detail ?? 'failed'}`, out);
-    }
+    if (run.tries + run.timeouts > step.retry.times) return this.#spent(now, run, live, spec, step, out);
     if (live.issues >= maxIssues) {
       return this.#end(now, run, 'ESCALATED', `${step.name} was refused ${live.issues} times`, out);
     }
@@ -152,6 +150,40 @@ export class RunSteps {
     live.deniedSince = undefined;
     live.pending = { kind: 'baseline', until: after(now, baselineWithinMs) };
     out.push({ kind: 'read-baseline', run: run.id, step: run.step, action: step.action });
+  }
+
+  /**
+   * No attempt is left. One that is known to have failed ends the run; what one did that timed out shows in the symptom,
+   * for which it gets the time that a verification gets. Then people are told, as after any other failure.
+   */
+  #spent(
+    now: Instant,
+    run: RunState,
+    live: LiveRun,
+    spec: WorkflowSpec,
+    step: StepSpec,
+    out: RemediationOutput[],
+  ): void {
+    const last = run.log.at(-1);
+    if (run.timeouts === 0 || last?.outcome === 'failed') {
+      return this.#end(now, run, 'FAILED', `${step.name}: ${last?.detail ?? 'failed'}`, out);
+    }
+    if (isFixing(step) && this.whenOf(run, spec) !== undefined) {
+      if (this.#trigger(now, run, spec) === 'false') {
+        live.verifySince = undefined;
+        return this.#recovered(now, run, step, out);
+      }
+      live.verifySince ??= now;
+      const until = after(live.verifySince, spec.verifyTimeoutMs);
+      if (now < until) {
+        live.wakeAt = until;
+        return;
+      }
+    }
+    const why =
+      run.log.findLast((line) => line.step === run.step && line.outcome === 'in doubt')?.detail ?? 'timed out';
+    const times = run.timeouts === 1 ? '' : ` (${run.timeouts} times)`;
+    this.#end(now, run, 'FAILED', `${step.name}${times}: ${why}`, out);
   }
 
   /** The symptom went by itself: nothing more is fixed; what cleans up and tells still runs. */
@@ -305,8 +337,12 @@ export class RunSteps {
     if (intent === undefined) return;
     const step = this.#byId.get(run.workflowId)?.spec.steps[run.step];
     live.settledAt = undefined;
-    if (outcome === 'ok' || outcome === 'failed') live.issues = 0;
-    if (outcome === 'failed') live.retryAt = after(now, (step?.retry.backoffMs ?? 0) * 2 ** Math.min(run.tries, 16));
+    // One that timed out is spent like one that failed, whatever it came to.
+    const isSpent = outcome === 'failed' || intent.timedOut;
+    const before = run.tries + run.timeouts - (intent.timedOut ? 1 : 0);
+    if (outcome === 'ok' || isSpent) live.issues = 0;
+    if (isSpent && outcome !== 'ok')
+      live.retryAt = after(now, (step?.retry.backoffMs ?? 0) * 2 ** Math.min(before, 16));
     // Known not done, and cheap to ask again, but not in a tight loop.
     else if (outcome !== 'ok')
       live.retryAt = after(now, this.#random.between(0.5, 1) * Math.min(5_000, 200 * 2 ** live.issues));
@@ -330,7 +366,7 @@ export class RunSteps {
     );
   }
 
-  /** Nobody knows what became of the intent. */
+  /** Nobody knows what became of the intent; the attempt is spent. */
   doubt(now: Instant, run: RunState, live: LiveRun, detail: string, out: RemediationOutput[]): void {
     this.#writer.write(
       now,

@@ -14,6 +14,8 @@ export interface OpenIntent {
   readonly baseline: string;
   /** The life that wrote it: another life's instants say nothing here. */
   readonly boot: BootId;
+  /** It timed out: the attempt is spent, whatever became of it. A crash in the middle spends none. */
+  readonly timedOut: boolean;
 }
 
 export interface StepLine {
@@ -39,8 +41,13 @@ export interface RunState {
   phase: 'steps' | 'verify' | 'soak' | 'ended';
   /** Next step to do, 0-based; equal to the number of steps when all are done. */
   step: number;
-  /** Tries of the present step that are known to have failed. */
+  /** Tries of the present step that are known to have failed; the name of an effect bears this number. */
   tries: number;
+  /**
+   * Attempts at the present step that timed out. They count against its retries like failures, but the name of the effect
+   * stays: where it did happen, whoever hears that name again knows it.
+   */
+  timeouts: number;
   /** Last issue number of the present step: it rises with every transmission. */
   issue: number;
   intent: OpenIntent | undefined;
@@ -76,6 +83,7 @@ export function foldRun(runs: Map<RunId, RunState>, entry: JournalEntry): void {
       phase: 'steps',
       step: 0,
       tries: 0,
+      timeouts: 0,
       issue: 0,
       intent: undefined,
       applied: [],
@@ -99,6 +107,7 @@ export function foldRun(runs: Map<RunId, RunState>, entry: JournalEntry): void {
         notAfter: entry.notAfter,
         baseline: entry.baseline,
         boot: entry.boot,
+        timedOut: false,
       };
       run.issue = entry.issue;
       run.denied = undefined;
@@ -108,12 +117,15 @@ export function foldRun(runs: Map<RunId, RunState>, entry: JournalEntry): void {
       // A skipped step has no intent; any other outcome belongs to the open one.
       if (entry.step !== run.step) return;
       if (entry.outcome !== 'skipped' && run.intent?.issue !== entry.issue) return;
+      // One attempt is not counted twice: its time-out was, and now it is known how it ended.
+      if (entry.outcome === 'failed' && run.intent?.timedOut === true) run.timeouts--;
       run.intent = undefined;
       line(run, entry.step, entry.outcome, entry.detail, entry.wall);
       if (entry.outcome === 'ok' || entry.outcome === 'skipped') {
         if (entry.outcome === 'ok') run.applied.push(entry.step);
         run.step++;
         run.tries = 0;
+        run.timeouts = 0;
         run.issue = 0;
       } else if (entry.outcome === 'failed') run.tries++;
       return;
@@ -121,6 +133,10 @@ export function foldRun(runs: Map<RunId, RunState>, entry: JournalEntry): void {
       run.denied = { guard: entry.guard, reason: entry.reason };
       return;
     case 'doubt':
+      if (run.intent !== undefined && !run.intent.timedOut && entry.step === run.step) {
+        run.intent = { ...run.intent, timedOut: true };
+        run.timeouts++;
+      }
       line(run, entry.step, 'in doubt', entry.detail, entry.wall);
       return;
     case 'verify':

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { healthy, permission, RepairWorld, step, symptom, workflow } from './repair-world.ts';
+import type { StepSpec } from '../../../agent/core/remediation/workflow.ts';
+import { type Behaviour, healthy, permission, RepairWorld, step, symptom, workflow } from './repair-world.ts';
 
 const incident = (world: RepairWorld, index = -1) => {
   const incidents = world.said.filter((output) => output.kind === 'incident');
@@ -213,7 +214,8 @@ test('steps: "late" and "refused" are known not done → same try, new issue', (
 });
 
 test('doubt: time-out of an idempotent step → issued again only when nothing old can land any more', () => {
-  const world = new RepairWorld(workflow({ steps: [step('fix', { landsWithinMs: 3_000 })] }));
+  const retry = { times: 1, backoffMs: 0 };
+  const world = new RepairWorld(workflow({ steps: [step('fix', { landsWithinMs: 3_000, retry })] }));
   world.behave = (issue) =>
     issue.issue === 1
       ? { landsAfterMs: undefined, completesAfterMs: 1_000, outcome: 'timed-out' }
@@ -250,8 +252,130 @@ test('doubt: fire-once → ESCALATED, never a second issue, and no new run until
   expect(world.ends).toEqual(['ESCALATED']);
 });
 
-test('completion: of an older issue → does not count', () => {
+const timesOut: Behaviour = { landsAfterMs: undefined, completesAfterMs: 1_000, outcome: 'timed-out' };
+const silence: Behaviour = { landsAfterMs: undefined, completesAfterMs: undefined, outcome: 'ok' };
+const fails: Behaviour = { landsAfterMs: undefined, completesAfterMs: 10, outcome: 'failed' };
+
+interface Attempts {
+  readonly what: string;
+  readonly change: Partial<StepSpec>;
+  readonly answers: readonly Behaviour[];
+  /** The numbers in the names of the effects: a time-out keeps the name. */
+  readonly tries: readonly number[];
+  readonly withinMs: number;
+}
+
+const twoMore = { retry: { times: 2, backoffMs: 500 } };
+const oneMore = { retry: { times: 1, backoffMs: 500 } };
+const attempts: readonly Attempts[] = [
+  { what: 'a time-out, no retries', change: {}, answers: [timesOut], tries: [0], withinMs: 9_000 },
+  { what: 'time-outs', change: twoMore, answers: [timesOut], tries: [0, 0, 0], withinMs: 18_000 },
+  {
+    what: 'time-outs of what can be asked about',
+    change: { ...twoMore, doubt: 'probeable' },
+    answers: [timesOut],
+    tries: [0, 0, 0],
+    withinMs: 18_000,
+  },
+  { what: 'no answer at all', change: oneMore, answers: [silence], tries: [0, 0], withinMs: 30_000 },
+  { what: 'some of each', change: twoMore, answers: [timesOut, fails, timesOut], tries: [0, 0, 1], withinMs: 18_000 },
+  { what: 'the last one fails', change: oneMore, answers: [timesOut, fails], tries: [0, 0], withinMs: 9_000 },
+  { what: 'failures, as ever', change: twoMore, answers: [fails], tries: [0, 1, 2], withinMs: 5_000 },
+  {
+    what: 'time-outs of what touches nothing',
+    change: { ...oneMore, fixing: false },
+    answers: [timesOut],
+    tries: [0, 0],
+    withinMs: 9_000,
+  },
+  {
+    what: 'twenty more',
+    change: { retry: { times: 20, backoffMs: 0 } },
+    answers: [timesOut],
+    tries: Array.from({ length: 21 }, () => 0),
+    withinMs: 60_000,
+  },
+];
+
+for (const { what, change, answers, tries, withinMs } of attempts) {
+  test(`attempts: ${what} → as many as declared, then FAILED, and people are told in bounded time`, () => {
+    const world = new RepairWorld(workflow({ steps: [step('fix', change)] }));
+    world.behave = ({ issue }) => answers[(issue - 1) % answers.length] ?? timesOut;
+    world.start();
+    world.runFor(withinMs);
+    expect(world.issues.map((issue) => issue.try)).toEqual(tries);
+    expect(world.ends).toEqual(['FAILED']);
+    expect(world.said.filter(({ kind }) => kind === 'raise-alarm')).toHaveLength(1);
+  });
+}
+
+test('attempts: a step that times out for ever → the brakes of all failures: three relapses, then a person, and no more', () => {
+  const world = new RepairWorld(workflow({ cooldownMs: 1_000, budget: { count: 100, perMs: 86_400_000 } }));
+  world.behave = () => timesOut;
+  world.start();
+  world.runFor(3_600_000);
+  expect(world.issues).toHaveLength(3);
+  expect(world.ends).toEqual(['FAILED', 'FAILED', 'FAILED', 'ESCALATED']);
+});
+
+for (const [what, answer] of [
+  ['times out', timesOut],
+  ['fails', fails],
+] as const) {
+  test(`attempts: a step before the first effect ${what} for ever → no loop: cool-downs, three relapses, then a person`, () => {
+    const world = new RepairWorld(workflow({ steps: [step('look', { fixing: false }), step('fix')] }));
+    world.behave = () => answer;
+    world.start();
+    world.runFor(3_600_000);
+    expect(world.issues).toHaveLength(3);
+    const [first, second, third] = world.issues.map(({ at }) => at);
+    expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(60_000);
+    expect((third ?? 0) - (second ?? 0)).toBeGreaterThanOrEqual(120_000);
+    expect(world.ends).toEqual(['FAILED', 'FAILED', 'FAILED', 'ESCALATED']);
+  });
+}
+
+test('attempts: timed out, then a restart before it is settled → still spent; a restart alone spends none', () => {
+  const world = new RepairWorld(workflow({ steps: [step('fix', { retry: { times: 1, backoffMs: 0 } })] }));
+  world.behave = () => timesOut;
+  world.onReacted = () => {
+    // Once in the middle of an attempt, once after its time-out is durable.
+    if (world.kinds.at(-1) !== ['intent', 'doubt'][world.life]) return false;
+    world.crash(false);
+    return true;
+  };
+  world.start();
+  while (world.life === 0) world.runFor(1);
+  world.reborn();
+  while (world.life === 1) world.runFor(1);
+  world.reborn();
+  world.runFor(30_000);
+  expect(world.issues.map(({ life }) => life)).toEqual([0, 1, 2]);
+  expect(world.ends).toEqual(['FAILED']);
+});
+
+test('attempts: the last one times out and happened all the same → nobody is told of a failure', () => {
   const world = new RepairWorld(workflow());
+  world.behave = () => ({ landsAfterMs: 3_500, completesAfterMs: 1_000, outcome: 'timed-out' });
+  world.start();
+  world.runFor(30_000);
+  expect(world.issues).toHaveLength(1);
+  expect(world.ends).toEqual(['RECOVERED']);
+  expect(world.said.filter(({ kind }) => kind === 'raise-alarm')).toEqual([]);
+});
+
+test('attempts: the last one timed out, and nobody can tell the symptom → FAILED after the time of a verification', () => {
+  const world = new RepairWorld(workflow());
+  world.behave = () => timesOut;
+  world.start();
+  world.runFor(1_500);
+  world.set(symptom, 'unknown');
+  world.runFor(30_000);
+  expect(world.ends).toEqual(['FAILED']);
+});
+
+test('completion: of an older issue → does not count', () => {
+  const world = new RepairWorld(workflow({ steps: [step('fix', { retry: { times: 1, backoffMs: 0 } })] }));
   world.behave = (issue) => ({
     landsAfterMs: undefined,
     completesAfterMs: issue.issue === 1 ? 1_000 : 3_000,
