@@ -326,6 +326,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       report: (body) => void report(body),
       ...(setup.recorderBytes === undefined ? {} : { limits: { bytes: setup.recorderBytes } }),
       standing: store.alarms().flatMap((row) => (row.state === 'on' ? [row.alarmId] : [])),
+      maintenance: (thing) => core.maintenanceOf(thing)?.id,
     });
     stops.push(() => recorder.stop());
     const recording = setInterval(() => recorder.tick(), recorderEveryMs);

@@ -23,7 +23,7 @@ export function modelLines({
     falseAlarmRate === undefined
       ? `${windows} windows, too few settled to tell its false alarms`
       : `${windows} windows, false alarms ${figure(falseAlarmRate * 100)} %`;
-  const { incumbent, shadow, previous, drift } = trust;
+  const { incumbent, shadow, previous, lastFit, drift } = trust;
   return [
     head,
     ...(incumbent === undefined
@@ -39,6 +39,7 @@ export function modelLines({
             : `  shadow ${shadow.file}: ${rate(shadow)}; ${shadow.agreement === undefined ? 'not compared yet' : `agrees in ${figure(shadow.agreement * 100)} %, alone above in ${shadow.onlyShadow} windows, the other in ${shadow.onlyIncumbent}`}`,
         ]),
     ...(previous === undefined ? [] : [`  stands by: ${previous.file}: ${rate(previous)}`]),
+    ...(lastFit?.outcome === 'none' ? [`  not trained anew on ${lastFit.at}: ${lastFit.why}`] : []),
     ...(drift.state === 'moved'
       ? [
           `  inputs are not those of its training: ${drift.inputs

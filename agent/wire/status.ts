@@ -189,6 +189,17 @@ export interface ModelTrust {
       })
     | undefined;
   readonly previous: LaneTrust | undefined;
+  /** What became of the last fit on this box: a shadow, or nothing and why. */
+  readonly lastFit:
+    | {
+        readonly at: string;
+        readonly outcome: 'shadow' | 'none';
+        readonly file?: string | undefined;
+        /** `rising`: the present model found the machine stranger and stranger in the rows. */
+        readonly code?: string | undefined;
+        readonly why?: string | undefined;
+      }
+    | undefined;
   readonly drift: {
     readonly state: 'unknown' | 'stable' | 'moved';
     readonly inputs: readonly {

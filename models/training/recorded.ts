@@ -18,6 +18,13 @@ export interface RecordedOptions {
   readonly everyMs?: number | undefined;
   /** Milliseconds around what was not healthy that are left out too. */
   readonly marginMs?: number | undefined;
+  /** Only rows in which each of these series, by its full name, stands at one of its values: the states of a plant. */
+  readonly onlyIn?: readonly StateRows[] | undefined;
+}
+
+export interface StateRows {
+  readonly series: string;
+  readonly values: readonly number[];
 }
 
 export interface RecordedRows {
@@ -28,18 +35,21 @@ export interface RecordedRows {
   readonly rows: readonly (readonly number[])[];
   readonly units: Readonly<Record<string, string>>;
   readonly everyMs: number;
-  /** Rows that were left out because the thing was not healthy, or because nothing was known. */
-  readonly leftOut: { readonly unhealthy: number; readonly unknown: number };
+  /** Rows left out: the thing was not healthy or in maintenance; the plant in another state; no good value. */
+  readonly leftOut: { readonly unhealthy: number; readonly otherState: number; readonly unknown: number };
 }
 
 /** What one fit may take; a week at 1 Hz is more than that, and its newest part is the part that counts. */
 const mostRows = 100_000;
 const marginDefaultMs = 120_000;
+/** Of a state, however often it is said; at one a second two weeks. */
+const mostStateSamples = 1_200_000;
 
 /**
  * The healthy history of a thing as its agent recorded it: signals brought into rows of one period, a value held for at
  * most three of its own, and every row left out that lies within, or shortly before or after, a time in which a check,
- * a model or an alarm of that thing said that it is not well.
+ * a model or an alarm of that thing said that it is not well, or in which it was in maintenance. With `onlyIn` rows of
+ * other states go too, and those of a state that nobody knew.
  */
 export function readRecorded(options: RecordedOptions): Result<RecordedRows, ModelProblem> {
   const { dataDir, thing, marginMs = marginDefaultMs } = options;
@@ -121,10 +131,24 @@ function rowsOf(db: DatabaseSync, options: RecordedOptions, marginMs: number): R
         ] as const,
     );
 
+  // A state is said when it changes: it holds until the next word, however long that takes.
+  const states = (options.onlyIn ?? []).map(({ series: name, values }) => ({
+    values,
+    said: readSeries(db, name, Number.NEGATIVE_INFINITY, last, mostStateSamples),
+    at: -1,
+  }));
+  const isInState = (time: number): boolean =>
+    states.every((one) => {
+      const { times, values, qualities } = one.said;
+      while (one.at + 1 < times.length && (times[one.at + 1] ?? 0) <= time) one.at++;
+      return one.at >= 0 && qualities[one.at] === 0 && one.values.includes(values[one.at] ?? Number.NaN);
+    });
+
   const cursors = all.map(() => -1);
   const times: number[] = [];
   const rows: number[][] = [];
   let unhealthy = 0;
+  let otherState = 0;
   let unknown = 0;
   for (let time = first; time <= last; time += everyMs) {
     const row = all.map((columns, c) => {
@@ -135,7 +159,9 @@ function rowsOf(db: DatabaseSync, options: RecordedOptions, marginMs: number): R
       const held = 3 * Math.max(chosen[c]?.everyMs ?? everyMs, everyMs);
       return at >= 0 && age <= held && columns.qualities[at] === 0 ? (columns.values[at] ?? Number.NaN) : Number.NaN;
     });
+    const fits = isInState(time);
     if (spans.some(([from, to]) => time >= from && time <= to)) unhealthy++;
+    else if (!fits) otherState++;
     else if (row.some((value) => !Number.isFinite(value))) unknown++;
     else {
       times.push(time);
@@ -146,7 +172,7 @@ function rowsOf(db: DatabaseSync, options: RecordedOptions, marginMs: number): R
     return err(
       problem(
         'data-too-short',
-        `no healthy row of "${thing}" in the recorder: ${unhealthy} were not healthy, ${unknown} not known`,
+        `no healthy row of "${thing}" in the recorder: ${unhealthy} were not healthy, ${states.length === 0 ? '' : `${otherState} in another state of the plant, `}${unknown} not known`,
       ),
     );
   }
@@ -156,6 +182,6 @@ function rowsOf(db: DatabaseSync, options: RecordedOptions, marginMs: number): R
     rows,
     units: Object.fromEntries(chosen.flatMap(({ name, unit }) => (unit === undefined ? [] : [[short(name), unit]]))),
     everyMs,
-    leftOut: { unhealthy, unknown },
+    leftOut: { unhealthy, otherState, unknown },
   });
 }

@@ -1,9 +1,11 @@
 import type { AnyManifest, Catalog } from '../../../models/catalog.ts';
 import type { ModelSpec } from '../../core/health/model.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
+import type { EventReport } from '../../core/reporting/report.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { LaneTrust, ModelTrust } from '../../wire/status.ts';
 import { type DriftOptions, DriftWatch, driftDefaults } from './drift-watch.ts';
+import type { RetrainProblem } from './retrain.ts';
 import { type LaneScore, ScoringLane } from './scoring-lane.ts';
 import { Agreement, Tally, type TallyOptions, tallyDefaults } from './tally.ts';
 import type { Occupant, SeatRecord } from './trust-store.ts';
@@ -23,7 +25,12 @@ export interface SeatOptions {
   readonly log: { info(fields: object, text: string): void; warn(fields: object, text: string): void };
   readonly wall: () => number;
   /** For people: an event about this model. */
-  readonly tell: (name: string, severity: 'info' | 'notice' | 'warning', text: string) => void;
+  readonly tell: (
+    name: string,
+    severity: 'info' | 'notice' | 'warning',
+    text: string,
+    detail?: EventReport['detail'],
+  ) => void;
   readonly onScore: ((said: LaneScore) => void) | undefined;
   readonly record: SeatRecord | undefined;
   readonly tally?: TallyOptions | undefined;
@@ -75,6 +82,8 @@ export class ModelSeat {
   /** A check of the same thing is warn or crit. */
   #othersSee = false;
   #unreliableSaid = false;
+  /** What became of the last fit on this box. */
+  #fit: SeatRecord['fit'];
   #stopped = false;
   #reopening: Promise<void> | undefined;
   #dirty = true;
@@ -92,6 +101,7 @@ export class ModelSeat {
     this.#why = record?.why ?? 'named by the site file';
     this.#agreement = new Agreement(record?.agreement);
     this.#driftRecord = record?.drift;
+    this.#fit = record?.fit;
     if (record === undefined) {
       this.#seat('incumbent', fromSite);
       this.#seat('shadow', shadowOfSite);
@@ -185,11 +195,22 @@ export class ModelSeat {
     this.#agreement = new Agreement();
     this.#seat('shadow', occupant);
     await this.#open('shadow');
+    this.#fit = { at: this.#options.wall(), outcome: 'shadow', file: occupant.file };
+    this.#dirty = true;
     this.#options.tell(
       'model-retrained',
       'notice',
       `${occupant.file} was trained on this box and is scored as a shadow`,
     );
+  }
+
+  /** A fit on this box gave no model: told, and shown until the next one. */
+  notTrained({ code, why }: RetrainProblem): void {
+    this.#fit = { at: this.#options.wall(), outcome: 'none', code, why: why.slice(0, 600) };
+    this.#dirty = true;
+    // What rises may be a machine that gets worse; all else is about the training.
+    const severity = code === 'rising' ? 'warning' : 'notice';
+    this.#options.tell('model-not-retrained', severity, `nothing was trained: ${why}`, { code });
   }
 
   /** Now and then: whether the incumbent has to go. */
@@ -224,6 +245,11 @@ export class ModelSeat {
       'warning',
       `${percent(rate)} of its windows are above the threshold and confirmed by nobody, ${percent(this.#limit)} are allowed; ${also}`,
     );
+  }
+
+  /** Whose scores count; undefined while nothing sits there. */
+  get incumbent(): Occupant | undefined {
+    return this.#chairs.get('incumbent')?.occupant;
   }
 
   get manifest(): AnyManifest | undefined {
@@ -271,6 +297,7 @@ export class ModelSeat {
       incumbent: told('incumbent'),
       shadow: shadow && { ...shadow, ...this.#agreement.state(), agreement: this.#agreement.share.agreement },
       previous: told('previous'),
+      lastFit: this.#fit && { ...this.#fit, at: new Date(this.#fit.at).toISOString() },
       drift: {
         state: this.#drift === undefined ? 'unknown' : this.#drift.moved ? 'moved' : 'stable',
         inputs: (this.#drift?.last ?? []).map((one) => ({ ...one })),
@@ -303,6 +330,7 @@ export class ModelSeat {
       rejected: this.#rejected,
       tallies,
       agreement: this.#agreement.state(),
+      ...(this.#fit === undefined ? {} : { fit: this.#fit }),
       ...(drift === undefined
         ? {}
         : {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { Catalog } from '../../../models/catalog.ts';
+import { Catalog, startModel } from '../../../models/catalog.ts';
+import type { ScoringSession } from '../../../models/onnx/session.ts';
 import type { CheckIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 import { dependencies } from '../../core/health/condition-evaluator.ts';
@@ -12,8 +13,16 @@ import type { Site } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
 import type { ModelTrust } from '../../wire/status.ts';
 import type { DriftOptions } from './drift-watch.ts';
-import { ModelSeat, type SeatAct } from './model-seat.ts';
-import { boxModels, type RetrainBudget, retrain, retrainBudget, tidyBoxModels } from './retrain.ts';
+import { ModelSeat, type SeatAct, type SeatOptions } from './model-seat.ts';
+import {
+  boxModels,
+  type RetrainBudget,
+  type RetrainProblem,
+  retrain,
+  retrainBudget,
+  tidyBoxModels,
+  type WindowScores,
+} from './retrain.ts';
 import type { LaneStats } from './scoring-lane.ts';
 import type { TallyOptions } from './tally.ts';
 import { openTrustStore, type TrustStore } from './trust-store.ts';
@@ -66,6 +75,8 @@ const judgeEveryMs = 60_000;
 const saveEveryMs = 60_000;
 /** The newest rows that a fit on the box takes: at 1 Hz half a day. */
 const retrainRows = 40_000;
+/** Windows that the present model scores in one go for a fit: with the slowest kinds a few milliseconds. */
+const sliceWindows = 8;
 
 /**
  * From samples to scores: aligns a model's inputs in source time, keeps its window, runs it, delivers
@@ -82,8 +93,10 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     site: new Catalog(options.catalogRoot),
     box: new Catalog(boxModels(dataDir ?? options.catalogRoot)),
   };
-  const tell = (spec: ModelSpec) => (name: string, severity: 'info' | 'notice' | 'warning', text: string) =>
-    options.report?.({ type: 'event', name, subject: spec.id, severity, text: text.slice(0, 2_000), detail: {} });
+  const tell =
+    (spec: ModelSpec): SeatOptions['tell'] =>
+    (name, severity, text, detail = {}) =>
+      options.report?.({ type: 'event', name, subject: spec.id, severity, text: text.slice(0, 2_000), detail });
   // Models that learn by themselves have no file, and so nobody to be compared with.
   const specs = plan.models.filter(({ learn }) => learn === undefined);
   const seats = specs.map(
@@ -134,14 +147,21 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     );
   };
 
-  const train = async (seat: ModelSeat, by: string): Promise<string | undefined> => {
-    const { spec, manifest } = seat;
-    if (dataDir === undefined) return 'this agent keeps no recorder';
-    if (manifest === undefined) return 'its present model was refused, and nothing says how often rows come';
+  const train = async (seat: ModelSeat, by: string): Promise<RetrainProblem | undefined> => {
+    const { spec, manifest, incumbent: present } = seat;
+    const unfit = (why: string): RetrainProblem => ({ code: 'unfit', why });
+    if (dataDir === undefined) return unfit('this agent keeps no recorder');
+    if (manifest === undefined || present === undefined)
+      return unfit('its present model was refused, and nothing says how often rows come');
     if ('outputs' in manifest)
-      return `${manifest.name} was made elsewhere: only models of our own kinds are trained here`;
+      return unfit(`${manifest.name} was made elsewhere: only models of our own kinds are trained here`);
     const version = new Date(wall()).toISOString().slice(0, 19).replaceAll(':', '-');
     const file = `${spec.id}/${version}`;
+    // A session of its own: the seat's may be asleep, or leave while this lasts.
+    const checked = await catalogs[present.from].check(present.file, { sha256: present.sha256 });
+    const asked = checked.ok ? await startModel(present.file, checked.value) : checked;
+    if (!asked.ok) return unfit(`the present model cannot be asked: ${asked.error.message}`);
+    const { session } = asked.value;
     const fitted = await retrain(
       {
         dataDir,
@@ -149,13 +169,20 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
         series: spec.inputs.map(({ name, signal }) => ({ column: name, name: plan.signals[signal]?.id ?? '' })),
         everyMs: manifest.window.everyMs,
         rows: retrainRows,
+        onlyIn: [],
+        incumbent: {
+          inputs: manifest.inputs.map(({ name }) => name),
+          windowRows: manifest.window.rows,
+          maxGapMs: manifest.window.maxGapMs,
+        },
         folder: join(boxModels(dataDir), file),
         name: manifest.name,
         kind: manifest.kind,
       },
+      (windows, n) => scoreInSlices(session, windows, n),
       options.retrainBudget ?? retrainBudget,
       ending.signal,
-    );
+    ).finally(() => session.release());
     if (!fitted.ok) return fitted.error;
     const { sha256, rows, cpuMs } = fitted.value;
     log.info({ model: spec.id, file, rows, cpuMs: Math.round(cpuMs), by }, 'a model was trained on this box');
@@ -173,13 +200,12 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   const startFit = (seat: ModelSeat, by: string): Promise<string | undefined> => {
     if (fitting !== undefined) return Promise.resolve('another model is being trained');
     fitting = train(seat, by)
-      .catch((cause: unknown) => String(cause))
-      .then((why) => {
+      .catch((cause: unknown): RetrainProblem => ({ code: 'broken', why: String(cause) }))
+      .then((problem) => {
         fitting = undefined;
-        if (why !== undefined && !ending.signal.aborted) {
-          tell(seat.spec)('model-not-retrained', 'notice', `nothing was trained: ${why}`);
-        }
-        return why;
+        // An agent that ends was no answer about the model.
+        if (problem !== undefined && problem.code !== 'stopped') seat.notTrained(problem);
+        return problem?.why;
       });
     return fitting;
   };
@@ -240,6 +266,23 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
       store?.close();
     },
   };
+}
+
+/** A few windows at a time, and whatever else waits goes in between: a fit must not hold up the agent. */
+async function scoreInSlices(session: ScoringSession, windows: Float32Array, n: number): Promise<WindowScores> {
+  const width = windows.length / n;
+  const scores = new Float32Array(n);
+  let contributions = new Float32Array(0);
+  for (let from = 0; from < n; from += sliceWindows) {
+    const count = Math.min(sliceWindows, n - from);
+    const run = await session.run(windows.slice(from * width, (from + count) * width), count);
+    scores.set(run.scores, from);
+    const channels = run.contributions.length / count;
+    if (contributions.length === 0) contributions = new Float32Array(n * channels);
+    contributions.set(run.contributions, from * channels);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { scores, contributions };
 }
 
 /** Checks of the same thing that see for themselves: those that ask this very model confirm nothing. */

@@ -40,6 +40,16 @@ const seat = z.object({
   rejected: z.array(z.string().max(4096)).max(16),
   tallies: z.object({ incumbent: tally.optional(), shadow: tally.optional(), previous: tally.optional() }),
   agreement: z.object({ both: count, neither: count, onlyIncumbent: count, onlyShadow: count }).optional(),
+  /** What became of the last fit on this box, wall clock. */
+  fit: z
+    .object({
+      at: z.number(),
+      outcome: z.enum(['shadow', 'none']),
+      file: z.string().max(4096).optional(),
+      code: z.enum(['rising', 'rows', 'budget', 'broken', 'stopped', 'unfit']).optional(),
+      why: z.string().max(600).optional(),
+    })
+    .optional(),
   drift: z
     .object({
       from: z.number(),

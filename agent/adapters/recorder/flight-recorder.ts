@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { ConditionIndex, ModelIndex } from '../../base/ids.ts';
+import type { ConditionIndex, ModelIndex, ThingIndex } from '../../base/ids.ts';
 import type { LocalAlarm } from '../../core/effect.ts';
 import { dependencies } from '../../core/health/condition-evaluator.ts';
 import type { Score } from '../../core/health/model.ts';
@@ -20,6 +20,8 @@ export interface FlightRecorderOptions {
   readonly report: (body: ReportBody) => void;
   /** Alarms that stood when the last life ended. */
   readonly standing: readonly string[];
+  /** The maintenance that a thing is in: what happens then is marked like what is not healthy. */
+  readonly maintenance?: (thing: ThingIndex) => string | undefined;
   readonly limits?: Partial<RecorderLimits>;
   /** How long before and after what happened is kept as evidence. */
   readonly beforeMs?: number;
@@ -251,6 +253,24 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
   const end = (subject: string, thing: number): void =>
     recorder.endSpan(subject, sourceNow(seriesOf(thing, [], undefined)));
 
+  /** Things that are in maintenance, and the subjects of their spans. */
+  const serviced = new Map<ThingIndex, string>();
+  const watched = [...new Set(plan.signals.map(({ thing }) => thing))];
+  const markMaintenance = (): void => {
+    if (options.maintenance === undefined) return;
+    for (const thing of watched) {
+      const id = options.maintenance(thing);
+      const subject = id === undefined ? undefined : `maintenance:${id}:${thingName(thing)}`;
+      const before = serviced.get(thing);
+      if (subject === before) continue;
+      if (before !== undefined) end(before, thing);
+      serviced.delete(thing);
+      if (subject === undefined) continue;
+      serviced.set(thing, subject);
+      recorder.beginSpan(subject, thingName(thing), sourceNow(seriesOf(thing, [], undefined)));
+    }
+  };
+
   return {
     onSample(sample) {
       const spec = plan.signals[sample.signal];
@@ -290,6 +310,7 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     },
     tick() {
       const now = wall();
+      markMaintenance();
       recorder.tick(now);
       for (const row of [...open.values()]) if (row.dueAt <= now) finish(row);
     },

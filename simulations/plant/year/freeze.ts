@@ -12,6 +12,7 @@ export const frozenFiles = [
   'alarm-record.ts',
   'judge.ts',
   '../../../test/bench/senses/year/model-watch.ts',
+  '../../../models/training/rising.ts',
   '../hall.ts',
   '../machine.ts',
   '../surroundings.ts',

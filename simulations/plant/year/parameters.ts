@@ -51,8 +51,6 @@ export interface YearParameters {
     readonly inspectDays: number;
     /** After a dismissed alarm the threshold is the highest score of it times `beyond`, at most the old one times `most`. */
     readonly widen: { readonly beyond: number; readonly most: number };
-    /** A new model takes over when the old one's median score rose by no more than this factor while it learnt. */
-    readonly steady: number;
     /** Of models/training/kinds.ts, with its knobs. */
     readonly kind: string;
     readonly settings: Readonly<Record<string, number | string>>;

@@ -7,6 +7,7 @@ import { instant, wallTime } from '../../../agent/base/time.ts';
 import { parseSite } from '../../../agent/config/site-file.ts';
 import type { Input } from '../../../agent/core/input.ts';
 import type { EventReport, ReportBody } from '../../../agent/core/reporting/report.ts';
+import { modelLines } from '../../../agent/model-lines.ts';
 import { writeModel } from '../../../models/commands.ts';
 import { trainFromRows } from '../../../models/training/train.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -119,11 +120,21 @@ async function life(where: Awaited<ReturnType<typeof folders>>, what: string, cl
       return same;
     });
   };
+  /** Rows at one a second that are recorded, and scored by nobody. */
+  const record = (rows: readonly (readonly number[])[]) => {
+    for (const row of rows) {
+      clock.now += 1_000;
+      const [sourceTime, receiveTime] = [wallTime(clock.now), instant(clock.now)];
+      for (const [signal, value] of row.entries())
+        recorder.onSample({ signal, value, quality: 'good', sourceTime, receiveTime });
+      recorder.tick();
+    }
+  };
   const events = (name: string) =>
     reports.filter((body): body is EventReport => body.type === 'event' && body.name === name);
   const scores = () => inputs.filter((input) => input.kind === 'score-computed');
   const refusals = () => inputs.filter((input) => input.kind === 'model-refused');
-  return { scorer, run, trust, events, scores, refusals, stop, clock, plan };
+  return { scorer, run, record, trust, events, scores, refusals, stop, clock, plan };
 }
 
 const healthy = (rows: number, seed = 'run') => pumpRows({ rows, seed });
@@ -297,6 +308,33 @@ describe('retrain on the box', () => {
     const { run, scorer, events } = await life(await folders(), 'file: steady');
     await run(healthy(20));
     expect(await scorer.act('pump/wear', 'retrain', 'anna')).toMatch(/no samples yet/);
-    expect(events('model-not-retrained')).toHaveLength(1);
+    expect(events('model-not-retrained')).toMatchObject([{ severity: 'notice', detail: { code: 'rows' } }]);
+  });
+
+  it('a fault grows in its history → refused: an event, a line in the status, also in the next life; nothing sits', async () => {
+    const where = await folders();
+    const first = await life(where, 'file: steady');
+    first.record(healthy(1_500).map(([v = 0, c = 0, f = 0], i) => [v, c, f - 0.12 * Math.max(0, i / 1_500 - 0.2)]));
+    expect(await first.scorer.act('pump/wear', 'retrain', 'anna')).toMatch(/^the machine became stranger .* by flow /);
+    expect(first.trust().shadow).toBeUndefined();
+    expect(first.events('model-not-retrained')).toMatchObject([
+      { severity: 'warning', subject: 'pump/wear', detail: { code: 'rising' } },
+    ]);
+    await first.stop();
+    const second = await life(where, 'file: steady', first.clock);
+    expect(second.trust().lastFit).toMatchObject({ outcome: 'none', code: 'rising' });
+    const [stats] = second.scorer.stats();
+    const lines = modelLines({ ...stats!, anomalous: 'false', why: undefined } as never);
+    expect(lines.join('\n')).toMatch(/ {2}not trained anew on 2023-\S+: the machine became stranger/);
+  });
+
+  it('two wishes at once → the second waits for none: it is told; a stop ends the first and blames nobody', async () => {
+    const { run, scorer, events, stop } = await life(await folders(), 'file: steady');
+    await run(healthy(100));
+    const fitting = scorer.act('pump/wear', 'retrain', 'anna');
+    expect(await scorer.act('pump/wear', 'retrain', 'bert')).toBe('another model is being trained');
+    await stop();
+    expect(await fitting).toBe('stopped');
+    expect(events('model-not-retrained')).toEqual([]);
   });
 });

@@ -34,7 +34,7 @@ const plan = site!.plan;
 
 async function box(dir?: string) {
   const folder = dir ?? (await temporaryFolder());
-  const clock = { now: 1_700_000_000_000 };
+  const clock = { now: 1_700_000_000_000, maintenance: undefined as string | undefined };
   const reports: ReportBody[] = [];
   const recorder = createFlightRecorder({
     dir: folder,
@@ -43,6 +43,7 @@ async function box(dir?: string) {
     wall: () => clock.now,
     report: (body) => reports.push(body),
     standing: [],
+    maintenance: (thing) => (plan.things[thing]?.id === 'press' ? clock.maintenance : undefined),
   });
   const random = new Random(5, 'press');
   const run = (seconds: number, rms = 2) => {
@@ -166,6 +167,21 @@ describe('flight recorder', () => {
     expect(recorder.evidence().length).toBe(1);
     expect(told().every(({ detail }) => JSON.stringify(detail).length < 9_500)).toBe(true);
     recorder.stop();
+  });
+
+  it('maintenance → what is recorded in it trains no model, with two minutes around it', async () => {
+    const { folder, recorder, run, clock } = await box();
+    run(600);
+    clock.maintenance = 'sundays';
+    run(300, 9);
+    clock.maintenance = undefined;
+    run(600);
+    recorder.stop();
+    const rows = readRecorded({ dataDir: folder, thing: 'press' });
+    if (!rows.ok) throw new Error(rows.error.message);
+    expect(rows.value.leftOut.unhealthy).toBeGreaterThanOrEqual(300 + 2 * 119);
+    expect(rows.value.leftOut.unhealthy).toBeLessThanOrEqual(300 + 2 * 122);
+    expect(Math.max(...rows.value.rows.map((row) => row[1] ?? 0))).toBeLessThan(4);
   });
 
   it('recorder of a running agent → trains a model on healthy rows only, with units', async () => {

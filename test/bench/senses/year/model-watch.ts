@@ -2,7 +2,7 @@ import { invariant } from '../../../../agent/base/invariant.ts';
 import { DwellLatch } from '../../../../agent/core/health/dwell.ts';
 import { startModel } from '../../../../models/catalog.ts';
 import type { ScoringSession } from '../../../../models/onnx/session.ts';
-import { median } from '../../../../models/training/statistics.ts';
+import { isRising } from '../../../../models/training/rising.ts';
 import { trainFromRows } from '../../../../models/training/train.ts';
 import { WindowRing } from '../../../../models/window-ring.ts';
 import { AlarmRecord } from '../../../../simulations/plant/year/alarm-record.ts';
@@ -17,6 +17,7 @@ interface Judge {
   readonly session: ScoringSession;
   threshold: number;
   readonly ring: WindowRing;
+  readonly windowRows: number;
 }
 
 /**
@@ -73,7 +74,7 @@ export class ModelWatch implements Watch {
     if (this.#learning !== undefined && minute >= this.#learnUntil) {
       await this.#settle();
       const ill = this.alarm.active && this.#look(minute);
-      if (!ill && !this.#risen()) await this.#train(minute);
+      if (!ill && !isRising(this.#since, this.#judge?.windowRows)) await this.#train(minute);
       else this.#learnUntil = minute + this.#given.detector.relearnDays * 1440;
     }
   }
@@ -105,14 +106,6 @@ export class ModelWatch implements Watch {
     const { scores } = await judge.session.run(this.#windows.subarray(0, count * width), count);
     for (let i = 0; i < count; i++) this.#observe(this.#ends[i]!, scores[i]!, judge);
     this.#ends = [];
-  }
-
-  /** Whether the old model finds what was learnt stranger at its end than at its beginning: then it is no time to learn. */
-  #risen(): boolean {
-    const third = Math.floor(this.#since.length / 3);
-    if (third < 20) return false;
-    const rise = median(this.#since.slice(-third)) / median(this.#since.slice(0, third));
-    return rise > this.#given.detector.steady;
   }
 
   #observe(minute: number, score: number, judge: Judge): void {
@@ -156,7 +149,8 @@ export class ModelWatch implements Watch {
     const { manifest, session } = started.value;
     await this.#judge?.session.release();
     const ring = new WindowRing(manifest.window.rows, this.#names.length, manifest.window.maxGapMs);
-    this.#judge = { session, threshold: manifest.threshold?.value ?? Number.POSITIVE_INFINITY, ring };
+    const threshold = manifest.threshold?.value ?? Number.POSITIVE_INFINITY;
+    this.#judge = { session, threshold, ring, windowRows: manifest.window.rows };
     this.alarm.end(minute, true);
     this.#learning = undefined;
     this.trainings++;
