@@ -9,6 +9,7 @@ import { eventually } from '../../support/eventually.ts';
 import { emptyTrace, follow, remains } from '../../support/process-tree.ts';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
+const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(root, 'node_modules', '.cache', 'compile');
 
 /** The last line that `--once --json` prints. Evidence stays unknown: each test parses what it wants to judge. */
 const Verdict = z.object({
@@ -62,8 +63,9 @@ export function startPlay(
   const [command, ...first] = options.command ?? [process.execPath, join(root, 'simulations', 'demo', 'main.ts')];
   const child = spawn(command, [...first, ...args], {
     cwd: root,
-    // npm would put its own compile cache into the folder whose emptiness is judged.
-    env: { ...process.env, TMPDIR: temporary, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1' },
+    // Named, so that npm does not put a compile cache into the folder whose emptiness is judged; and a dozen processes that
+    // compile the same files half as often.
+    env: { ...process.env, TMPDIR: temporary, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compileCache },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own: a signal to it is not one to the tests.
     detached: true,
