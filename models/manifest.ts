@@ -21,19 +21,12 @@ export const histogramSchema = z.strictObject({
   shares: z.array(z.number().min(0).max(1)).min(2).max(10),
 });
 
-/**
- * What stands beside `model.onnx`: what the model eats, what its score means, and how to tell that it is the one that
- * was trained. It is the contract between whoever trains and whoever scores.
- */
-export const manifestSchema = z.strictObject({
+/** What every manifest says, of graphs that were made here and of others (`foreign/manifest.ts`). */
+export const commonFields = {
   millwrightModel: z.literal(1),
   name,
   version: z.string().min(1).max(60),
-  /** How it was fitted (`training/kinds.ts`). Scoring does not depend on it: the graph is the model. */
-  kind: z.string().regex(/^[a-z][a-z0-9-]{0,59}$/),
-  /** The kind's knobs as they were at training. */
-  settings: z.record(z.string().max(60), z.union([finite, z.string().max(1000)])).optional(),
-  /** In the order of the channels of `window`. `unit` undefined: not told at training. */
+  /** In the order of the channels of `window`. `unit` undefined: not told. */
   inputs: z
     .array(z.strictObject({ name, unit: z.string().max(40).optional() }))
     .min(1)
@@ -45,18 +38,6 @@ export const manifestSchema = z.strictObject({
     /** A longer silence than this between two rows starts the window afresh. */
     maxGapMs: z.number().positive(),
   }),
-  threshold: z.strictObject({
-    /** A window is anomalous when its score is above this. */
-    value: finite.positive(),
-    /** One clause for people: where the number comes from. */
-    method: z.string().min(1).max(300),
-    quantile: finite.positive(),
-    falseAlarmRate: z.number().gt(0).lt(1),
-    driftAllowance: z.number().positive(),
-    heldOutWindows: z.number().int().positive(),
-    /** How they were held out. */
-    heldOut: z.string().max(300).optional(),
-  }),
   /** What the site file may write at `raise` and `clear`, in scores. */
   recommendedDwell: z.strictObject({ raise: z.string(), clear: z.string() }),
   onnx: z.strictObject({
@@ -64,17 +45,7 @@ export const manifestSchema = z.strictObject({
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
     bytes: z.number().int().positive(),
   }),
-  golden: z
-    .array(z.strictObject({ what: z.string(), window: z.array(finite), score: finite, tolerance: finite.positive() }))
-    .min(1)
-    .max(limits.goldenVectors),
-  trainedFrom: z.strictObject({
-    /** File name only; where it lay is nobody's business. */
-    file: z.string(),
-    rows: z.number().int().positive(),
-    sha256: z.string().optional(),
-  }),
-  /** Healthy range of each input, for people and for a later check that the world is still the same. */
+  /** Healthy range of each input, for people and for the watch over whether the world is still the same. */
   distribution: z.array(
     z.strictObject({
       name,
@@ -88,9 +59,68 @@ export const manifestSchema = z.strictObject({
       leftOut: z.string().optional(),
     }),
   ),
+} as const;
+
+/**
+ * What stands beside `model.onnx`: what the model eats, what its score means, and how to tell that it is the one that
+ * was trained. It is the contract between whoever trains and whoever scores.
+ */
+export const manifestSchema = z.strictObject({
+  ...commonFields,
+  /** How it was fitted (`training/kinds.ts`). Scoring does not depend on it: the graph is the model. */
+  kind: z.string().regex(/^[a-z][a-z0-9-]{0,59}$/),
+  /** The kind's knobs as they were at training. */
+  settings: z.record(z.string().max(60), z.union([finite, z.string().max(1000)])).optional(),
+  threshold: z.strictObject({
+    /** A window is anomalous when its score is above this. */
+    value: finite.positive(),
+    /** One clause for people: where the number comes from. */
+    method: z.string().min(1).max(300),
+    quantile: finite.positive(),
+    falseAlarmRate: z.number().gt(0).lt(1),
+    driftAllowance: z.number().positive(),
+    heldOutWindows: z.number().int().positive(),
+    /** How they were held out. */
+    heldOut: z.string().max(300).optional(),
+  }),
+  golden: z
+    .array(z.strictObject({ what: z.string(), window: z.array(finite), score: finite, tolerance: finite.positive() }))
+    .min(1)
+    .max(limits.goldenVectors),
+  trainedFrom: z.strictObject({
+    /** File name only; where it lay is nobody's business. */
+    file: z.string(),
+    rows: z.number().int().positive(),
+    sha256: z.string().optional(),
+  }),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/** What is wrong with a manifest as its schema tells it, each mistake with its path; the first ten. */
+export const malformed = (error: z.ZodError): ModelProblem => {
+  const told = error.issues.slice(0, 10).map(({ path, message }) => `${path.join('.') || '(top)'}: ${message}`);
+  return problem('manifest-malformed', `manifest.json: ${told.join('; ')}`);
+};
+
+/** What no schema can say: golden windows have the window's size, and no input is named twice. */
+export function disagreements(
+  manifest: Pick<Manifest, 'window' | 'inputs'> & {
+    readonly golden: readonly { readonly what: string; readonly window: readonly number[] }[];
+  },
+): string[] {
+  const { window, inputs, golden } = manifest;
+  const cells = window.rows * inputs.length;
+  const wrong = golden
+    .filter((one) => one.window.length !== cells)
+    .map(
+      (one) =>
+        `golden "${one.what}" holds ${one.window.length} numbers, ${window.rows} rows × ${inputs.length} inputs need ${cells}`,
+    );
+  const names = inputs.map((input) => input.name);
+  const twice = names.find((one, i) => names.indexOf(one) !== i);
+  return twice === undefined ? wrong : [...wrong, `input "${twice}" is named twice`];
+}
 
 /** Parses a manifest's text; every mistake is named with its path. */
 export function parseManifest(text: string): Result<Manifest, ModelProblem> {
@@ -101,25 +131,8 @@ export function parseManifest(text: string): Result<Manifest, ModelProblem> {
     return err(problem('manifest-malformed', `manifest.json is not JSON: ${(cause as Error).message}`));
   }
   const parsed = manifestSchema.safeParse(raw);
-  if (!parsed.success) {
-    const told = parsed.error.issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.join('.') || '(top)'}: ${message}`);
-    return err(problem('manifest-malformed', `manifest.json: ${told.join('; ')}`));
-  }
-  const manifest = parsed.data;
-  const cells = manifest.window.rows * manifest.inputs.length;
-  const odd = manifest.golden.find(({ window }) => window.length !== cells);
-  if (odd !== undefined) {
-    return err(
-      problem(
-        'manifest-malformed',
-        `manifest.json: golden "${odd.what}" holds ${odd.window.length} numbers, ${manifest.window.rows} rows × ${manifest.inputs.length} inputs need ${cells}`,
-      ),
-    );
-  }
-  const names = manifest.inputs.map((input) => input.name);
-  const twice = names.find((one, i) => names.indexOf(one) !== i);
-  if (twice !== undefined) return err(problem('manifest-malformed', `manifest.json: input "${twice}" is named twice`));
-  return ok(manifest);
+  if (!parsed.success) return err(malformed(parsed.error));
+  const wrong = disagreements(parsed.data);
+  if (wrong.length > 0) return err(problem('manifest-malformed', `manifest.json: ${wrong.join('; ')}`));
+  return ok(parsed.data);
 }

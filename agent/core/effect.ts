@@ -5,9 +5,8 @@ import type { HealthDigest } from './health/digest.ts';
 import type { DirectMessage } from './input.ts';
 import type { CellEntry } from './leases/cell-record.ts';
 import type { Observation } from './observation.ts';
-import type { JournalEntry, RunId } from './remediation/journal-entry.ts';
-import type { ActionRequest } from './remediation/remediation-output.ts';
-import type { StepAction } from './remediation/workflow.ts';
+import type { JournalEntry } from './remediation/journal-entry.ts';
+import type { ActionOrder } from './remediation/remediation-output.ts';
 import type { AlarmRow } from './reporting/alarms.ts';
 import type { Report } from './reporting/report.ts';
 
@@ -79,17 +78,7 @@ export type Effect =
       /** How long an effect may still be on its way after this process is gone. */
       readonly guardMs: number;
     }
-  /** Answered by `baseline-read`, before the intent is written. */
-  | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
-  | ({ readonly kind: 'issue-action' } & ActionRequest)
-  | {
-      readonly kind: 'probe-action';
-      readonly run: RunId;
-      readonly step: number;
-      readonly action: StepAction;
-      readonly baseline: string;
-    }
-  | { readonly kind: 'cancel-action'; readonly run: RunId; readonly step: number; readonly issue: number }
+  | ActionOrder
   /** Stack light, horn: argument vector, with `raised` or `cleared` as last word. */
   | {
       readonly kind: 'run-hook';

@@ -131,8 +131,11 @@ export type Probe =
       readonly kind: 'tls';
       readonly host: string;
       readonly port: number;
+      /** Name that is asked for and judged; the host unless said. */
       readonly name: string | undefined;
+      /** File of certificates (PEM) that are trusted instead of the system's. */
       readonly ca: string | undefined;
+      /** A certificate that nobody whom we know vouches for is bad. */
       readonly trusted: boolean;
     }
   | { readonly kind: 'ping'; readonly host: string }
@@ -147,7 +150,9 @@ export type Probe =
       readonly kind: 'dns';
       readonly name: string;
       readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'NS' | 'PTR' | 'TXT';
+      /** Asked instead of the box's own servers. */
       readonly server: HostPort | undefined;
+      /** Must be among the answers. */
       readonly expect: string | undefined;
     }
   | {
@@ -157,10 +162,11 @@ export type Probe =
       readonly contains: string | undefined;
     }
   | { readonly kind: 'file-age'; readonly path: string }
-  /** Patterns are RE2's. */
+  /** Patterns are RE2's. Lines that match count, unless they match `except` as well. */
   | { readonly kind: 'log'; readonly path: string; readonly match: string; readonly except: string | undefined }
   | {
       readonly kind: 'mqtt';
+      /** `mqtt://host:1883` or `mqtts://host:8883`. */
       readonly url: string;
       readonly topic: string;
       readonly user: string | undefined;
@@ -181,12 +187,16 @@ export type Probe =
           };
       readonly query: string;
     }
-  /** Any monitoring plugin: exit code 0–3, first line text, performance data; one item of it may be the value. */
+  /** Any monitoring plugin: exit code 0–3, first line text, performance data. */
   | {
       readonly kind: 'plugin';
       readonly argv: readonly string[];
+      /** Item of its performance data that becomes the check's value, and the unit that its limits are in. */
       readonly perf?: { readonly label: string; readonly unit: 's' | 'B' | '%' | '' } | undefined;
     };
+
+/** What the probes of one kind ask, without the word for the kind. */
+export type ProbeOf<K extends Probe['kind']> = Omit<Extract<Probe, { kind: K }>, 'kind'>;
 
 export interface HostPort {
   readonly host: string;

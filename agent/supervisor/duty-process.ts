@@ -13,6 +13,7 @@ import { monotonic } from './elapsed.ts';
 import { Output } from './output.ts';
 import { childrenOf, isAlive, readStat, signal, signalGroup } from './process-stat.ts';
 import { findProgram } from './program.ts';
+import { signalNames } from './signal-names.ts';
 
 export interface DutyProgram {
   readonly duty: string;
@@ -315,18 +316,3 @@ function groupExists(group: number): boolean {
     return false;
   }
 }
-
-const signalNames: Readonly<Record<number, string>> = {
-  1: 'SIGHUP',
-  2: 'SIGINT',
-  3: 'SIGQUIT',
-  4: 'SIGILL',
-  6: 'SIGABRT',
-  7: 'SIGBUS',
-  8: 'SIGFPE',
-  9: 'SIGKILL',
-  11: 'SIGSEGV',
-  13: 'SIGPIPE',
-  14: 'SIGALRM',
-  15: 'SIGTERM',
-};

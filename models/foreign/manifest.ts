@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import type { Result } from '../../agent/base/result.ts';
 import { err, ok } from '../../agent/base/result.ts';
-import { histogramSchema, limits } from '../manifest.ts';
+import { commonFields, disagreements, limits, malformed } from '../manifest.ts';
 import { type ModelProblem, problem } from '../problem.ts';
 
 const finite = z.number().finite();
-const name = z.string().min(1).max(120);
 const tensor = z.string().min(1).max(200);
 const column = z.number().int().min(0).max(4095);
 
@@ -26,20 +25,8 @@ export type Layout = (typeof layouts)[number];
  * (scikit-learn's ZipMap) do no harm.
  */
 export const foreignSchema = z.strictObject({
-  millwrightModel: z.literal(1),
-  name,
-  version: z.string().min(1).max(60),
+  ...commonFields,
   kind: z.literal(foreignKind),
-  /** In the order of the graph's channels. */
-  inputs: z
-    .array(z.strictObject({ name, unit: z.string().max(40).optional() }))
-    .min(1)
-    .max(limits.channels),
-  window: z.strictObject({
-    rows: z.number().int().min(1).max(limits.windowRows),
-    everyMs: z.number().positive().max(86_400_000),
-    maxGapMs: z.number().positive(),
-  }),
   graph: z.strictObject({
     input: tensor,
     type: z.enum(['float32', 'float64']),
@@ -84,12 +71,6 @@ export const foreignSchema = z.strictObject({
       healthyWindows: z.number().int().min(0).optional(),
     })
     .optional(),
-  recommendedDwell: z.strictObject({ raise: z.string(), clear: z.string() }),
-  onnx: z.strictObject({
-    file: z.literal('model.onnx'),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    bytes: z.number().int().positive(),
-  }),
   golden: z
     .array(
       z.strictObject({
@@ -104,18 +85,6 @@ export const foreignSchema = z.strictObject({
     .min(1)
     .max(limits.goldenVectors),
   trainedFrom: z.strictObject({ file: z.string(), rows: z.number().int().min(0) }),
-  /** Healthy range of each input, where a recording was at hand; empty otherwise. */
-  distribution: z.array(
-    z.strictObject({
-      name,
-      min: finite,
-      median: finite,
-      max: finite,
-      deviation: finite,
-      histogram: histogramSchema.optional(),
-      leftOut: z.string().optional(),
-    }),
-  ),
 });
 
 export type ForeignManifest = z.infer<typeof foreignSchema>;
@@ -127,25 +96,9 @@ export const isForeign = (value: unknown): boolean =>
 /** Judges a manifest; every mistake is named with its path. */
 export function parseForeign(raw: unknown): Result<ForeignManifest, ModelProblem> {
   const parsed = foreignSchema.safeParse(raw);
-  if (!parsed.success) {
-    const told = parsed.error.issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.join('.') || '(top)'}: ${message}`);
-    return err(problem('manifest-malformed', `manifest.json: ${told.join('; ')}`));
-  }
+  if (!parsed.success) return err(malformed(parsed.error));
   const manifest = parsed.data;
-  const wrong: string[] = [];
-  const cells = manifest.window.rows * manifest.inputs.length;
-  for (const { what, window } of manifest.golden) {
-    if (window.length !== cells) {
-      wrong.push(
-        `golden "${what}" holds ${window.length} numbers, ${manifest.window.rows} rows × ${manifest.inputs.length} inputs need ${cells}`,
-      );
-    }
-  }
-  const names = manifest.inputs.map((input) => input.name);
-  const twice = names.find((one, i) => names.indexOf(one) !== i);
-  if (twice !== undefined) wrong.push(`input "${twice}" is named twice`);
+  const wrong = disagreements(manifest);
   const { score, class: classes } = manifest.outputs;
   if (score !== undefined && manifest.threshold === undefined) wrong.push('outputs.score needs a threshold');
   if (score === undefined && manifest.threshold !== undefined) wrong.push('threshold without outputs.score');

@@ -6,11 +6,11 @@ import type { CheckPort, Deliver } from '../../driver/ports.ts';
 import type { Containment } from '../connections/containment.ts';
 import type { ProcessState } from '../duty-runners/process.ts';
 import type { Log } from '../duty-runners/runner.ts';
+import { seconds } from './connection.ts';
 import type { AskController } from './plc.ts';
 import { notKnown, type ProbeContext, type Roots, reasonOf, systemRoots } from './probe.ts';
 import { createProber, type Prober } from './probers.ts';
 import { dutyProcessProbe } from './process.ts';
-import { seconds } from './tcp.ts';
 
 export interface CheckPortOptions {
   readonly site: Pick<Site, 'plan'>;

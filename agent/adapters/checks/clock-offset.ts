@@ -1,9 +1,9 @@
 import { createSocket } from 'node:dgram';
 import type { CheckObservation } from '../../core/health/check.ts';
 import type { Containment } from '../connections/containment.ts';
+import { answerWithin, seconds } from './connection.ts';
 import { judged, measured, notKnown, type ProbeContext, reasonOf } from './probe.ts';
 import { askProgram } from './program.ts';
-import { answerWithin, seconds } from './tcp.ts';
 
 const nobody = 'neither chronyc nor timedatectl answers';
 

@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 import { z } from 'zod';
 import type { CheckObservation } from '../../core/health/check.ts';
+import { answerWithin, seconds } from './connection.ts';
 import { codeOf, judged, notKnown, type ProbeContext, reasonOf } from './probe.ts';
-import { answerWithin, seconds } from './tcp.ts';
 
 /** Where engines listen; podman speaks the same words as docker on its own socket. */
 const usualSockets = ['/run/docker.sock', '/var/run/docker.sock', '/run/podman/podman.sock'] as const;

@@ -1,24 +1,16 @@
 import { Resolver } from 'node:dns/promises';
 import { isIPv6 } from 'node:net';
 import type { CheckObservation } from '../../core/health/check.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
+import { answerWithin } from './connection.ts';
 import { codeOf, judged, notKnown, type ProbeContext } from './probe.ts';
-import { answerWithin } from './tcp.ts';
-
-export interface DnsQuestion {
-  readonly name: string;
-  readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'NS' | 'PTR' | 'TXT';
-  /** Asked instead of the box's own servers. */
-  readonly server: { readonly host: string; readonly port: number } | undefined;
-  /** Must be among the answers. */
-  readonly expect: string | undefined;
-}
 
 /**
  * Asks a name server for a name, past the box's own hosts file and caches. Good when there is an answer (the expected one,
  * if one is expected), with the time in milliseconds as value; a server that says that there is no such name, or
  * refuses, or is silent is bad.
  */
-export async function dnsProbe(question: DnsQuestion, context: ProbeContext): Promise<CheckObservation> {
+export async function dnsProbe(question: ProbeOf<'dns'>, context: ProbeContext): Promise<CheckObservation> {
   const { name, type, server, expect } = question;
   const within = answerWithin(context.timeoutMs);
   const resolver = new Resolver({ timeout: Math.max(1, Math.floor(within / 2)), tries: 1 });
@@ -66,7 +58,7 @@ export async function dnsProbe(question: DnsQuestion, context: ProbeContext): Pr
   }
 }
 
-async function ask(resolver: Resolver, name: string, type: DnsQuestion['type']): Promise<string[]> {
+async function ask(resolver: Resolver, name: string, type: ProbeOf<'dns'>['type']): Promise<string[]> {
   switch (type) {
     case 'A':
       return resolver.resolve4(name);

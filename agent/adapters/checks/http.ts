@@ -1,8 +1,8 @@
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { CheckObservation } from '../../core/health/check.ts';
+import { answerWithin, connectionFailure, seconds } from './connection.ts';
 import { codeOf, judged, notKnown, type ProbeContext } from './probe.ts';
-import { answerWithin, connectionFailure, seconds } from './tcp.ts';
 
 /** Text is looked for in this much of a body; the rest is not read. */
 const bodyBytes = 262_144;

@@ -2,15 +2,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { RE2JS } from 're2js';
 import type { CheckObservation } from '../../core/health/check.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
 import { codeOf, judged, notKnown, type ProbeContext, reasonOf } from './probe.ts';
-
-export interface LogQuestion {
-  readonly path: string;
-  /** Lines that match count … */
-  readonly match: string;
-  /** … unless they match this as well. */
-  readonly except: string | undefined;
-}
 
 /** So much is read at one look; what lies between is skipped, and said. */
 const mostBytes = 1_048_576;
@@ -39,7 +32,7 @@ interface Place {
  * is told. A log that was rotated away is read to its end under its new name (`.1`); one that was cut, also in place, is
  * read from its beginning.
  */
-export function createLogProbe(question: LogQuestion): (context: ProbeContext) => Promise<CheckObservation> {
+export function createLogProbe(question: ProbeOf<'log'>): (context: ProbeContext) => Promise<CheckObservation> {
   const { path } = question;
   let patterns: { readonly match: RE2JS; readonly except: RE2JS | undefined } | undefined;
   let place: Place | undefined;

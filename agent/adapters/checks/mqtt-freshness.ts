@@ -1,17 +1,9 @@
 import type { MqttClient } from 'mqtt';
 import type { CheckObservation } from '../../core/health/check.ts';
-import type { Secret } from '../../driver/bindings.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
 import { readSecret } from '../plc/secret.ts';
+import { answerWithin } from './connection.ts';
 import { measured, notKnown, type ProbeContext, reasonOf } from './probe.ts';
-import { answerWithin } from './tcp.ts';
-
-export interface MqttQuestion {
-  /** `mqtt://host:1883` or `mqtts://host:8883`. */
-  readonly url: string;
-  readonly topic: string;
-  readonly user: string | undefined;
-  readonly secret: Secret | undefined;
-}
 
 /** Nobody asked for so long: the check is judged on another box now, and the connection is given up. */
 const unaskedMs = 600_000;
@@ -24,7 +16,7 @@ const unaskedMs = 600_000;
  * One connection is kept between looks; what messages say is not read.
  */
 export class MqttFreshness {
-  readonly #question: MqttQuestion;
+  readonly #question: ProbeOf<'mqtt'>;
   #client: MqttClient | undefined;
   #opening: Promise<void> | undefined;
   /** Listening since then; undefined: not connected. */
@@ -34,7 +26,7 @@ export class MqttFreshness {
   #idle: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(question: MqttQuestion) {
+  constructor(question: ProbeOf<'mqtt'>) {
     this.#question = question;
   }
 

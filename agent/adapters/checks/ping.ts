@@ -1,9 +1,9 @@
 import type { CheckObservation } from '../../core/health/check.ts';
 import { lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
+import { answerWithin, seconds } from './connection.ts';
 import { judged, notKnown, type ProbeContext } from './probe.ts';
 import { askProgram } from './program.ts';
-import { answerWithin, seconds } from './tcp.ts';
 
 /**
  * One echo request, by the system's own `ping`: sending one needs a right that the program has and this process need not.

@@ -1,7 +1,8 @@
 import type { PerfDatum } from '../../core/health/check.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
 
 /** Unit in which limits on performance data are compared; units of one kind are converted to it. */
-export type PerfUnit = 's' | 'B' | '%' | '';
+export type PerfUnit = NonNullable<ProbeOf<'plugin'>['perf']>['unit'];
 
 const factors: Readonly<Record<PerfUnit, Readonly<Record<string, number>>>> = {
   s: { s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, μs: 1e-6, ns: 1e-9, min: 60, m: 60, h: 3_600, d: 86_400 },

@@ -1,28 +1,23 @@
 import type { CheckObservation, CheckStatus } from '../../core/health/check.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
 import { lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
 import { runLocal } from '../connections/local.ts';
+import { answerWithin, seconds } from './connection.ts';
 import { parsePluginOutput } from './perfdata.ts';
-import { type PerfUnit, perfValue } from './plugin-value.ts';
+import { perfValue } from './plugin-value.ts';
 import { judged, notKnown, type ProbeContext } from './probe.ts';
-import { answerWithin, seconds } from './tcp.ts';
 
 const statuses: readonly CheckStatus[] = ['ok', 'warn', 'crit', 'unknown'];
 const textBound = 1_000;
 const outputBytes = 65_536;
-
-export interface PluginQuestion {
-  readonly argv: readonly string[];
-  /** Item of its performance data that becomes the check's value, and the unit that its limits are in. */
-  readonly perf?: { readonly label: string; readonly unit: PerfUnit } | undefined;
-}
 
 /**
  * Runs a monitoring plugin: exit code 0 ok, 1 warning, 2 critical, 3 unknown; anything else, a signal and a time-out
  * are unknown. The plugin has a process group of its own and is killed with it.
  */
 export async function pluginProbe(
-  { argv, perf: wanted }: PluginQuestion,
+  { argv, perf: wanted }: ProbeOf<'plugin'>,
   context: ProbeContext,
   containment: Containment | undefined,
 ): Promise<CheckObservation> {

@@ -1,7 +1,7 @@
 import type { Containment } from '../connections/containment.ts';
 import { type LocalExit, runLocal } from '../connections/local.ts';
+import { answerWithin } from './connection.ts';
 import type { ProbeContext } from './probe.ts';
-import { answerWithin } from './tcp.ts';
 
 /**
  * Asks a program of the box, for probes that have no better source: its own process group, no shell, English messages,

@@ -1,27 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import type { CheckObservation } from '../../core/health/check.ts';
-import type { Secret } from '../../driver/bindings.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
 import { lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
 import { runLocal } from '../connections/local.ts';
 import { readSecret } from '../plc/secret.ts';
+import { answerWithin, seconds } from './connection.ts';
 import { judged, measured, notKnown, type ProbeContext, reasonOf } from './probe.ts';
-import { answerWithin, seconds } from './tcp.ts';
-
-export interface SqlQuestion {
-  readonly database:
-    | { readonly kind: 'sqlite'; readonly path: string }
-    | {
-        readonly kind: 'postgres';
-        readonly host: string;
-        readonly port: number;
-        readonly database: string;
-        readonly user: string | undefined;
-        readonly secret: Secret | undefined;
-        readonly tls: boolean;
-      };
-  readonly query: string;
-}
 
 /**
  * The first column of the first row of one query, as a number: rows that wait, seconds since the last one. Text that is no
@@ -31,7 +16,7 @@ export interface SqlQuestion {
  * is read-only, with one statement only. Time is bounded on both sides, and one row is fetched of however many.
  */
 export async function sqlProbe(
-  question: SqlQuestion,
+  question: ProbeOf<'sql'>,
   context: ProbeContext,
   containment: Containment | undefined,
 ): Promise<CheckObservation> {
@@ -91,7 +76,7 @@ async function askSqlite(
 }
 
 async function askPostgres(
-  at: Extract<SqlQuestion['database'], { kind: 'postgres' }>,
+  at: Extract<ProbeOf<'sql'>['database'], { kind: 'postgres' }>,
   query: string,
   context: ProbeContext,
 ): Promise<Answer> {

@@ -3,19 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import type { CheckObservation } from '../../core/health/check.ts';
+import type { ProbeOf } from '../../driver/bindings.ts';
+import { connectionFailure, observeSocket, placeOf } from './connection.ts';
 import { codeOf, judged, notKnown, type ProbeContext, reasonOf } from './probe.ts';
-import { answerWithin, connectionFailure, seconds } from './tcp.ts';
-
-export interface TlsQuestion {
-  readonly host: string;
-  readonly port: number;
-  /** Name that is asked for and judged; the host unless said. */
-  readonly name: string | undefined;
-  /** Certificates (PEM) that are trusted instead of the system's. */
-  readonly ca: string | undefined;
-  /** A certificate that nobody whom we know vouches for is bad. */
-  readonly trusted: boolean;
-}
 
 /** A chain that is longer than this is not looked at further. */
 const longestChain = 8;
@@ -25,9 +15,9 @@ const longestChain = 8;
  * `trusted` the name and the chain are judged too; without, a certificate of the plant's own making is as good as any, and
  * only its end matters. The connection is closed after the handshake, without a byte.
  */
-export async function tlsProbe(question: TlsQuestion, context: ProbeContext): Promise<CheckObservation> {
+export async function tlsProbe(question: ProbeOf<'tls'>, context: ProbeContext): Promise<CheckObservation> {
   const { host, port } = question;
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const where = placeOf(host, port);
   let ca: string | undefined;
   if (question.ca !== undefined) {
     try {
@@ -36,37 +26,33 @@ export async function tlsProbe(question: TlsQuestion, context: ProbeContext): Pr
       return notKnown(`${question.ca} cannot be read: ${codeOf(error) ?? reasonOf(error)}`);
     }
   }
-  return new Promise((resolve) => {
-    const name = question.name ?? host;
-    const socket = connect({
-      host,
-      port,
-      ...(isIP(name) === 0 ? { servername: name } : {}),
-      ...(ca === undefined ? {} : { ca }),
-      rejectUnauthorized: false,
-    });
-    const answer = (observation: CheckObservation) => {
-      clearTimeout(timer);
-      context.signal.removeEventListener('abort', aborted);
-      socket.destroy();
-      resolve(observation);
-    };
-    const aborted = () => answer(notKnown('cancelled'));
-    const within = answerWithin(context.timeoutMs);
-    const timer = setTimeout(() => answer(judged('crit', `no answer from ${where} in ${seconds(within)} s`)), within);
-    context.signal.addEventListener('abort', aborted, { once: true });
-    socket.on('error', (error) => {
-      const code = codeOf(error) ?? '';
-      const foreign = code === 'EPROTO' || code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS');
-      answer(foreign ? judged('crit', `${where} does not speak TLS (${code})`) : connectionFailure(error, where));
-    });
-    socket.once('secureConnect', () => {
-      const leaf = socket.getPeerX509Certificate();
-      if (leaf === undefined) return answer(judged('crit', `${where} shows no certificate`));
-      const why = socket.authorizationError;
-      answer(judge(where, leaf, question.trusted && !socket.authorized ? String(why) : undefined));
-    });
+  const name = question.name ?? host;
+  const socket = connect({
+    host,
+    port,
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(ca === undefined ? {} : { ca }),
+    rejectUnauthorized: false,
   });
+  const listen = (answer: (observation: CheckObservation) => void): void => {
+    const leaf = socket.getPeerX509Certificate();
+    if (leaf === undefined) return answer(judged('crit', `${where} shows no certificate`));
+    const why = socket.authorizationError;
+    answer(judge(where, leaf, question.trusted && !socket.authorized ? String(why) : undefined));
+  };
+  return observeSocket(
+    socket,
+    where,
+    context,
+    (_socket, answer) => socket.once('secureConnect', () => listen(answer)),
+    failure,
+  );
+}
+
+function failure(error: Error, where: string): CheckObservation {
+  const code = codeOf(error) ?? '';
+  const foreign = code === 'EPROTO' || code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS');
+  return foreign ? judged('crit', `${where} does not speak TLS (${code})`) : connectionFailure(error, where);
 }
 
 function judge(where: string, leaf: X509Certificate, distrust: string | undefined): CheckObservation {

@@ -8,6 +8,7 @@ import type { Instant, WallTime } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
 import type { Fence } from '../../core/duties/exclusive-duties.ts';
 import type { ClockPort, Deliver } from '../../driver/ports.ts';
+import { signalNames } from '../../supervisor/signal-names.ts';
 import { BoundedOutput, lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
 import { signalGroup } from '../connections/local.ts';
@@ -443,21 +444,6 @@ function signalOne(pid: number, signal: NodeJS.Signals): void {
 
 /** `press-7/label` → `press-7.label`: the parts of an id have no dots and no other characters that a disk minds. */
 const fileName = (id: string): string => id.replaceAll('/', '.').replaceAll(/[^a-z0-9.-]/gi, '_');
-
-const signalNames: Readonly<Record<number, string>> = {
-  1: 'SIGHUP',
-  2: 'SIGINT',
-  3: 'SIGQUIT',
-  4: 'SIGILL',
-  6: 'SIGABRT',
-  7: 'SIGBUS',
-  8: 'SIGFPE',
-  9: 'SIGKILL',
-  11: 'SIGSEGV',
-  13: 'SIGPIPE',
-  14: 'SIGALRM',
-  15: 'SIGTERM',
-};
 
 /** The waiter in a namespace tells a signal as 128 + its number, as shells do; here it becomes a signal again. */
 function exitOf(code: number | null, signal: NodeJS.Signals | null, containment: Containment) {

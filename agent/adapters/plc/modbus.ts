@@ -1,12 +1,14 @@
+import { err, ok } from '../../base/result.ts';
 import type { Connection, Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { dial } from './dial.ts';
-import { KeepConnected, pause, reasonOf, type Session } from './keep-connected.ts';
+import { pause, reasonOf, type Session } from './keep-connected.ts';
+import { LinkedSource } from './linked-source.ts';
 import { PollSchedule } from './poll-schedule.ts';
 import { decodeWords, parseRegister, planBlocks, type RegisterBlock, type RegisterTag } from './register-block.ts';
-import { SampleMaker } from './sample-maker.ts';
+import type { SampleMaker } from './sample-maker.ts';
 import { joinLine, type LineShare, type RegisterReader } from './serial-line.ts';
-import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from './source.ts';
+import type { SourceOptions } from './source.ts';
 
 type ModbusConnection = Extract<Connection, { kind: 'modbus' }>;
 
@@ -24,57 +26,28 @@ const lineBreathMs = 5;
  * exception answer means that the device lives and refuses: those tags become `bad`. A request without answer, or an
  * answer that is no Modbus, ends the connection.
  */
-export class ModbusSource implements PlcSource {
-  readonly #options: SourceOptions<ModbusConnection>;
-  readonly #timing: SourceTiming;
-  readonly #link: KeepConnected;
+export class ModbusSource extends LinkedSource<ModbusConnection> {
   readonly #tags: readonly RegisterTag[];
-  readonly #unreadable: readonly Tag[];
   readonly #makers: ReadonlyMap<Tag, SampleMaker>;
   /** Tags that were refused as part of a larger block: read one by one from then on. */
   readonly #alone = new Set<RegisterTag>();
-  #samples = 0;
-  #refusals = 0;
   #lent: LentConnection | undefined;
 
   constructor(options: SourceOptions<ModbusConnection>) {
-    this.#options = options;
-    this.#timing = { ...sourceTiming, ...options.timing };
-    this.#makers = new Map(options.tags.map((tag) => [tag, new SampleMaker(tag)]));
-    const parsed = options.tags.map((tag) => [tag, parseRegister(tag)] as const);
-    this.#tags = parsed.flatMap(([, register]) => register ?? []);
-    this.#unreadable = parsed.flatMap(([tag, register]) => (register === undefined ? tag : []));
-    this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
-  }
-
-  start(): void {
-    for (const tag of this.#unreadable) {
-      this.#options.log?.warn({ tag: tag.name, address: tag.address }, 'no Modbus address: this tag stays bad');
-    }
-    this.#link.start();
-  }
-
-  stop(): Promise<void> {
-    return this.#link.stop();
+    super(options);
+    const readable = this.readAddresses((tag) => {
+      const register = parseRegister(tag);
+      return register === undefined ? err('no Modbus address') : ok(register);
+    });
+    this.#tags = readable.map(({ address }) => address);
+    this.#makers = new Map(readable.map(({ tag, maker }) => [tag, maker]));
   }
 
   lend(): LentConnection | undefined {
     return this.#lent;
   }
 
-  get stats(): SourceStats {
-    return {
-      samples: this.#samples,
-      repeats: 0,
-      connects: this.#link.connects,
-      failures: this.#link.failures,
-      lastFailure: this.#link.lastFailure,
-      overflows: 0,
-      refusals: this.#refusals,
-    };
-  }
-
-  async #open(signal: AbortSignal): Promise<Session> {
+  protected async open(signal: AbortSignal): Promise<Session> {
     const { reader, gone, close } = await this.#connect(signal);
     const session = new AbortController();
     signal.addEventListener('abort', () => session.abort(), { once: true, signal: session.signal });
@@ -90,13 +63,13 @@ export class ModbusSource implements PlcSource {
   }
 
   async #connect(signal: AbortSignal): Promise<LineShare> {
-    const { connection } = this.#options;
+    const { connection } = this.options;
     if (connection.serial !== undefined) {
       const { serial, unit, pauseMs } = connection;
-      return joinLine(serial, unit, this.#timing.requestMs, pauseMs ?? lineBreathMs);
+      return joinLine(serial, unit, this.timing.requestMs, pauseMs ?? lineBreathMs);
     }
     const modbus = await import('modbus-serial');
-    const socket = await dial(connection.host, connection.port, this.#timing.connectMs, signal);
+    const socket = await dial(connection.host, connection.port, this.timing.connectMs, signal);
     // A CommonJS package that also names itself `default`: this spelling suits its types and Node alike.
     const client = new modbus.default.default();
     // The socket is ours from the first byte to the last: the library's own connect leaves it open on some errors.
@@ -107,7 +80,7 @@ export class ModbusSource implements PlcSource {
     client.on('error', () => {});
     await client.linkTCP(socket, { port: connection.port });
     client.setID(connection.unit);
-    client.setTimeout(this.#timing.requestMs);
+    client.setTimeout(this.timing.requestMs);
     const lent: LentConnection = { kind: 'modbus', client };
     this.#lent = lent;
     void gone.then(() => {
@@ -118,9 +91,9 @@ export class ModbusSource implements PlcSource {
 
   /** Reads until something breaks; resolves or rejects with the reason. */
   async #poll(reader: RegisterReader, signal: AbortSignal): Promise<string> {
-    const { clock, connection } = this.#options;
+    const { clock, connection } = this.options;
     const schedule = new PollSchedule(this.#tags, ({ tag }) => tag.everyMs, clock.now());
-    for (const tag of this.#unreadable) this.#emit(tag, undefined, 'no Modbus address');
+    this.tellUnreadable();
     if (schedule.empty) return 'no tag has a Modbus address';
     while (!signal.aborted) {
       const tags = schedule.take(clock.now());
@@ -153,8 +126,8 @@ export class ModbusSource implements PlcSource {
       const code = (error as { modbusCode?: unknown } | null)?.modbusCode;
       if (typeof code !== 'number') throw error;
       if (signal.aborted) return;
-      this.#refusals++;
-      this.#link.found();
+      this.counted.refusals++;
+      this.link.found();
       if (block.tags.length > 1) {
         // Perhaps one register in the middle is not there: find out which, and keep reading the others.
         for (const tag of block.tags) {
@@ -164,29 +137,26 @@ export class ModbusSource implements PlcSource {
         return;
       }
       const { tag } = block.tags[0]!;
-      if (this.#refusals < 20) this.#options.log?.warn({ tag: tag.name, address: tag.address }, reasonOf(error));
-      this.#emit(tag, undefined, `the device refuses: ${reasonOf(error)}`);
+      if (this.counted.refusals < 20) this.options.log?.warn({ tag: tag.name, address: tag.address }, reasonOf(error));
+      this.#put(tag, undefined, `the device refuses: ${reasonOf(error)}`);
       return;
     }
     if (signal.aborted) return;
-    this.#link.found();
+    this.link.found();
     for (const { tag, offset, length } of block.tags) {
       const at = offset - block.offset;
       const cells = data.slice(at, at + length);
       const raw =
         block.table === 'coil' || block.table === 'discrete'
           ? cells[0]
-          : decodeWords(tag.type, cells as readonly number[], this.#options.connection.order);
-      this.#emit(tag, raw);
+          : decodeWords(tag.type, cells as readonly number[], this.options.connection.order);
+      this.#put(tag, raw);
     }
   }
 
-  #emit(tag: Tag, raw: unknown, why?: string): void {
-    const { handlers, clock } = this.#options;
+  #put(tag: Tag, raw: unknown, why?: string): void {
     const maker = this.#makers.get(tag);
-    if (maker === undefined) return;
-    this.#samples++;
-    handlers.onSample(maker.make(clock.now(), { raw, why, sourceTime: clock.wall() }));
+    if (maker !== undefined) this.emit(maker, { raw, why, sourceTime: this.options.clock.wall() });
   }
 }
 

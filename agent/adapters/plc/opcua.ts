@@ -4,19 +4,12 @@ import { type Instant, wallTime } from '../../base/time.ts';
 import type { Quality, Sample } from '../../core/health/signal.ts';
 import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
-import { bounded, KeepConnected, reasonOf, type Session, within } from './keep-connected.ts';
+import { bounded, reasonOf, type Session, within } from './keep-connected.ts';
+import { LinkedSource } from './linked-source.ts';
 import { createClient, identify, loadDriver, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
 import { askServer } from './opcua-server.ts';
 import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
-import {
-  type ControllerFact,
-  type ControllerQuestion,
-  type PlcSource,
-  type SourceOptions,
-  type SourceStats,
-  type SourceTiming,
-  sourceTiming,
-} from './source.ts';
+import type { ControllerFact, ControllerQuestion, SourceOptions } from './source.ts';
 
 /** The server says that it lives at least this often, even when no value changes. */
 const keepAliveMs = 1_000;
@@ -41,10 +34,7 @@ const queueSize = 1_000;
  * Security: with `sign` or `sign-and-encrypt` the server's certificate must lie in `<pki>/trusted/certs`; an unknown
  * one is put into `<pki>/rejected` and the connection refused: a person moves it. Nothing is trusted on first sight.
  */
-export class OpcUaSource implements PlcSource {
-  readonly #options: SourceOptions<OpcUaConnection>;
-  readonly #timing: SourceTiming;
-  readonly #link: KeepConnected;
+export class OpcUaSource extends LinkedSource<OpcUaConnection> {
   readonly #makers: readonly SampleMaker[];
   readonly #last: (Sample | undefined)[];
   readonly #readings: (Reading | undefined)[];
@@ -52,27 +42,13 @@ export class OpcUaSource implements PlcSource {
   readonly #plain = new Set<number>();
   /** Why the server refuses a tag; told in the log once per tag and life, since it is asked again every ten seconds. */
   readonly #refusedWhy = new Map<number, string>();
-  #samples = 0;
-  #repeats = 0;
-  #overflows = 0;
-  #refusals = 0;
   #lent: LentConnection | undefined;
 
   constructor(options: SourceOptions<OpcUaConnection>) {
-    this.#options = options;
-    this.#timing = { ...sourceTiming, ...options.timing };
+    super(options);
     this.#makers = options.tags.map((tag) => new SampleMaker(tag));
     this.#last = options.tags.map(() => undefined);
     this.#readings = options.tags.map(() => undefined);
-    this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
-  }
-
-  start(): void {
-    this.#link.start();
-  }
-
-  stop(): Promise<void> {
-    return this.#link.stop();
   }
 
   lend(): LentConnection | undefined {
@@ -82,26 +58,14 @@ export class OpcUaSource implements PlcSource {
   async ask(question: ControllerQuestion): Promise<Result<ControllerFact, string>> {
     const lent = this.#lent;
     if (lent?.kind !== 'opcua') return err('not connected');
-    return askServer(await loadDriver(), lent.session, question, this.#timing.requestMs);
+    return askServer(await loadDriver(), lent.session, question, this.timing.requestMs);
   }
 
-  get stats(): SourceStats {
-    return {
-      samples: this.#samples,
-      repeats: this.#repeats,
-      connects: this.#link.connects,
-      failures: this.#link.failures,
-      lastFailure: this.#link.lastFailure,
-      overflows: this.#overflows,
-      refusals: this.#refusals,
-    };
-  }
-
-  async #open(signal: AbortSignal): Promise<Session> {
-    const { connection, tags, log, pki } = this.#options;
-    await reach(connection.endpoint, this.#timing.connectMs, signal);
+  protected async open(signal: AbortSignal): Promise<Session> {
+    const { connection, tags, log, pki } = this.options;
+    await reach(connection.endpoint, this.timing.connectMs, signal);
     const ua = await loadDriver();
-    const client = await createClient(ua, connection, pki, this.#timing);
+    const client = await createClient(ua, connection, pki, this.timing);
     let over: (reason: string) => void = () => {};
     const ended = new Promise<string>((resolve) => {
       over = resolve;
@@ -117,9 +81,9 @@ export class OpcUaSource implements PlcSource {
     const giveUp = () => void close();
     signal.addEventListener('abort', giveUp, { once: true });
     try {
-      await openClient(client, connection, pki, this.#timing);
+      await openClient(client, connection, pki, this.timing);
       const identity = await identify(ua, connection);
-      const session = await within(client.createSession(identity), this.#timing.connectMs, 'login');
+      const session = await within(client.createSession(identity), this.timing.connectMs, 'login');
       client.on('close', (error) => over(error ? reasonOf(error) : 'the server closed the connection'));
       client.on('connection_lost', () => over('the connection broke'));
       session.on('session_closed', (status) => over(`the server ended the session: ${status.name}`));
@@ -137,7 +101,7 @@ export class OpcUaSource implements PlcSource {
           publishingEnabled: true,
           priority: 1,
         }),
-        this.#timing.connectMs,
+        this.timing.connectMs,
         'subscription',
       );
       let heard = performance.now();
@@ -156,7 +120,7 @@ export class OpcUaSource implements PlcSource {
         const filter = this.#plain.has(group[0]!) ? undefined : serverDeadband(tags[group[0]!]!);
         const monitored = await within(
           subscription.monitorItems(items, monitoring(ua, filter), ua.TimestampsToReturn.Both),
-          this.#timing.connectMs,
+          this.timing.connectMs,
           'monitored items',
         );
         monitored.on('changed', (_item, value, i) => {
@@ -183,7 +147,7 @@ export class OpcUaSource implements PlcSource {
             const status = statuses[k];
             if (status?.isGood()) continue;
             still.push(i);
-            this.#refusals++;
+            this.counted.refusals++;
             const known = this.#refusedWhy.has(i);
             this.#refusedWhy.set(i, status?.name ?? 'no answer');
             if (known) continue;
@@ -197,12 +161,12 @@ export class OpcUaSource implements PlcSource {
       };
       if (signal.aborted) throw new Error('stopped');
       this.#lent = { kind: 'opcua', session };
-      this.#link.found();
+      this.link.found();
       // What a former connection said proves nothing about this one.
       this.#last.fill(undefined);
       this.#readings.fill(undefined);
       await monitor();
-      const begun = this.#options.clock.now();
+      const begun = this.options.clock.now();
 
       const step = Math.max(50, publishMs / 4);
       timers.push(
@@ -225,12 +189,12 @@ export class OpcUaSource implements PlcSource {
   }
 
   #take(i: number, data: UA.DataValue): void {
-    const { tags, handlers, clock } = this.#options;
+    const { tags, handlers, clock } = this.options;
     const tag = tags[i];
     if (tag === undefined) return;
-    if (data.statusCode.hasOverflowBit) this.#overflows++;
+    if (data.statusCode.hasOverflowBit) this.counted.overflows++;
     const quality = qualityOf(data.statusCode.value);
-    if (quality !== 'good') this.#refusals++;
+    if (quality !== 'good') this.counted.refusals++;
     const stamp = data.sourceTimestamp ?? data.serverTimestamp;
     const reading: Reading = {
       raw: plain(data.value?.value),
@@ -241,13 +205,13 @@ export class OpcUaSource implements PlcSource {
     const sample = this.#makers[i]!.make(clock.now(), reading);
     this.#readings[i] = reading;
     this.#last[i] = sample;
-    this.#samples++;
+    this.counted.samples++;
     handlers.onSample(sample);
   }
 
   /** Hands on again what did not change in its time; a tag without any value, or a refused one, is bad. */
   #repeat(refused: readonly number[], begun: Instant, publishMs: number): void {
-    const { tags, handlers, clock } = this.#options;
+    const { tags, handlers, clock } = this.options;
     const now = clock.now();
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[i]!;
@@ -263,7 +227,7 @@ export class OpcUaSource implements PlcSource {
         : 'no value yet';
       const sample = this.#makers[i]!.make(now, known ?? { raw: undefined, why, sourceTime: clock.wall() });
       this.#last[i] = sample;
-      this.#repeats++;
+      this.counted.repeats++;
       handlers.onSample(sample);
     }
   }

@@ -10,29 +10,14 @@ import {
   maxLineBytes,
   parseSay,
   type Say,
+  type Stamp,
   type Target,
 } from '../../supervisor/protocol.ts';
 
 export type { Say, Target } from '../../supervisor/protocol.ts';
 
-/** A duty to be run by the supervisor. */
-export interface SupervisedDuty {
-  readonly duty: string;
-  readonly argv: readonly string[];
-  /** The whole environment of the program, PATH included. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Full path. */
-  readonly cwd: string;
-  readonly cell: string;
-  readonly epoch: number;
-  readonly exclusive: boolean;
-  /** End of its right to run: milliseconds of CLOCK_MONOTONIC (`monotonicNow`). Any number where it is not exclusive. */
-  readonly until: number;
-  /** How long an effect of it may still be on its way after it is gone, in milliseconds. */
-  readonly guardMs: number;
-  /** Full path of a file for what it prints. */
-  readonly log?: string | undefined;
-}
+/** A duty to be run by the supervisor. `until`: milliseconds of CLOCK_MONOTONIC (`monotonicNow`). */
+export type SupervisedDuty = Omit<Extract<Ask, { do: 'start' }>, 'do' | keyof Stamp>;
 
 export interface SupervisorEvents {
   /** What the supervisor says, in its order. */

@@ -28,9 +28,9 @@ export interface EffectRight {
   readonly until?: Instant;
 }
 
-export type RemediationOutput =
-  /** Durable before anything that depends on it; answered by `persisted` or `persistFailed`. */
-  | { readonly kind: 'persist'; readonly token: number; readonly drafts: readonly JournalDraft[] }
+/** What is asked of the hands, word for word as the driver gets it. */
+export type ActionOrder =
+  /** Answered by `baseline-read`, before the intent is written. */
   | { readonly kind: 'read-baseline'; readonly run: RunId; readonly step: number; readonly action: StepAction }
   | ({ readonly kind: 'issue-action' } & ActionRequest)
   | {
@@ -40,7 +40,12 @@ export type RemediationOutput =
       readonly action: StepAction;
       readonly baseline: string;
     }
-  | { readonly kind: 'cancel-action'; readonly run: RunId; readonly step: number; readonly issue: number }
+  | { readonly kind: 'cancel-action'; readonly run: RunId; readonly step: number; readonly issue: number };
+
+export type RemediationOutput =
+  /** Durable before anything that depends on it; answered by `persisted` or `persistFailed`. */
+  | { readonly kind: 'persist'; readonly token: number; readonly drafts: readonly JournalDraft[] }
+  | ActionOrder
   | {
       readonly kind: 'run-report';
       readonly body: {

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { wallTime } from '../../../base/time.ts';
-import type { Connection, Tag } from '../../../driver/bindings.ts';
-import { bounded, KeepConnected, reasonOf, type Session, within } from '../keep-connected.ts';
-import { type Reading, SampleMaker } from '../sample-maker.ts';
+import type { Connection } from '../../../driver/bindings.ts';
+import { bounded, reasonOf, type Session, within } from '../keep-connected.ts';
+import { LinkedSource, type ReadableTag } from '../linked-source.ts';
+import type { Reading } from '../sample-maker.ts';
 import { readSecret } from '../secret.ts';
-import { type PlcSource, type SourceOptions, type SourceStats, type SourceTiming, sourceTiming } from '../source.ts';
+import type { SourceOptions, SourceTiming } from '../source.ts';
 import { type MqttAddress, parseMqttAddress } from './address.ts';
 import { EdgeNode, type SparkplugVerb } from './edge-node.ts';
 import { readPayload } from './payload.ts';
@@ -14,10 +15,7 @@ import type * as Sparkplug from './sparkplug.ts';
 
 type MqttConnection = Extract<Connection, { kind: 'mqtt' }>;
 
-interface Entry {
-  readonly tag: Tag;
-  readonly maker: SampleMaker;
-  readonly address: MqttAddress;
+interface Entry extends ReadableTag<MqttAddress> {
   reading: Reading | undefined;
   receivedAt: number;
 }
@@ -30,37 +28,23 @@ interface Entry {
  * Sparkplug says who lives: a metric stands until its node or device dies (then it is bad), and is told again every period
  * meanwhile. This source never publishes, also no rebirth: metrics that are sent by alias are known from the next birth on.
  */
-export class MqttSource implements PlcSource {
-  readonly #options: SourceOptions<MqttConnection>;
-  readonly #timing: SourceTiming;
-  readonly #link: KeepConnected;
+export class MqttSource extends LinkedSource<MqttConnection> {
   readonly #entries: readonly Entry[];
-  readonly #unreadable: readonly { readonly maker: SampleMaker; readonly tag: Tag; readonly why: string }[];
   readonly #byTopic: ReadonlyMap<string, readonly Entry[]>;
   readonly #byMetric: ReadonlyMap<string, readonly Entry[]>;
   /** Of the nodes that tags name: what others publish is not looked at. */
   readonly #nodes = new Map<string, EdgeNode>();
-  #samples = 0;
-  #repeats = 0;
-  #refusals = 0;
   #told = 0;
   /** Loaded with the first connection that has a node to listen to. */
   #sparkplug: typeof Sparkplug | undefined;
 
   constructor(options: SourceOptions<MqttConnection>) {
-    this.#options = options;
-    this.#timing = { ...sourceTiming, ...options.timing };
-    const parsed = options.tags.map((tag) => ({
-      tag,
-      maker: new SampleMaker(tag),
-      address: parseMqttAddress(tag.address),
+    super(options);
+    this.#entries = this.readAddresses((tag) => parseMqttAddress(tag.address)).map((one) => ({
+      ...one,
+      reading: undefined,
+      receivedAt: 0,
     }));
-    this.#entries = parsed.flatMap(({ tag, maker, address }) =>
-      address.ok ? { tag, maker, address: address.value, reading: undefined, receivedAt: 0 } : [],
-    );
-    this.#unreadable = parsed.flatMap(({ tag, maker, address }) =>
-      address.ok ? [] : { tag, maker, why: address.error },
-    );
     this.#byTopic = Map.groupBy(
       this.#entries.filter(({ address }) => address.kind === 'topic'),
       ({ address }) => (address.kind === 'topic' ? address.topic : ''),
@@ -70,35 +54,12 @@ export class MqttSource implements PlcSource {
     );
     for (const { address } of this.#entries)
       if (address.kind === 'sparkplug') this.#nodes.set(nodeKey(address.group, address.node), new EdgeNode());
-    this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
   }
 
-  start(): void {
-    for (const { tag, why } of this.#unreadable)
-      this.#options.log?.warn({ tag: tag.name }, `${why}: this tag stays bad`);
-    this.#link.start();
-  }
-
-  stop(): Promise<void> {
-    return this.#link.stop();
-  }
-
-  get stats(): SourceStats {
-    return {
-      samples: this.#samples,
-      repeats: this.#repeats,
-      connects: this.#link.connects,
-      failures: this.#link.failures,
-      lastFailure: this.#link.lastFailure,
-      overflows: 0,
-      refusals: this.#refusals,
-    };
-  }
-
-  async #open(signal: AbortSignal): Promise<Session> {
-    const { connection } = this.#options;
+  protected async open(signal: AbortSignal): Promise<Session> {
+    const { connection } = this.options;
     if (this.#nodes.size > 0) this.#sparkplug ??= await import('./sparkplug.ts');
-    const client = await connect(connection, this.#timing, signal);
+    const client = await connect(connection, this.timing, signal);
     let closed = false;
     const ended = new Promise<string>((resolve) => {
       client.on('error', (error) => resolve(reasonOf(error)));
@@ -119,9 +80,8 @@ export class MqttSource implements PlcSource {
         if (!closed) this.#take(topic, payload, packet.retain);
       });
       const topics = [...this.#byTopic.keys(), ...[...this.#nodes.keys()].flatMap(sparkplugTopics)];
-      this.#link.found();
-      for (const { maker, why } of this.#unreadable)
-        this.#emit(maker, { raw: undefined, why, sourceTime: this.#wall() });
+      this.link.found();
+      this.tellUnreadable();
       for (let i = 0; i < topics.length; i += 50) {
         await this.#subscribe(client, topics.slice(i, i + 50));
       }
@@ -141,21 +101,21 @@ export class MqttSource implements PlcSource {
     const subscribed = client.subscribeAsync([...topics], { qos: 0 }).then(
       (granted) => granted.every(({ qos }) => qos < 128),
       (error: unknown) => {
-        this.#options.log?.warn({ topics: topics.slice(0, 8) }, `not subscribed: ${reasonOf(error)}`);
+        this.options.log?.warn({ topics: topics.slice(0, 8) }, `not subscribed: ${reasonOf(error)}`);
         return false;
       },
     );
-    if (await within(subscribed, this.#timing.requestMs, 'subscribe')) return;
+    if (await within(subscribed, this.timing.requestMs, 'subscribe')) return;
     if (topics.length > 1) for (const topic of topics) await this.#subscribe(client, [topic]);
     else this.#refuse(topics[0] ?? '');
   }
 
-  #wall = () => this.#options.clock.wall();
+  #wall = () => this.options.clock.wall();
 
   #refuse(topic: string): void {
-    this.#refusals++;
+    this.counted.refusals++;
     for (const { maker } of this.#byTopic.get(topic) ?? [])
-      this.#emit(maker, { raw: undefined, why: 'the broker refuses this topic', sourceTime: this.#wall() });
+      this.emit(maker, { raw: undefined, why: 'the broker refuses this topic', sourceTime: this.#wall() });
   }
 
   /** Never throws: it is called from the client's own handler. */
@@ -184,7 +144,7 @@ export class MqttSource implements PlcSource {
     const metrics = node.take(verb as SparkplugVerb, device, decoded.value);
     if (verb === 'NDEATH' || verb === 'DDEATH') return this.#repeat();
     if (node.unknownAliases > 0 && this.#told++ === 0)
-      this.#options.log?.warn(
+      this.options.log?.warn(
         { node: name },
         'it speaks by alias and its birth was not heard: values come after its next birth',
       );
@@ -210,13 +170,13 @@ export class MqttSource implements PlcSource {
 
   #put(entry: Entry, reading: Reading): void {
     entry.reading = reading;
-    entry.receivedAt = this.#options.clock.now();
-    this.#emit(entry.maker, reading);
+    entry.receivedAt = this.options.clock.now();
+    this.emit(entry.maker, reading);
   }
 
   /** Metrics of who lives stand; of who died they are bad. */
   #repeat(): void {
-    const now = this.#options.clock.now();
+    const now = this.options.clock.now();
     for (const entry of this.#entries) {
       const { address, reading, tag } = entry;
       if (address.kind !== 'sparkplug' || reading === undefined) continue;
@@ -229,19 +189,14 @@ export class MqttSource implements PlcSource {
         entry.reading = { raw: undefined, why: `${who} is dead`, sourceTime: this.#wall() };
       } else if (!alive && now - entry.receivedAt < tag.everyMs) continue;
       entry.receivedAt = now;
-      this.#repeats++;
-      this.#emit(entry.maker, entry.reading ?? reading);
+      this.counted.repeats++;
+      this.emit(entry.maker, entry.reading ?? reading);
     }
   }
 
   #complain(topic: string, why: string): void {
-    this.#refusals++;
-    if (this.#refusals < 20) this.#options.log?.warn({ topic: topic.slice(0, 200) }, why);
-  }
-
-  #emit(maker: SampleMaker, reading: Reading): void {
-    this.#samples++;
-    this.#options.handlers.onSample(maker.make(this.#options.clock.now(), reading));
+    this.counted.refusals++;
+    if (this.counted.refusals < 20) this.options.log?.warn({ topic: topic.slice(0, 200) }, why);
   }
 }
 

@@ -1,18 +1,11 @@
 import { err, ok, type Result } from '../../../base/result.ts';
-import type { Connection, Tag } from '../../../driver/bindings.ts';
+import type { Connection } from '../../../driver/bindings.ts';
 import { dial } from '../dial.ts';
-import { KeepConnected, pause, reasonOf, type Session } from '../keep-connected.ts';
+import { pause, reasonOf, type Session } from '../keep-connected.ts';
+import { LinkedSource, type ReadableTag } from '../linked-source.ts';
 import { PollSchedule } from '../poll-schedule.ts';
-import { SampleMaker } from '../sample-maker.ts';
-import {
-  type ControllerFact,
-  type ControllerQuestion,
-  type PlcSource,
-  type SourceOptions,
-  type SourceStats,
-  type SourceTiming,
-  sourceTiming,
-} from '../source.ts';
+import type { SampleMaker } from '../sample-maker.ts';
+import type { ControllerFact, ControllerQuestion, SourceOptions } from '../source.ts';
 import { decodeS7, parseS7Address, type S7Address } from './address.ts';
 import { S7Client } from './client.ts';
 import { readMode, readProgram, readScan } from './controller.ts';
@@ -20,11 +13,7 @@ import { packRanges, planRanges, type TagRange } from './ranges.ts';
 
 type S7Connection = Extract<Connection, { kind: 's7' }>;
 
-interface S7Tag {
-  readonly tag: Tag;
-  readonly address: S7Address;
-  readonly maker: SampleMaker;
-}
+type S7Tag = ReadableTag<S7Address>;
 
 /** Small controllers want breath between two requests. */
 const breathMs = 2;
@@ -37,55 +26,15 @@ const toldRefusals = 20;
  * refused stretch makes its tags `bad` with the controller's reason; a controller without answer, or with one that is no
  * S7, ends the connection.
  */
-export class S7Source implements PlcSource {
-  readonly #options: SourceOptions<S7Connection>;
-  readonly #timing: SourceTiming;
-  readonly #link: KeepConnected;
+export class S7Source extends LinkedSource<S7Connection> {
   readonly #tags: readonly S7Tag[];
-  readonly #unreadable: readonly { readonly tag: Tag; readonly maker: SampleMaker; readonly why: string }[];
   /** Tags that were refused as part of a longer stretch: read one by one from then on. */
   readonly #alone = new Set<S7Tag>();
   #client: S7Client | undefined;
-  #samples = 0;
-  #refusals = 0;
 
   constructor(options: SourceOptions<S7Connection>) {
-    this.#options = options;
-    this.#timing = { ...sourceTiming, ...options.timing };
-    const parsed = options.tags.map((tag) => ({
-      tag,
-      address: parseS7Address(tag.address),
-      maker: new SampleMaker(tag),
-    }));
-    this.#tags = parsed.flatMap(({ tag, address, maker }) =>
-      address.ok ? { tag, address: address.value, maker } : [],
-    );
-    this.#unreadable = parsed.flatMap(({ tag, address, maker }) =>
-      address.ok ? [] : { tag, maker, why: address.error },
-    );
-    this.#link = new KeepConnected((signal) => this.#open(signal), options.handlers, this.#timing, options.random);
-  }
-
-  start(): void {
-    for (const { tag, why } of this.#unreadable)
-      this.#options.log?.warn({ tag: tag.name }, `${why}: this tag stays bad`);
-    this.#link.start();
-  }
-
-  stop(): Promise<void> {
-    return this.#link.stop();
-  }
-
-  get stats(): SourceStats {
-    return {
-      samples: this.#samples,
-      repeats: 0,
-      connects: this.#link.connects,
-      failures: this.#link.failures,
-      lastFailure: this.#link.lastFailure,
-      overflows: 0,
-      refusals: this.#refusals,
-    };
+    super(options);
+    this.#tags = this.readAddresses((tag) => parseS7Address(tag.address));
   }
 
   async ask(question: ControllerQuestion): Promise<Result<ControllerFact, string>> {
@@ -117,10 +66,10 @@ export class S7Source implements PlcSource {
     }
   }
 
-  async #open(signal: AbortSignal): Promise<Session> {
-    const { host, port, rack, slot } = this.#options.connection;
-    const socket = await dial(host, port, this.#timing.connectMs, signal);
-    const client = await S7Client.open(socket, rack, slot, this.#timing.requestMs);
+  protected async open(signal: AbortSignal): Promise<Session> {
+    const { host, port, rack, slot } = this.options.connection;
+    const socket = await dial(host, port, this.timing.connectMs, signal);
+    const client = await S7Client.open(socket, rack, slot, this.timing.requestMs);
     this.#client = client;
     void client.gone.then(() => {
       if (this.#client === client) this.#client = undefined;
@@ -139,11 +88,11 @@ export class S7Source implements PlcSource {
 
   /** Reads until something breaks; resolves or rejects with the reason. */
   async #poll(client: S7Client, signal: AbortSignal): Promise<string> {
-    const { clock, connection } = this.#options;
-    for (const { maker, why } of this.#unreadable) this.#emit(maker, undefined, why);
+    const { clock, connection } = this.options;
+    this.tellUnreadable();
     const schedule = new PollSchedule(this.#tags, ({ tag }) => tag.everyMs, clock.now());
     // Connected and answering: without a tag to read, the controller may still be asked for its mode.
-    this.#link.found();
+    this.link.found();
     while (!signal.aborted) {
       if (schedule.empty) {
         await pause(1_000, signal);
@@ -170,6 +119,10 @@ export class S7Source implements PlcSource {
     return 'stopped';
   }
 
+  #put(maker: SampleMaker, raw: unknown, why?: string): void {
+    this.emit(maker, { raw, why, sourceTime: this.options.clock.wall() });
+  }
+
   async #readRequest(client: S7Client, ranges: readonly TagRange<S7Tag>[], signal: AbortSignal): Promise<void> {
     const answers = await client.read(ranges);
     if (signal.aborted) return;
@@ -178,26 +131,20 @@ export class S7Source implements PlcSource {
       if (answer?.ok) {
         for (const { tag, address } of range.tags) {
           const at = address.from - range.from;
-          this.#emit(tag.maker, decodeS7(address, answer.value.subarray(at, at + address.bytes)));
+          this.#put(tag.maker, decodeS7(address, answer.value.subarray(at, at + address.bytes)));
         }
         continue;
       }
-      this.#refusals++;
+      this.counted.refusals++;
       const why = answer?.error ?? 'not answered';
-      if (this.#refusals < toldRefusals)
-        this.#options.log?.warn({ tags: range.tags.map(({ tag }) => tag.tag.name).slice(0, 8) }, why);
+      if (this.counted.refusals < toldRefusals)
+        this.options.log?.warn({ tags: range.tags.map(({ tag }) => tag.tag.name).slice(0, 8) }, why);
       for (const { tag } of range.tags) {
         // Perhaps one tag at the end of the stretch lies outside: from now on each is asked for by itself.
         if (range.tags.length > 1) this.#alone.add(tag);
-        this.#emit(tag.maker, undefined, why);
+        this.#put(tag.maker, undefined, why);
       }
     }
-  }
-
-  #emit(maker: SampleMaker, raw: unknown, why?: string): void {
-    const { handlers, clock } = this.#options;
-    this.#samples++;
-    handlers.onSample(maker.make(clock.now(), { raw, why, sourceTime: clock.wall() }));
   }
 }
 
