@@ -340,6 +340,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       dataDir,
       wall: () => clock.wall(),
       report: (body) => void report(body),
+      maintenance: (thing) => core.maintenanceOf(thing)?.id,
     });
     const judging = setInterval(() => void models.tick(), modelsEveryMs);
     stops.push(() => clearInterval(judging));

@@ -4,7 +4,7 @@
  * happened in it is unknown.
  */
 export class WindowRing {
-  readonly #rows: number;
+  readonly rows: number;
   readonly #channels: number;
   readonly #maxGapMs: number;
   readonly #values: Float32Array;
@@ -14,7 +14,7 @@ export class WindowRing {
   #restarts = 0;
 
   constructor(rows: number, channels: number, maxGapMs: number) {
-    this.#rows = rows;
+    this.rows = rows;
     this.#channels = channels;
     this.#maxGapMs = maxGapMs;
     this.#values = new Float32Array(rows * channels);
@@ -23,6 +23,13 @@ export class WindowRing {
   /** How often a hole emptied a window that had begun. */
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** What comes belongs to another stretch: the window begins afresh. */
+  clear(): void {
+    if (this.#filled > 0) this.#restarts++;
+    this.#filled = 0;
+    this.#next = 0;
   }
 
   /** Adds one row of finite values; returns a copy of the window, oldest row first, when it is full. */
@@ -34,9 +41,9 @@ export class WindowRing {
     }
     this.#last = time;
     for (let c = 0; c < this.#channels; c++) this.#values[this.#next * this.#channels + c] = row[c] ?? Number.NaN;
-    this.#next = (this.#next + 1) % this.#rows;
-    this.#filled = Math.min(this.#rows, this.#filled + 1);
-    if (this.#filled < this.#rows) return undefined;
+    this.#next = (this.#next + 1) % this.rows;
+    this.#filled = Math.min(this.rows, this.#filled + 1);
+    if (this.#filled < this.rows) return undefined;
     const window = new Float32Array(this.#values.length);
     const cut = this.#next * this.#channels;
     window.set(this.#values.subarray(cut), 0);

@@ -112,7 +112,7 @@ function explainThing(site: Site, thing: ThingModel): string {
     mine(plan.models).map((one) => {
       if (one.learn !== undefined) return learningText(site, one, one.learn);
       const inputs = one.inputs.map((input) => `${input.name} from ${plan.signals[input.signal]!.id}`).join(', ');
-      return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}.${trustText(one)} ${where(site, one.runsOn)}`;
+      return `${one.id}: scores ${one.file} over ${inputs}; anomalous ${dwellText(one.raise, 'scores')} over its threshold, good again ${dwellText(one.clear, 'scores')}.${statesText(site, one)}${trustText(one)} ${where(site, one.runsOn)}`;
     }),
   );
   section(
@@ -145,7 +145,8 @@ function learningText(site: Site, one: ModelSpec, learn: Learning): string {
     ...one.inputs.map(({ name, signal }) => `${name} from ${plan.signals[signal]!.id}`),
     ...learn.checks.map(({ name, check }) => `${name} from the check ${plan.checks[check]!.id}`),
   ].join(', ');
-  const states = learn.onlyIn.map(({ states }) => `, only while ${states.join(' or ')}`).join('');
+  const { onlyIn = [] } = one;
+  const states = onlyIn.length === 0 ? '' : `, only while ${onlyInText(site, onlyIn)}`;
   const hold =
     learn.holdRows === 0
       ? ''
@@ -156,6 +157,11 @@ function learningText(site: Site, one: ModelSpec, learn: Learning): string {
     `of what it never saw, good again ${dwellText(one.clear, 'scores')}. ${where(site, one.runsOn)}`
   );
 }
+
+const statesText = (site: Site, { onlyIn = [] }: ModelSpec): string =>
+  onlyIn.length === 0
+    ? ''
+    : ` Only while ${onlyInText(site, onlyIn)}: what it sees in other states is not judged, does not count for or against it, and trains no other.`;
 
 function trustText({ shadow, falseAlarms, retrainMs }: ModelSpec): string {
   const limit = Number(((falseAlarms ?? 0.05) * 100).toPrecision(3));

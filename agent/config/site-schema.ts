@@ -238,7 +238,7 @@ export const modelSchema = z.strictObject({
     .describe("The model's input names and the signals that feed them; with `learn` checks with a value, too."),
   raise: dwell.optional(),
   clear: dwell.optional(),
-  'only-in': onlyIn.optional().describe('With `learn`: neither judged nor learnt in other states of the plant.'),
+  'only-in': onlyIn.optional().describe('Rows in other states of the plant are neither judged nor learnt from.'),
   shadow: text
     .optional()
     .describe('Folder of another model that is scored beside it and raises nothing, to be compared: bearing/4.'),

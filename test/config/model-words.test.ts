@@ -25,6 +25,11 @@ assets:
         response: r
         respond-within: 1h
 `;
+const withState = (model: string) =>
+  text(model).replace(
+    'signals: { flow: { address: "ns=1;s=f", unit: bar } }',
+    'signals: { flow: { address: "ns=1;s=f", unit: bar }, state: { address: "ns=1;s=s", states: { 0: stopped, 1: running } } }',
+  );
 const said = (model: string, when?: string) =>
   parseSite(text(model, when), 'site.yaml').problems.map(({ path, message }) => `${path}: ${message}`);
 
@@ -63,6 +68,42 @@ describe('words of models', () => {
     expect(explainSite(site, model, 'pump')).toMatch(
       /wear\/4 is scored beside it and raises nothing\. Where more than 2 % .* Every 7 d another one is trained/,
     );
+  });
+
+  it('only-in with a file → its states stand in the plan, and in words', () => {
+    const { site, model, problems } = parseSite(withState('file: a, only-in: [running]'), 'site.yaml');
+    expect(problems).toEqual([]);
+    const state = site?.plan.signals.findIndex(({ id }) => id === 'pump/state');
+    expect(site?.plan.models[0]?.onlyIn).toEqual([{ state, states: ['running'] }]);
+    expect(explainSite(site!, model!, 'pump')).toMatch(
+      /Only while pump is running: what it sees in other states is not judged, does not count/,
+    );
+    const wrong = (one: string) => parseSite(withState(one), 'site.yaml').problems.map(({ message }) => message);
+    expect(wrong('file: a, only-in: [runing]')).toEqual([
+      expect.stringMatching(/State of pump is never "runing": it is one of stopped, running/),
+    ]);
+    expect(said('file: a, only-in: [running]').join()).toMatch(/pump has no signal "state"/);
+  });
+
+  it('only-in of another machine → whoever reads the inputs reads that state along; refused where it may not', () => {
+    const two = (extra = '') =>
+      parseSite(
+        withState('file: a, only-in: { saw: [running] }').replace(
+          'assets:\n',
+          `assets:\n  saw-plc: { connect: { modbus: { host: 10.0.0.6${extra} } } }\n  saw: { source: saw-plc, signals: { state: { address: "input:30001", type: uint16, states: { 0: stopped, 1: running } } } }\n`,
+        ),
+        'site.yaml',
+      );
+    const { site, problems } = two();
+    expect(problems).toEqual([]);
+    const saw = site?.plan.signals.findIndex(({ id }) => id === 'saw/state') ?? -1;
+    expect(site?.plan.models[0]?.onlyIn).toEqual([{ state: saw, states: ['running'] }]);
+    expect([...(site?.alongside?.values() ?? [])]).toEqual([[saw]]);
+    expect(
+      two(', clients: 1')
+        .problems.map(({ message }) => message)
+        .join(),
+    ).toMatch(/saw-plc bears one client only/);
   });
 
   it.each([

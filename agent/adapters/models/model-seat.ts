@@ -1,5 +1,7 @@
 import type { AnyManifest, Catalog } from '../../../models/catalog.ts';
-import type { ModelSpec } from '../../core/health/model.ts';
+import type { ThingIndex } from '../../base/ids.ts';
+import type { WallTime } from '../../base/time.ts';
+import type { ModelSpec, Score } from '../../core/health/model.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
 import type { EventReport } from '../../core/reporting/report.ts';
 import type { Deliver } from '../../driver/ports.ts';
@@ -32,6 +34,8 @@ export interface SeatOptions {
     detail?: EventReport['detail'],
   ) => void;
   readonly onScore: ((said: LaneScore) => void) | undefined;
+  /** The maintenance that a thing is in: its windows do not count then. */
+  readonly maintenance?: ((thing: ThingIndex) => string | undefined) | undefined;
   readonly record: SeatRecord | undefined;
   readonly tally?: TallyOptions | undefined;
   readonly drift?: DriftOptions | undefined;
@@ -263,6 +267,7 @@ export class ModelSeat {
         scored: 0,
         dropped: 0,
         skippedRows: 0,
+        gatedRows: 0,
         restarts: 0,
         lateSamples: 0,
       }
@@ -369,6 +374,7 @@ export class ModelSeat {
     const lane = new ScoringLane(occupant.file, this.spec, signals, {
       opened: (manifest) => this.#opened(lane, manifest),
       scored: (said) => this.#scored(lane, said),
+      gated: (why, end, threshold) => this.#gated(lane, why, end, threshold),
       refused: ({ code, message }) => this.#refused(lane, code, message),
     });
     chair.lane = lane;
@@ -417,7 +423,9 @@ export class ModelSeat {
     const now = this.#options.wall();
     const { score, end, last } = said;
     this.#dirty = true;
-    if (!Number.isNaN(score.value)) {
+    // In a state that nobody knows, or while people work on it, a window speaks neither for a model nor against it.
+    const counts = said.counts && this.#options.maintenance?.(this.spec.thing) === undefined;
+    if (!Number.isNaN(score.value) && counts) {
       const above = score.value > score.threshold;
       chair.tally.add(now, above, this.#othersSee || this.#confirmed);
       if (role !== 'previous' && this.#chairs.has('shadow')) this.#agreement.judge(end, role === 'shadow', above);
@@ -425,7 +433,14 @@ export class ModelSeat {
     if (role !== 'incumbent') return;
     this.#options.onScore?.(said);
     this.#options.deliver({ kind: 'score-computed', model: this.spec.index, score, windowEnd: end });
-    if (this.#drift?.take(now, last)) this.#sayDrift(this.#drift);
+    if (counts && this.#drift?.take(now, last)) this.#sayDrift(this.#drift);
+  }
+
+  /** The plant is where the model does not apply: nobody may take its last word for today's. */
+  #gated(lane: ScoringLane, state: string, end: WallTime, threshold: number): void {
+    if (this.#roleOf(lane) !== 'incumbent') return;
+    const score: Score = { value: Number.NaN, threshold, contributions: [], text: `not judged ${state}` };
+    this.#options.deliver({ kind: 'score-computed', model: this.spec.index, score, windowEnd: end });
   }
 
   #sayDrift({ moved, last }: DriftWatch): void {

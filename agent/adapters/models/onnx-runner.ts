@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Catalog, startModel } from '../../../models/catalog.ts';
 import type { ScoringSession } from '../../../models/onnx/session.ts';
-import type { CheckIndex, ModelIndex, SignalIndex } from '../../base/ids.ts';
+import type { CheckIndex, ModelIndex, SignalIndex, ThingIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 import { dependencies } from '../../core/health/condition-evaluator.ts';
 import type { ModelSpec, Score } from '../../core/health/model.ts';
@@ -44,6 +44,8 @@ export interface ModelScorerOptions {
   readonly dataDir?: string | undefined;
   readonly wall?: () => number;
   readonly report?: (body: ReportBody) => void;
+  /** The maintenance that a thing is in. */
+  readonly maintenance?: (thing: ThingIndex) => string | undefined;
   readonly tally?: TallyOptions;
   readonly drift?: DriftOptions;
   readonly probationMs?: number;
@@ -111,6 +113,7 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
         wall,
         tell: tell(spec),
         onScore: options.onScore && (({ score, end }) => options.onScore?.(spec.index, score, end)),
+        maintenance: options.maintenance,
         record: store?.load(spec.id),
         tally: options.tally,
         drift: options.drift,
@@ -119,7 +122,8 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   );
   const bySignal = new Map<SignalIndex, ModelSeat[]>();
   for (const seat of seats) {
-    for (const signal of new Set(seat.spec.inputs.map((input) => input.signal))) {
+    const { inputs, onlyIn = [] } = seat.spec;
+    for (const signal of new Set([...inputs.map((one) => one.signal), ...onlyIn.map(({ state }) => state)])) {
       const list = bySignal.get(signal);
       if (list === undefined) bySignal.set(signal, [seat]);
       else list.push(seat);
@@ -169,7 +173,11 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
         series: spec.inputs.map(({ name, signal }) => ({ column: name, name: plan.signals[signal]?.id ?? '' })),
         everyMs: manifest.window.everyMs,
         rows: retrainRows,
-        onlyIn: [],
+        onlyIn: (spec.onlyIn ?? []).map(({ state, states }) => {
+          const signal = plan.signals[state];
+          const codes = [...(signal?.states ?? [])].flatMap(([code, name]) => (states.includes(name) ? [code] : []));
+          return { series: signal?.id ?? '', values: codes };
+        }),
         incumbent: {
           inputs: manifest.inputs.map(({ name }) => name),
           windowRows: manifest.window.rows,

@@ -15,6 +15,7 @@ import type { WallTime } from '../../base/time.ts';
 import { unitOf } from '../../config/quantity.ts';
 import type { Forecast, ModelSpec, Score } from '../../core/health/model.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
+import { PlantStates } from './plant-states.ts';
 import { SignalWindow, type WindowRow } from './signal-window.ts';
 
 /** What a lane says of one window. `last`: the window's newest row, in the order of the manifest's inputs. */
@@ -22,11 +23,15 @@ export interface LaneScore {
   readonly score: Score;
   readonly end: WallTime;
   readonly last: ArrayLike<number>;
+  /** Whether the plant is known to have been where the model applies: only then the window speaks for or against it. */
+  readonly counts: boolean;
 }
 
 export interface LaneHandlers {
   opened(manifest: AnyManifest): void;
   scored(said: LaneScore): void;
+  /** A row was left out because the plant is in another state, in words. */
+  gated(why: string, end: WallTime, threshold: number): void;
   /** For good: nothing is scored after it. */
   refused(problem: ModelProblem): void;
 }
@@ -38,11 +43,14 @@ export interface LaneStats {
   readonly dropped: number;
   /** Rows left out for quality or a missing value; windows begun afresh; samples too late. */
   readonly skippedRows: number;
+  /** Rows left out for the plant's state. */
+  readonly gatedRows: number;
   readonly restarts: number;
   readonly lateSamples: number;
 }
 
 interface Job {
+  readonly counts: boolean;
   readonly window: Float32Array;
   readonly end: WallTime;
 }
@@ -55,7 +63,8 @@ const patience = 3;
 /** One model file at work: its alignment of samples, its window, its session, its queue. */
 export class ScoringLane {
   readonly file: string;
-  readonly #spec: Pick<ModelSpec, 'inputs'>;
+  readonly #spec: Pick<ModelSpec, 'inputs' | 'onlyIn'>;
+  readonly #states: PlantStates;
   readonly #signals: readonly SignalSpec[];
   readonly #handlers: LaneHandlers;
   readonly #jobs = new BoundedQueue<Job>(backlog);
@@ -73,9 +82,23 @@ export class ScoringLane {
   #scored = 0;
   #dropped = 0;
   #failures = 0;
+  #gated = 0;
+  /** So many more rows until no row of an unknown state is left in the window. */
+  #uncounted = 0;
 
-  constructor(file: string, spec: Pick<ModelSpec, 'inputs'>, signals: readonly SignalSpec[], handlers: LaneHandlers) {
+  constructor(
+    file: string,
+    spec: Pick<ModelSpec, 'inputs' | 'onlyIn'>,
+    signals: readonly SignalSpec[],
+    handlers: LaneHandlers,
+  ) {
     this.file = file;
+    const { inputs, onlyIn = [] } = spec;
+    this.#states = new PlantStates(
+      onlyIn,
+      inputs.map(({ signal }) => signal),
+      signals,
+    );
     this.#spec = spec;
     this.#signals = signals;
     this.#handlers = handlers;
@@ -110,9 +133,19 @@ export class ScoringLane {
 
   take(sample: Sample): void {
     if (this.#stopped || this.#window === undefined || this.#ring === undefined) return;
+    this.#states.take(sample);
     this.#rows.length = 0;
     this.#window.take(sample, this.#rows);
     for (const row of this.#rows) {
+      const standing = this.#states.at(row.time, sample.receiveTime);
+      if (standing.kind === 'out') {
+        this.#gated++;
+        // A window never spans a stop: what runs up afterwards is another stretch.
+        this.#ring.clear();
+        this.#handlers.gated(standing.why, row.time, this.#threshold);
+        continue;
+      }
+      this.#uncounted = standing.kind === 'in' ? Math.max(0, this.#uncounted - 1) : this.#ring.rows;
       const window = this.#ring.push(row.time, row.values);
       if (window === undefined) continue;
       if (this.#jobs.length >= backlog) {
@@ -120,7 +153,7 @@ export class ScoringLane {
         this.#jobs.shift();
         this.#dropped++;
       }
-      this.#jobs.push({ window, end: row.time });
+      this.#jobs.push({ window, end: row.time, counts: this.#uncounted === 0 });
     }
     // Opening begins with the first sample, so that the session stands when the first window is full.
     if (this.#working === undefined && (this.#jobs.length > 0 || this.#session === undefined)) {
@@ -190,6 +223,7 @@ export class ScoringLane {
       },
       end: job.end,
       last: job.window.subarray(job.window.length - channels),
+      counts: job.counts,
     });
   }
 
@@ -218,6 +252,7 @@ export class ScoringLane {
       scored: this.#scored,
       dropped: this.#dropped,
       skippedRows: counts?.skipped ?? 0,
+      gatedRows: this.#gated,
       restarts: (this.#ring?.restarts ?? 0) + (counts?.resets ?? 0),
       lateSamples: counts?.late ?? 0,
     };

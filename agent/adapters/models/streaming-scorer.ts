@@ -76,7 +76,7 @@ export function createStreamingScorer(options: StreamingScorerOptions): Streamin
   };
   for (const model of models) {
     for (const { signal } of model.spec.inputs) add(bySignal, signal, model);
-    for (const { state } of model.learn.onlyIn) add(bySignal, state, model);
+    for (const { state } of model.spec.onlyIn ?? []) add(bySignal, state, model);
     for (const { check } of model.learn.checks) add(byCheck, check, model);
   }
   let timer: NodeJS.Timeout | undefined;
@@ -217,7 +217,7 @@ class LearningModel {
   }
 
   sample({ signal, value, quality, sourceTime }: Sample): void {
-    if (this.learn.onlyIn.some(({ state }) => state === signal)) {
+    if (this.spec.onlyIn?.some(({ state }) => state === signal)) {
       this.#states.set(signal, quality === 'good' ? this.#signals[signal]?.states?.get(value) : undefined);
     }
     for (const input of this.#inputs) {
@@ -263,7 +263,7 @@ class LearningModel {
   #closed(): string | undefined {
     const maintenance = this.#maintenance?.(this.spec.thing);
     if (maintenance !== undefined) return `in maintenance ${maintenance}`;
-    for (const { state, states } of this.learn.onlyIn) {
+    for (const { state, states } of this.spec.onlyIn ?? []) {
       const now = this.#states.get(state);
       if (now !== undefined && !states.includes(now)) return `while ${now}`;
     }

@@ -34,7 +34,10 @@ export function homeOf(
   return home;
 }
 
-/** What each poll duty's holder reads along: signals of other machines that its models and derived signals are made of. */
+/**
+ * What each poll duty's holder reads along: signals of other machines that its models and derived signals are made of,
+ * and the states that its models ask for.
+ */
 export function readAlong(site: SiteContext): ReadonlyMap<DutyIndex, readonly SignalIndex[]> {
   const { signals, models } = site;
   const along = new Map<DutyIndex, Set<SignalIndex>>();
@@ -53,8 +56,10 @@ export function readAlong(site: SiteContext): ReadonlyMap<DutyIndex, readonly Si
   for (const { duty, derived } of signals) {
     for (const input of derived?.inputs ?? []) need(duty, input, new Set());
   }
-  for (const { runsOn, inputs } of models) {
-    if (runsOn.on === 'holder') for (const { signal } of inputs) need(runsOn.duty, signal, new Set());
+  for (const { runsOn, inputs, onlyIn = [] } of models) {
+    if (runsOn.on !== 'holder') continue;
+    for (const { signal } of inputs) need(runsOn.duty, signal, new Set());
+    for (const { state } of onlyIn) need(runsOn.duty, state, new Set());
   }
   return new Map([...along].map(([duty, list]) => [duty, [...list].sort((a, b) => a - b)]));
 }

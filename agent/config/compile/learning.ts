@@ -4,6 +4,7 @@ import type { ModelSpec } from '../../core/health/model.ts';
 import { formatDuration, parseDuration } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
 import type { ModelShape } from '../site-schema.ts';
+import { homeOf } from './alongside.ts';
 import type { SiteContext } from './context.ts';
 
 /** Rows from which a detector only learns: a day of minutes, unless said; too few know too little to call a thing new. */
@@ -88,6 +89,9 @@ export function compileLearning(
       },
     );
   }
+  const states = onlyIn(entry, value['only-in']);
+  const needed = [...inputs.map(({ signal }) => signal), ...states.map(({ state }) => state)];
+  if (inputs.length > 0) homeOf(site, entry, ['only-in'], needed);
   return {
     index,
     id: entryId(entry.id),
@@ -96,6 +100,7 @@ export function compileLearning(
     file: '',
     sha256: undefined,
     inputs,
+    onlyIn: states,
     raise: dwell(entry, 'raise', value.raise),
     clear: dwell(entry, 'clear', value.clear),
     learn: {
@@ -103,7 +108,6 @@ export function compileLearning(
       afterRows: rowsOf(after),
       holdRows: rowsOf(hold),
       sensitivity: written.sensitivity ?? 'medium',
-      onlyIn: onlyIn(entry, value['only-in']),
       checks: values,
     },
   };

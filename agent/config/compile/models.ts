@@ -9,7 +9,7 @@ import { compileLearning } from './learning.ts';
 
 /** Anomaly models and the signals that feed them. */
 export function compileModels(site: SiteContext): void {
-  const { findings, bundle, models, entriesOf, at, lookup, dwell, duration, home } = site;
+  const { findings, bundle, models, entriesOf, at, lookup, dwell, duration, onlyIn, home } = site;
   for (const [index, entry] of entriesOf('models').entries()) models.push(compileModel(entry, index));
 
   function compileModel(entry: Entry<'models'>, index: number): ModelSpec {
@@ -24,14 +24,6 @@ export function compileModels(site: SiteContext): void {
           ? `Model ${entry.name} is nothing yet: say \`file: bearing/3\`, or \`learn: 1m\` to learn on the box`
           : `Model ${entry.name} has a file and learns: one of the two`,
         { at: 'key' },
-      );
-    }
-    if (entry.value['only-in'] !== undefined) {
-      findings.of(
-        entry.origin,
-        ['only-in'],
-        'later',
-        'A model from a file with `only-in` comes later: take it out for now',
       );
     }
     const inputs: { name: string; signal: SignalIndex }[] = [];
@@ -56,12 +48,11 @@ export function compileModels(site: SiteContext): void {
     if (shadow !== undefined && shadow === file) {
       findings.of(entry.origin, ['shadow'], 'value', `${shadow} is the model itself: a shadow is another one`);
     }
-    const duty = homeOf(
-      site,
-      entry,
-      ['inputs'],
-      inputs.map(({ signal }) => signal),
-    );
+    const states = onlyIn(entry, entry.value['only-in']);
+    const own = inputs.map(({ signal }) => signal);
+    const duty = homeOf(site, entry, ['inputs'], own);
+    // States are read along: they never decide who carries the model.
+    homeOf(site, entry, ['only-in'], [...own, ...states.map(({ state }) => state)]);
     return {
       index,
       id: entryId(entry.id),
@@ -84,6 +75,7 @@ export function compileModels(site: SiteContext): void {
           ? undefined
           : duration(entry, 'retrain', entry.value.retrain, 7 * 86_400_000, 3_600_000),
       inputs,
+      onlyIn: states,
       raise: dwell(entry, 'raise', entry.value.raise),
       clear: dwell(entry, 'clear', entry.value.clear),
     };

@@ -29,6 +29,8 @@ export interface ModelSpec {
   readonly inputs: readonly { readonly name: string; readonly signal: SignalIndex }[];
   readonly raise: Dwell;
   readonly clear: Dwell;
+  /** Rows in other states of the plant are neither judged nor learnt from. */
+  readonly onlyIn?: readonly OnlyIn[] | undefined;
   /** It comes without a file and learns what is usual here. */
   readonly learn?: Learning | undefined;
 }
@@ -42,8 +44,6 @@ export interface Learning {
   readonly holdRows: number;
   /** How much must be new before it counts; what the words mean is the detector's business. */
   readonly sensitivity: 'high' | 'medium' | 'low';
-  /** Rows in other states of the plant are neither judged nor learnt. */
-  readonly onlyIn: readonly OnlyIn[];
   /** Inputs that are the values of checks, such as the box's own load. */
   readonly checks: readonly { readonly name: string; readonly check: CheckIndex }[];
 }

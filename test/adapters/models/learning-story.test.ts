@@ -224,7 +224,7 @@ describe('a model that learns on the box', () => {
       '{ learn: { every: 1m, after: 4h, hold: 10m }, inputs: { flow: flow }, only-in: [running] }',
     );
     expect(explainSite(site, model!, 'pump')).toContain(
-      'pump/usual: learns on the box what is usual for flow from pump/flow, in means over 1 min, only while running; judges after 4 h, sensitivity medium. What is new is learnt when it has lasted 10 min.',
+      'pump/usual: learns on the box what is usual for flow from pump/flow, in means over 1 min, only while pump is running; judges after 4 h, sensitivity medium. What is new is learnt when it has lasted 10 min.',
     );
   });
 

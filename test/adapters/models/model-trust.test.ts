@@ -42,6 +42,7 @@ assets:
       vibration: { address: "ns=1;s=v", every: 1s }
       current: { address: "ns=1;s=c", every: 1s }
       flow: { address: "ns=1;s=f", every: 1s }
+      state: { address: "ns=1;s=s", every: 1s, fresh: 1h, states: { 0: stopped, 1: running } }
     checks:
       low: { signal: flow, crit: below 20 }
       same-model: { crit-when: anomalous("wear") }
@@ -62,7 +63,11 @@ async function folders() {
 }
 
 /** A life of the models of one box, on a clock of its own. */
-async function life(where: Awaited<ReturnType<typeof folders>>, what: string, clock = { now: 1_700_000_000_000 }) {
+async function life(
+  where: Awaited<ReturnType<typeof folders>>,
+  what: string,
+  clock: { now: number; maintenance?: string } = { now: 1_700_000_000_000 },
+) {
   const plan = planOf(what);
   const inputs: Input[] = [];
   const reports: ReportBody[] = [];
@@ -76,6 +81,7 @@ async function life(where: Awaited<ReturnType<typeof folders>>, what: string, cl
     ...where,
     wall,
     report,
+    maintenance: () => clock.maintenance,
     // Minutes for hours and days, the rules as they are.
     tally: { stretchMs: 20_000, waiting: 2, settled: 20, windows: 100 },
     drift: { periodMs: 100_000, rows: 80, looks: 2, psi: 0.25, shift: 3 },
@@ -130,11 +136,18 @@ async function life(where: Awaited<ReturnType<typeof folders>>, what: string, cl
       recorder.tick();
     }
   };
+  /** The plant changes its state, as its controller says it. */
+  const state = (code: number, quality: 'good' | 'bad' = 'good') => {
+    const [sourceTime, receiveTime] = [wallTime(clock.now + 500), instant(clock.now + 500)];
+    const sample = { signal: 3, value: code, quality, sourceTime, receiveTime };
+    recorder.onSample(sample);
+    scorer.onSample(sample);
+  };
   const events = (name: string) =>
     reports.filter((body): body is EventReport => body.type === 'event' && body.name === name);
   const scores = () => inputs.filter((input) => input.kind === 'score-computed');
   const refusals = () => inputs.filter((input) => input.kind === 'model-refused');
-  return { scorer, run, record, trust, events, scores, refusals, stop, clock, plan };
+  return { scorer, run, record, state, trust, events, scores, refusals, stop, clock, plan };
 }
 
 const healthy = (rows: number, seed = 'run') => pumpRows({ rows, seed });
@@ -278,6 +291,85 @@ describe('drift', () => {
     expect(events('model-drift').map(({ text }) => text)).toEqual([
       expect.stringMatching(/training any more: current by \d/),
     ]);
+  });
+});
+
+describe('states of the plant', () => {
+  const running = 'file: steady, shadow: jumpy, only-in: [running]';
+  const stopped = (rows: number) => Array.from({ length: rows }, () => [0, 0, 0]);
+
+  it('another state → not scored, said once a row, no window spans it; shadow and counts stand still', async () => {
+    const { run, state, trust, scores, scorer } = await life(await folders(), running);
+    state(1);
+    await run(healthy(40));
+    const before = trust();
+    expect(before.incumbent?.windows).toBe(29);
+    state(0);
+    await run(stopped(30));
+    expect(trust().incumbent?.windows).toBe(29);
+    expect(trust().shadow?.windows).toBe(29);
+    expect(scores().slice(29)).toHaveLength(30);
+    for (const { score } of scores().slice(29))
+      expect(score).toMatchObject({ value: NaN, text: 'not judged while stopped' });
+    expect(scorer.stats()[0]?.gatedRows).toBe(30);
+    state(1);
+    await run(healthy(20, 'again'));
+    // Eleven rows fill the window anew, although the stop was shorter than the longest hole that it bears.
+    expect(trust().incumbent?.windows).toBe(29 + 9);
+  });
+
+  it('a plant that stands for two looks of the drift watch → no drift, no false alarms; without `only-in` both', async () => {
+    const gated = await life(await folders(), 'file: steady, only-in: [running]');
+    gated.state(1);
+    await gated.run(healthy(100));
+    gated.state(0);
+    await gated.run(stopped(420));
+    gated.state(1);
+    await gated.run(healthy(30, 'again'));
+    expect(gated.trust().drift.state).not.toBe('moved');
+    expect(gated.trust().incumbent?.above).toBe(0);
+    expect(gated.events('model-drift')).toEqual([]);
+    expect(gated.events('model-unreliable')).toEqual([]);
+    const open = await life(await folders(), 'file: steady');
+    await open.run(healthy(100));
+    await open.run(stopped(420));
+    expect(open.trust().drift.state).toBe('moved');
+    expect(open.events('model-unreliable')).toHaveLength(1);
+  });
+
+  it('a state that nobody knows, or maintenance → scored, and counts for nothing', async () => {
+    const { run, state, trust, scores, clock } = await life(await folders(), 'file: steady, only-in: [running]');
+    state(1);
+    await run(healthy(20));
+    state(1, 'bad');
+    await run(healthy(20, 'unknown'));
+    expect(scores().filter(({ score }) => !Number.isNaN(score.value))).toHaveLength(29);
+    expect(trust().incumbent?.windows).toBe(9);
+    state(1);
+    await run(healthy(20, 'known'));
+    // Only windows without any row of the unknown time.
+    expect(trust().incumbent?.windows).toBe(9 + 9);
+    clock.maintenance = 'sundays';
+    await run(healthy(20, 'serviced'));
+    expect(trust().incumbent?.windows).toBe(18);
+    expect(scores()).toHaveLength(69);
+  });
+
+  it('retrain → learns from rows of the declared states only', async () => {
+    const { record, state, scorer, trust, run } = await life(await folders(), 'file: steady, only-in: [running]');
+    state(1);
+    record(healthy(400));
+    state(0);
+    record(stopped(300));
+    state(1);
+    record(healthy(60, 'again'));
+    await run(healthy(2));
+    expect(await scorer.act('pump/wear', 'retrain', 'anna')).toBeUndefined();
+    const { file = '' } = trust().shadow ?? {};
+    expect(file).toMatch(/^pump\/wear\//);
+    await scorer.act('pump/wear', 'promote', 'anna');
+    await run(healthy(30, 'judged'));
+    expect(trust().incumbent).toMatchObject({ from: 'box' });
   });
 });
 
