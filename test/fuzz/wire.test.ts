@@ -139,6 +139,42 @@ class Mutator {
   }
 }
 
+/** The same content with the number, text or length at one place written as our encoder never writes it. */
+function otherwise(value: unknown, spot: number, random: Random): Uint8Array {
+  let place = 0;
+  const head = (major: number, n: number, isSpot: boolean): Buffer => {
+    const least = n < 24 ? 0 : n < 0x100 ? 1 : n < 0x1_0000 ? 2 : n < 2 ** 32 ? 3 : 4;
+    const wide = isSpot && least < 4 ? least + 1 + random.below(4 - least) : least;
+    if (wide === 0) return Buffer.of((major << 5) | n);
+    const bytes = Buffer.alloc(9);
+    bytes.writeBigUInt64BE(BigInt(n), 1);
+    const size = 2 ** (wide - 1);
+    bytes[8 - size] = (major << 5) | (23 + wide);
+    return bytes.subarray(8 - size);
+  };
+  const float = (n: number, isSpot: boolean): Buffer => {
+    const isSingle = isSpot && Math.fround(n) === n && random.chance(0.5);
+    const bytes = Buffer.alloc(isSingle ? 5 : 9);
+    bytes[0] = isSingle ? 0xfa : 0xfb;
+    if (isSingle) bytes.writeFloatBE(n, 1);
+    else bytes.writeDoubleBE(n, 1);
+    return bytes;
+  };
+  const write = (one: unknown): Buffer => {
+    const isSpot = place++ === spot;
+    if (typeof one === 'number') {
+      if (!Number.isSafeInteger(one) || (isSpot && random.chance(0.7))) return float(one, isSpot);
+      return one >= 0 ? head(0, one, isSpot) : head(1, -1 - one, isSpot);
+    }
+    if (typeof one === 'boolean') return Buffer.of(one ? 0xf5 : 0xf4);
+    if (typeof one === 'string') return Buffer.concat([head(3, Buffer.byteLength(one), isSpot), Buffer.from(one)]);
+    if (one instanceof Uint8Array) return Buffer.concat([head(2, one.length, isSpot), one]);
+    if (Array.isArray(one)) return Buffer.concat([head(4, one.length, isSpot), ...one.map(write)]);
+    return Buffer.of(0xf6);
+  };
+  return Uint8Array.from(write(value));
+}
+
 const awkwardBytes = [0x00, 0x17, 0x18, 0x1b, 0x40, 0x5b, 0x7f, 0x80, 0x9b, 0x9f, 0xbf, 0xc0, 0xf6, 0xfb, 0xff];
 const awkward: readonly unknown[] = [
   ...[0, 1, 5, 6, 23, 24, 255, 256, 65_535, 65_536, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32],
@@ -193,10 +229,17 @@ test('direct messages and leases → taken within bounds, or refused; the core b
   });
   core.step(instant(0), { kind: 'started', wall: wallTime(1_700_000_000_000) });
   const kinds = new Set<string>();
+  let [same, written] = [0, 0];
   judge(share.direct, (i) => {
     let bytes: Uint8Array;
     if (i % 2 === 0) bytes = mutator.bytes(corpus);
-    else {
+    else if (i % 8 === 1) {
+      const which = mutator.random.below(arrays.length);
+      bytes = otherwise(arrays[which], mutator.random.below(12), mutator.random);
+      const isSame = Buffer.compare(bytes, corpus[which]!) === 0;
+      isSame ? same++ : written++;
+      if (decodeDirect(bytes, bounds).ok !== isSame) throw new Error(`two encodings of ${honest[which]!.kind}`);
+    } else {
       const array = arrays[mutator.random.below(arrays.length)]!;
       const mutated = mutator.value(array);
       bytes = encodeArray(Array.isArray(mutated) ? mutated : [mutated]);
@@ -215,6 +258,7 @@ test('direct messages and leases → taken within bounds, or refused; the core b
     if (core.deadline() <= now) core.step(now, { kind: 'ticked', lateMs: 0 });
     return result;
   });
+  expect(written).toBeGreaterThan(same);
   expect([...kinds].sort()).toEqual([...new Set(honest.map((message) => message.kind))].sort());
   for (const [what, held] of Object.entries(core.membership.load)) {
     if (held > 512) throw new Error(`${what} grew to ${held}`);
@@ -239,7 +283,7 @@ test('digests, badly signed and well → refused, or within the plan', () => {
   const fields = decodeArray(envelope.value[1] as Uint8Array, 16_384);
   if (!fields.ok) throw new Error('no fields');
   judge(share.digest, (i) => {
-    let bytes = mutator.bytes([whole]);
+    let bytes = i % 8 === 1 ? otherwise(envelope.value, i % 3, mutator.random) : mutator.bytes([whole]);
     if (i % 4 === 0) {
       const mutated = mutator.value(fields.value);
       const payload = encodeArray(Array.isArray(mutated) ? mutated : [mutated]);
@@ -248,6 +292,9 @@ test('digests, badly signed and well → refused, or within the plan', () => {
     }
     const result = decodeDigest(bytes, stamp, topic, limits, () => pairs[0]!.publicKey);
     if (!result.ok) return result;
+    // The signature is over the payload alone; its envelope must have one form, too.
+    const again = encodeDigest(result.value, stamp, topic, key);
+    if (i % 4 !== 0 && Buffer.compare(again, bytes) !== 0) throw new Error('a digest in another form');
     const { agent, checks, duties, judges } = result.value;
     const isWithin = agent < 20 && checks.length <= 20 && duties.length <= 20 && judges.length <= 20;
     return isWithin ? result : { ok: false };
