@@ -11,6 +11,7 @@ import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
 import { forecastText } from './core/health/health.ts';
+import type { ModelSpec } from './core/health/model.ts';
 import { sheddingOrder } from './core/health/shedding.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
@@ -19,7 +20,7 @@ import type { Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
 import type { AgentHealth } from './wire/agent-status.ts';
-import type { AgentStatus, DutyExplanation, LeaseStatus, ModelTrust } from './wire/status.ts';
+import type { AgentStatus, DutyExplanation, LaneTrust, LeaseStatus, ModelTrust } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
 export interface Surroundings {
@@ -310,7 +311,7 @@ export function agentHealth(around: Surroundings): object {
     models: health.models
       .filter((model) => model.here)
       .slice(0, 200)
-      .map((model) => modelHealth(plan.models[model.model]?.id ?? '', model.anomalous, model.why, trust)),
+      .map((model) => modelHealth(plan.models[model.model], model.anomalous, model.why, trust)),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
     verdict: verdictHealth(core),
@@ -326,28 +327,82 @@ export function agentHealth(around: Surroundings): object {
 
 /** One model in the words of the fleet page; figures are rounded, so that they are not news every second. */
 function modelHealth(
-  model: string,
+  spec: ModelSpec | undefined,
   anomalous: string,
   why: string | undefined,
   trusts: ReadonlyMap<string, ModelTrust>,
 ): NonNullable<AgentHealth['models']>[number] {
+  const model = spec?.id ?? '';
   const trust = trusts.get(model);
-  const { incumbent, shadow, drift } = trust ?? {};
+  const { incumbent, shadow, previous, drift } = trust ?? {};
   const share = (value: number | undefined) => (value === undefined ? undefined : Math.round(value * 1_000) / 1_000);
   const falseAlarmRate = share(incumbent?.falseAlarmRate);
+  const rates = (lane: LaneTrust) => {
+    const rate = share(lane.falseAlarmRate);
+    return rate === undefined ? {} : { falseAlarmRate: rate };
+  };
   const agreement = share(shadow?.agreement);
+  const learns = spec?.learn !== undefined;
+  const moved = (drift?.inputs ?? []).filter((one) => one.moved).slice(0, 16);
   return {
     model,
     state: anomalous === 'true' ? 'anomalous' : anomalous === 'false' ? 'normal' : 'unknown',
-    ...(why === undefined || incumbent?.state !== 'refused' ? {} : { why: why.slice(0, 512) }),
-    ...(incumbent === undefined ? {} : { file: incumbent.file }),
+    // How long it has been silent would be news every second.
+    ...(why === undefined || (incumbent?.state !== 'refused' && !learns) ? {} : { why: why.slice(0, 512) }),
+    kind: learns ? 'learns' : 'file',
+    ...(incumbent === undefined
+      ? {}
+      : { file: incumbent.file, from: incumbent.from, windows: rough(incumbent.windows) }),
+    ...(incumbent?.version === undefined ? {} : { version: incumbent.version }),
+    ...(trust === undefined
+      ? {}
+      : {
+          since: Date.parse(trust.since),
+          seat: seatOf(trust.why),
+          seatWhy: trust.why.slice(0, 512),
+          limit: trust.limit,
+        }),
     ...(falseAlarmRate === undefined ? {} : { falseAlarmRate }),
     ...(drift === undefined ? {} : { drift: drift.state }),
+    ...(moved.length === 0
+      ? {}
+      : {
+          moved: moved.map(({ name, shift, psi }) => ({
+            name,
+            shift: rough(shift),
+            ...(psi === undefined ? {} : { psi: rough(psi) }),
+          })),
+        }),
     ...(shadow === undefined
       ? {}
-      : { shadow: { file: shadow.file, state: shadow.state, ...(agreement === undefined ? {} : { agreement }) } }),
+      : {
+          shadow: {
+            file: shadow.file,
+            state: shadow.state,
+            ...(shadow.why === undefined ? {} : { why: shadow.why.slice(0, 512) }),
+            ...(agreement === undefined ? {} : { agreement }),
+            windows: rough(shadow.windows),
+            ...rates(shadow),
+            onlyIncumbent: rough(shadow.onlyIncumbent),
+            onlyShadow: rough(shadow.onlyShadow),
+          },
+        }),
+    ...(previous === undefined ? {} : { previous: { file: previous.file, ...rates(previous) } }),
   };
 }
+
+/** Two figures: enough to see how much there is, and no news with every window. */
+const rough = (value: number): number => (Number.isFinite(value) ? Number(value.toPrecision(2)) : 0);
+
+/** By whose word a model has its seat, from the seat's own reason. */
+const seatOf = (why: string): 'site' | 'person' | 'reverted' | 'other' =>
+  why.startsWith('reverted')
+    ? 'reverted'
+    : why.startsWith('promoted')
+      ? 'person'
+      : why.startsWith('named by the site file')
+        ? 'site'
+        : 'other';
 
 /** Retained once per connection. */
 export function agentInfo(around: Surroundings, api: string | undefined): object {
@@ -359,6 +414,11 @@ export function agentInfo(around: Surroundings, api: string | undefined): object
     plan: { version: plan.version, hash: plan.hash },
     ...(api === undefined ? {} : { api }),
     duties: plan.duties.map((duty) => ({ duty: duty.id, kind: duty.work.kind })),
+    models: plan.models.slice(0, 5_000).map(({ id, file, learn }) => ({
+      model: id,
+      kind: learn === undefined ? 'file' : 'learns',
+      ...(file === '' ? {} : { file }),
+    })),
   };
 }
 

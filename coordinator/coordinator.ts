@@ -70,10 +70,20 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
         if (live.listeners === 0) return;
         for (const agent of views.agentsNamed(names)) live.push('agent', agent);
         live.push('duties', { items: views.duties() });
+        modelsChanged();
         verdictChanged();
       }, FLEET_EVERY_MS);
     };
     stops.push(() => clearTimeout(fleetTimer));
+
+    let models = '';
+    const modelsChanged = (): void => {
+      const items = views.models();
+      const text = JSON.stringify(items);
+      if (text === models) return;
+      models = text;
+      live.push('models', { items });
+    };
 
     let verdict = '';
     const verdictChanged = (): void => {

@@ -6,6 +6,8 @@ import { z } from 'zod';
  * agents and new coordinators understand each other.
  */
 const word = z.string().max(256);
+const share = z.number().min(0).max(1);
+const count = z.number().min(0);
 
 export const infoSchema = z.object({
   v: z.literal(1),
@@ -21,6 +23,11 @@ export const infoSchema = z.object({
   duties: z
     .array(z.object({ duty: word, kind: word, about: word.optional() }))
     .max(20_000)
+    .optional(),
+  /** All models of the site, so that one that nobody scores is seen too. */
+  models: z
+    .array(z.object({ model: word, kind: word, file: z.string().max(512).optional() }))
+    .max(5_000)
     .optional(),
 });
 
@@ -49,11 +56,39 @@ export const healthSchema = z.object({
         state: word,
         why: z.string().max(512).optional(),
         file: z.string().max(512).optional(),
-        falseAlarmRate: z.number().min(0).max(1).optional(),
+        falseAlarmRate: share.optional(),
         drift: word.optional(),
-        shadow: z
-          .object({ file: z.string().max(512), state: word, agreement: z.number().min(0).max(1).optional() })
+        /** `file` or `learns`; `box`: the file was trained on this box. */
+        kind: word.optional(),
+        from: word.optional(),
+        version: word.optional(),
+        /** Since when it scores, and by whose word: `site`, `person`, `reverted` or `other`. */
+        since: z.number().optional(),
+        seat: word.optional(),
+        /** The same in words, with the figures that decided it. */
+        seatWhy: z.string().max(512).optional(),
+        /** Windows scored, in two figures; how many false alarms are allowed, as a share. */
+        windows: count.optional(),
+        limit: share.optional(),
+        /** Inputs that are not those of its training any more. */
+        moved: z
+          .array(z.object({ name: word, shift: z.number(), psi: z.number().optional() }))
+          .max(16)
           .optional(),
+        shadow: z
+          .object({
+            file: z.string().max(512),
+            state: word,
+            why: z.string().max(512).optional(),
+            agreement: share.optional(),
+            windows: count.optional(),
+            falseAlarmRate: share.optional(),
+            onlyIncumbent: count.optional(),
+            onlyShadow: count.optional(),
+          })
+          .optional(),
+        /** It could come back. */
+        previous: z.object({ file: z.string().max(512), falseAlarmRate: share.optional() }).optional(),
       }),
     )
     .max(1_000)

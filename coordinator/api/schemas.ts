@@ -157,6 +157,45 @@ export const eventViewSchema = z.object({
   detail,
 });
 
+/** A model on a box, or one of the site's that no box in reach scores (`agent` null). */
+export const modelViewSchema = z.object({
+  model: name,
+  thing: name,
+  /** `file` or `learns`. */
+  kind: name,
+  agent: name.nullable(),
+  state: z.enum(['normal', 'anomalous', 'unknown', 'refused', 'missing']),
+  why: z.string().nullable(),
+  file: z.string().nullable(),
+  version: z.string().nullable(),
+  /** `box`: trained there. */
+  from: z.enum(['site', 'box']).nullable(),
+  since: time.nullable(),
+  /** By whose word it scores. */
+  seat: z.enum(['site', 'person', 'reverted', 'other']).nullable(),
+  seatWhy: z.string().nullable(),
+  /** In two figures. */
+  windows: z.number().nullable(),
+  /** Shares, 0..1; null: too few windows to tell. */
+  falseAlarmRate: z.number().nullable(),
+  limit: z.number().nullable(),
+  drift: z.enum(['unknown', 'stable', 'moved']),
+  moved: z.array(z.object({ name, shift: z.number(), psi: z.number().nullable() })),
+  shadow: z
+    .object({
+      file: z.string(),
+      state: name,
+      why: z.string().nullable(),
+      agreement: z.number().nullable(),
+      windows: z.number().nullable(),
+      falseAlarmRate: z.number().nullable(),
+      onlyIncumbent: z.number().nullable(),
+      onlyShadow: z.number().nullable(),
+    })
+    .nullable(),
+  previous: z.object({ file: z.string(), falseAlarmRate: z.number().nullable() }).nullable(),
+});
+
 /** The minutes around an alarm or an anomaly, as the box recorded them. */
 export const evidenceViewSchema = z.object({
   /** Its name on the box that keeps the whole. */
@@ -296,6 +335,7 @@ export const streamSchemas = {
   event: eventViewSchema,
   agent: agentViewSchema,
   duties: listOf(dutyViewSchema),
+  models: listOf(modelViewSchema),
   /** All that is the matter; empty: nothing. */
   verdict: listOf(siteStatementSchema),
   quarantine: quarantineViewSchema,
@@ -316,6 +356,7 @@ export type IncidentView = z.infer<typeof incidentViewSchema>;
 export type IncidentDetail = z.infer<typeof incidentDetailSchema>;
 export type RunView = z.infer<typeof runViewSchema>;
 export type EventView = z.infer<typeof eventViewSchema>;
+export type ModelView = z.infer<typeof modelViewSchema>;
 export type EvidenceView = z.infer<typeof evidenceViewSchema>;
 export type ReadingView = z.infer<typeof readingViewSchema>;
 export type LinesView = z.infer<typeof linesViewSchema>;

@@ -133,6 +133,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   app.get('/api/v1/status', async () => options.status());
   app.get('/api/v1/agents', async () => ({ items: views.agents() }));
   app.get('/api/v1/duties', async () => ({ items: views.duties() }));
+  app.get('/api/v1/models', async () => ({ items: views.models() }));
   app.get('/api/v1/verdict', async () => ({ items: views.verdict(options.wall()) }));
   app.get('/api/v1/alarms', async () => ({ items: views.alarms() }));
   app.get('/api/v1/incidents', async (request, reply) => {

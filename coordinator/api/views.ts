@@ -1,6 +1,7 @@
 import { readExcerpt } from '../../agent/wire/evidence.ts';
 import { foldAlarm } from '../alarms/alarm-fold.ts';
 import { type Fleet, type MemberCount, nobody } from '../fleet/fleet.ts';
+import { modelViews } from '../fleet/models.ts';
 import { siteVerdict } from '../fleet/site-verdict.ts';
 import type { AgentRow, AlarmRow, EventRow, IncidentRow, Store } from '../store/store.ts';
 import type {
@@ -10,6 +11,7 @@ import type {
   EvidenceView,
   IncidentDetail,
   IncidentView,
+  ModelView,
   RunView,
   SiteStatement,
 } from './schemas.ts';
@@ -85,6 +87,10 @@ export class Views {
       about: d.about,
       holders: d.holders.map((h) => ({ agent: h.agent, term: h.term, since: h.since ?? null })),
     }));
+  }
+
+  models(): ModelView[] {
+    return modelViews(this.#fleet.agents());
   }
 
   /** What is the matter with the site, `now` in wall time. */

@@ -552,6 +552,35 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     await page.getByText('No event fits.').waitFor();
   });
 
+  test('models → what each is worth, its shadow beside it, and the line to type; a change comes without a reload', async () => {
+    type Said = NonNullable<AgentHealth['models']>;
+    const shadow = { file: 'press/2', state: 'scoring', agreement: 0.991, windows: 11_000, onlyIncumbent: 90, onlyShadow: 3 }; // biome-ignore format: one shadow
+    let models: Said = [
+      { model: 'press/bearing', state: 'normal', kind: 'file', file: 'press/1', windows: 12_000, falseAlarmRate: 0.012, limit: 0.05, drift: 'moved', moved: [{ name: 'oil', shift: 3.4, psi: 0.31 }], seat: 'site', since: Date.now() - 86_400_000, shadow }, // biome-ignore format: one model
+      { model: 'pump/flow', state: 'unknown', kind: 'file', file: 'pump/7', why: 'its sha256 is not the promised one' },
+    ];
+    bench.agent('edge-2', coordinator.broker, { health: () => ({ models }) });
+    await open('/models');
+    const bearing = page.locator('[data-model="press/bearing"]');
+    await bearing.getByText('says the same in 99.1 %').waitFor();
+    await bearing.getByText('oil: mean moved by 3.4 deviations').waitFor();
+    expect(await page.locator('[data-model]').first().getAttribute('data-state')).toBe('refused');
+    await page.getByText('its sha256 is not the promised one').waitFor();
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await bearing.getByRole('button', { name: /Copy: millwright model promote/ }).click();
+    await bearing.getByText('copied').waitFor();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(
+      'millwright model promote press/bearing --config agents/edge-2/agent.yaml',
+    );
+    const { violations } = await new AxeBuilder({ page }).include('.models').analyze();
+    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
+    models = [{ model: 'press/bearing', state: 'anomalous', kind: 'file', file: 'press/2', seat: 'person' }];
+    await page.locator('[data-model="press/bearing"][data-state="anomalous"]').waitFor();
+    await page.locator('[data-model="pump/flow"]').waitFor({ state: 'detached' });
+  });
+
   /** Minutes around an alarm, as a box's recorder tells them. */
   const evidenceOf = (alarmId: string, at: number, stage: 'begun' | 'kept'): ReportBody => {
     const [from, to] = [at - 600_000, stage === 'kept' ? at + 120_000 : at];

@@ -13,6 +13,7 @@ import { EventsPage } from './pages/events-page.tsx';
 import { FleetPage } from './pages/fleet-page.tsx';
 import { IncidentPage } from './pages/incident-page.tsx';
 import { IncidentsPage } from './pages/incidents-page.tsx';
+import { ModelsPage } from './pages/models-page.tsx';
 import { NowPage } from './pages/now-page.tsx';
 import { RefusedPage } from './pages/refused-page.tsx';
 import { setPerson, usePerson } from './person.ts';
@@ -39,6 +40,7 @@ const PAGES = [
   ['', 'now'],
   ['fleet', 'fleet'],
   ['duties', 'duties'],
+  ['models', 'models'],
   ['incidents', 'incidents'],
   ['events', 'events'],
   ['refused', 'refused'],
@@ -56,6 +58,8 @@ function Page({ path }: { readonly path: readonly string[] }) {
       return <FleetPage />;
     case 'duties':
       return <DutiesPage />;
+    case 'models':
+      return <ModelsPage />;
     case 'incidents':
       return id === undefined ? <IncidentsPage /> : <IncidentPage key={id} id={id} />;
     case 'events':

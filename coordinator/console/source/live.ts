@@ -174,6 +174,11 @@ const take = (name: StreamName, text: string): void => {
       if (duties !== undefined) change(queries.duties.queryKey, () => duties.items);
       return;
     }
+    case 'models': {
+      const models = read('models');
+      if (models !== undefined) change(queries.models.queryKey, () => models.items);
+      return;
+    }
     case 'verdict': {
       const verdict = read('verdict');
       if (verdict !== undefined) change(queries.verdict.queryKey, () => verdict.items);

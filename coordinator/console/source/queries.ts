@@ -58,6 +58,7 @@ export const queries = {
   alarms: listQuery(['alarms'], client.alarms),
   agents: listQuery(['agents'], client.agents),
   duties: listQuery(['duties'], client.duties),
+  models: listQuery(['models'], client.models),
   verdict: listQuery(['verdict'], client.verdict),
   runs: queryOptions({ queryKey: ['runs'], queryFn: client.runs }),
   incidents: listQuery(['incidents'], async () => (await client.incidents()).sort(byBeginning)),
