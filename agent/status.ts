@@ -16,10 +16,10 @@ import { sheddingOrder } from './core/health/shedding.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
 import { quorumOf } from './core/leases/options.ts';
-import type { Statement } from './core/verdict/statement.ts';
+import type { Evidence, Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
-import type { AgentHealth } from './wire/agent-status.ts';
+import type { AgentHealth, VerdictFact } from './wire/agent-status.ts';
 import type { AgentStatus, DutyExplanation, LaneTrust, LeaseStatus, ModelTrust } from './wire/status.ts';
 
 /** What the pictures below are taken of. */
@@ -226,7 +226,32 @@ export function verdictHealth(core: AgentCore): NonNullable<AgentHealth['verdict
       proven: statement.class === 'gone' ? statement.proven : undefined,
       since: core.wallAt(statement.since),
       evidence: evidence.slice(0, 8).map((item) => item.slice(0, 512)),
+      facts: statement.evidence
+        .slice(0, 8)
+        .map((item) => verdictFact(item, (member) => core.plan.agents[member]?.id ?? String(member))),
     }));
+}
+
+/** A piece of evidence with names in place of indices. */
+export function verdictFact(evidence: Evidence, name: (member: number) => string): VerdictFact {
+  const { kind } = evidence;
+  switch (kind) {
+    case 'unanswered':
+      return { kind, member: name(evidence.member), n: evidence.rounds, agents: evidence.nacks.slice(0, 8).map(name) };
+    case 'told':
+    case 'certificate':
+      return { kind, member: name(evidence.member) };
+    case 'reached-by-others': {
+      const { member, rounds, helpers } = evidence;
+      return { kind, member: name(member), n: rounds, agents: helpers.slice(0, 8).map(name) };
+    }
+    case 'silence':
+      return { kind, n: evidence.peers, of: evidence.inside };
+    case 'uplinks':
+      return { kind, n: evidence.lost, of: evidence.known };
+    case 'late-timers':
+      return { kind, n: evidence.count, ms: Math.round(evidence.maxMs) };
+  }
 }
 
 /** What a drain has left to do. */

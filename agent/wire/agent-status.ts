@@ -9,6 +9,23 @@ const word = z.string().max(256);
 const share = z.number().min(0).max(1);
 const count = z.number().min(0);
 
+/**
+ * One piece of a verdict's evidence, by its kind and what is in it. Kinds: `unanswered` (n probes to a member, whom these
+ * agents do not reach either), `told` and `certificate` (of a member), `reached-by-others` (n probes came through these
+ * agents), `silence` (none of n peers answered, of those inside do), `uplinks` (n of so many say they lost it),
+ * `late-timers` (n of them, the worst by so many ms). One that a reader does not know is said in the words beside it.
+ */
+export const verdictFactSchema = z.object({
+  kind: word,
+  member: word.optional(),
+  agents: z.array(word).max(8).optional(),
+  n: count.optional(),
+  of: count.optional(),
+  ms: count.optional(),
+});
+
+export type VerdictFact = z.infer<typeof verdictFactSchema>;
+
 export const infoSchema = z.object({
   v: z.literal(1),
   boot: word,
@@ -110,6 +127,8 @@ export const healthSchema = z.object({
         /** First sign of it, by the agent's clock. */
         since: z.number().optional(),
         evidence: z.array(z.string().max(512)).max(8).optional(),
+        /** The same, piece by piece, for whoever says it in another language; in the order of `evidence`. */
+        facts: z.array(verdictFactSchema).max(8).optional(),
       }),
     )
     .max(16)

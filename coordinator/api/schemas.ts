@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { verdictFactSchema } from '../../agent/wire/agent-status.ts';
 import { evidenceCurveSchema } from '../../agent/wire/evidence.ts';
 
 /**
@@ -62,7 +63,8 @@ export const siteStatementSchema = z.object({
   /** How many agents could say so: those that are online and not the subject. */
   witnesses: z.int(),
   text: z.string(),
-  evidence: z.array(z.object({ by: name, texts: z.array(z.string()) })),
+  /** `facts`: the same as `texts`, in the same order, for other languages; null where an agent tells words only. */
+  evidence: z.array(z.object({ by: name, texts: z.array(z.string()), facts: z.array(verdictFactSchema.nullable()) })),
 });
 
 export const dutyViewSchema = z.object({

@@ -81,9 +81,10 @@ function take(found: Map<string, Draft>, by: string, said: Said): void {
   draft.since = Math.min(draft.since, said.since ?? Number.POSITIVE_INFINITY);
   draft.proven ||= said.proven === true;
   const texts = [...(said.evidence ?? [])];
+  const facts = texts.map((_, i) => said.facts?.[i] ?? null);
   // Who has the proof is shown, however many only think so.
-  if (said.proven === true) draft.evidence.unshift({ by, texts });
-  else draft.evidence.push({ by, texts });
+  if (said.proven === true) draft.evidence.unshift({ by, texts, facts });
+  else draft.evidence.push({ by, texts, facts });
   draft.evidence.length = Math.min(draft.evidence.length, evidenceKept);
 }
 
@@ -140,7 +141,7 @@ function addUnheard(
   const since = Math.min(...unheard.map(({ presenceSince }) => presenceSince!));
   const said = found.get('coordinator');
   if (said !== undefined || unheard.length * 2 > agents.length) {
-    const draft = said ?? unheardDraft('coordinator', null, since, '');
+    const draft = said ?? unheardDraft('coordinator', null, since, 0);
     for (const { agent } of unheard) draft.members.add(agent);
     draft.since = Math.min(draft.since, since);
     found.set(draft.id, draft);
@@ -148,13 +149,14 @@ function addUnheard(
   }
   for (const { agent, presenceSince } of unheard) {
     const { alive } = seen.get(agent) ?? nobody();
-    const draft = unheardDraft('my-uplink', agent, presenceSince!, `${alive} agents see it alive`);
+    const draft = unheardDraft('my-uplink', agent, presenceSince!, alive);
     found.set(draft.id, draft);
   }
 }
 
-function unheardDraft(kind: 'coordinator' | 'my-uplink', subject: string | null, since: number, why: string): Draft {
+function unheardDraft(kind: 'coordinator' | 'my-uplink', subject: string | null, since: number, alive: number): Draft {
   const id = subject === null ? kind : `${kind} ${subject}`;
-  const evidence = why === '' ? [] : [{ by: 'coordinator', texts: [why] }];
+  const facts = [{ kind: 'seen-alive', n: alive }];
+  const evidence = alive === 0 ? [] : [{ by: 'coordinator', texts: [`${alive} agents see it alive`], facts }];
   return { id, class: kind, subject, other: null, members: new Set(), proven: false, since, saidBy: new Set(), text: '', evidence }; // biome-ignore format: one record
 }

@@ -79,7 +79,7 @@ test('site verdict: several say the same → once, with the earliest sign, its w
       saidBy: ['a', 'b', 'c', 'd', 'e'],
       witnesses: 5,
       text: '',
-      evidence: ['a', 'b', 'c', 'd'].map((by) => ({ by, texts: [`f did not answer ${by}`] })),
+      evidence: ['a', 'b', 'c', 'd'].map((by) => ({ by, texts: [`f did not answer ${by}`], facts: [null] })),
     },
   ]);
 });
@@ -89,7 +89,7 @@ test('site verdict: one has the proof, many only think so → proven, and the pr
   for (const by of names.slice(0, 4)) site.says(by, { class: 'gone', subject: 'f', evidence: ['silence'] });
   site.says('e', { class: 'gone', subject: 'f', proven: true, evidence: ['the certificate'] });
   expect(site.verdict()).toMatchObject([{ proven: true, saidBy: ['a', 'b', 'c', 'd', 'e'] }]);
-  expect(site.verdict()[0]!.evidence[0]).toEqual({ by: 'e', texts: ['the certificate'] });
+  expect(site.verdict()[0]!.evidence[0]).toEqual({ by: 'e', texts: ['the certificate'], facts: [null] });
   expect(site.verdict()[0]!.evidence).toHaveLength(4);
 });
 

@@ -6,6 +6,7 @@ import { Link } from './link.tsx';
 import { queries } from './queries.ts';
 import { Sign } from './shapes.tsx';
 import { Ago } from './times.tsx';
+import { factText } from './verdict-words.ts';
 
 /** What is the matter with the mesh, in the words of whom to send: to the box, the switch, the cable, the server. */
 const SIGN = {
@@ -99,10 +100,10 @@ function Matter({ matter }: { readonly matter: SiteStatement }) {
           <details>
             <summary>{t('evidence')}</summary>
             <ul className="words">
-              {evidence.flatMap(({ by, texts }) =>
-                texts.map((text) => (
+              {evidence.flatMap(({ by, texts, facts }) =>
+                texts.map((text, i) => (
                   <li key={`${by} ${text}`}>
-                    <span className="muted">{by}:</span> {text}
+                    <span className="muted">{by}:</span> {factText(t, facts[i] ?? null, text)}
                   </li>
                 )),
               )}
