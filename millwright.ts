@@ -468,6 +468,8 @@ millwright
   .option('--seed <n>', 'reproduces everything (default: 1)')
   .option('--seeds <a..b>', 'many seeds, over all processors; figures are pooled')
   .option('--loss <share>', 'messages lost, as 0.25, 25% or 25 (default: as the seed draws)')
+  .option('--transport <name>', 'what carries messages: messages, tcp, tcp-thin (default: messages, each by itself)')
+  .option('--no-datagrams', 'over TCP: nothing goes beside a silent stream')
   .option('--duration <seconds>', 'virtual seconds (default: as the scenario likes)')
   .option('--jobs <n>', 'processes at once (default: one per processor)')
   .option('--check-determinism', 'run twice and compare the traces')

@@ -1,6 +1,7 @@
 import { describeFault } from './faults/fault.ts';
 import type { Violation } from './invariants/invariants.ts';
 import type { ScenarioOptions } from './scenarios/scenario.ts';
+import type { NetworkOptions } from './world/network.ts';
 
 /** Milliseconds; undefined where nothing was measured. */
 export interface Spread {
@@ -112,6 +113,7 @@ export function optionRows(options: ScenarioOptions): readonly [string, string][
     ],
     ['duration', `${options.durationS} s`],
     ['latency', `${network.latencyMs.toFixed(2)} ms, tail ${network.jitterMs.toFixed(2)} ms`],
+    ...carriedBy(network),
     ['loss', percent(network.loss)],
     ['duplication', percent(network.duplication)],
     ['reordering', percent(network.reordering)],
@@ -151,4 +153,11 @@ export function figureRows(report: SimulationReport): readonly [string, string][
   if (report.deterministic !== null)
     rows.push(['played twice', report.deterministic ? 'the same trace' : 'ANOTHER TRACE']);
   return rows;
+}
+
+/** What carries messages, where it is said: in recordings of former times it is not. */
+function carriedBy({ transport, datagrams = true }: NetworkOptions): [string, string][] {
+  if (transport === undefined) return [];
+  const beside = transport === 'messages' || datagrams ? '' : ', nothing beside the streams';
+  return [['carried by', `${transport}${beside}`]];
 }

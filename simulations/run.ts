@@ -7,6 +7,7 @@ import { type Facts, Measurements, type Samples } from './invariants/measurement
 import { type SimulationReport, spread } from './report.ts';
 import { scenarioNamed, scenarios } from './scenarios/list.ts';
 import { type ScenarioOptions, startWithinMs, withLoss } from './scenarios/scenario.ts';
+import type { Transport } from './world/network.ts';
 import { sitePlan } from './world/plan.ts';
 import { type Core, World } from './world/world.ts';
 
@@ -17,6 +18,10 @@ export interface RunOptions {
   readonly durationS?: number | undefined;
   /** Share of messages lost instead of what the seed draws, 0 … 1. */
   readonly loss?: number | undefined;
+  /** What carries the messages, instead of single ones that fare by themselves. */
+  readonly transport?: Transport | undefined;
+  /** False: over TCP, and nothing beside the streams. */
+  readonly datagrams?: false | undefined;
   /** Put over what the seed draws; part of what a run depends on, so the report shows the result. */
   readonly override?: Partial<ScenarioOptions>;
   /** All options as they stand, instead of drawing: a recorded run. */
@@ -70,7 +75,12 @@ export function optionsOf(run: RunOptions): ScenarioOptions {
     ...scenario.draw(scenarioRandom(run).fork('options'), run.agents, run.durationS),
     ...run.override,
   };
-  return run.loss === undefined ? drawn : withLoss(drawn, run.loss);
+  const { transport, datagrams } = run;
+  const carried: ScenarioOptions =
+    transport === undefined
+      ? drawn
+      : { ...drawn, network: { ...drawn.network, transport, ...(datagrams === false ? { datagrams } : {}) } };
+  return run.loss === undefined ? carried : withLoss(carried, run.loss);
 }
 
 const scenarioRandom = (run: RunOptions): Random => new Random(run.seed, `scenario ${run.scenario}`);

@@ -7,6 +7,7 @@ import { Story } from '../html/story.ts';
 import { readable, spread } from '../report.ts';
 import { optionsOf, playScenario, playTwice, type Run, type RunOptions } from '../run.ts';
 import { scenarioNamed } from '../scenarios/list.ts';
+import { type Transport, transports } from '../world/network.ts';
 import { eventLog, LogFile, witnesses } from './event-log.ts';
 import { catalogue, isLeases, isScenario, type Job, leaseOptionsOf, reachesOf, runJob } from './job.ts';
 import { runPool } from './pool.ts';
@@ -48,6 +49,10 @@ export interface SimulateOptions {
   readonly seeds?: string | undefined;
   /** A share (0.25) or percent (25%, 25). */
   readonly loss?: number | string | undefined;
+  /** What carries messages: `messages`, `tcp`, `tcp-thin`. */
+  readonly transport?: string | undefined;
+  /** False: over TCP, and nothing beside the streams. */
+  readonly datagrams?: boolean | undefined;
   /** Virtual seconds. */
   readonly duration?: number | string | undefined;
   /** Processes at once. */
@@ -102,6 +107,8 @@ interface Asked {
   readonly seeds: { readonly from: number; readonly to: number };
   readonly durationS: number | undefined;
   readonly loss: number | undefined;
+  readonly transport?: Transport | undefined;
+  readonly datagrams?: false | undefined;
   readonly jobs: number;
   readonly recording: Recording | undefined;
 }
@@ -146,6 +153,15 @@ function readWords(options: SimulateOptions): { ok: true; asked: Asked } | { ok:
     loss = text.endsWith('%') || n >= 1 ? n / 100 : n;
     if (!(loss >= 0 && loss <= 0.9)) mistakes.push(`--loss ${options.loss}: expected 0 to 90 %, as 0.25, 25% or 25`);
   }
+  const { transport } = options;
+  if (transport !== undefined && !isTransport(transport)) {
+    const near = nearest(transport, transports);
+    const meant = near === undefined ? '' : ` — did you mean ${near}?`;
+    mistakes.push(`--transport ${transport}: expected ${transports.join(', ')}${meant}`);
+  }
+  const datagrams = options.datagrams === false ? (false as const) : undefined;
+  if (datagrams === false && (transport === undefined || transport === 'messages'))
+    mistakes.push('--no-datagrams: only with --transport tcp or tcp-thin; single messages wait for nothing');
   let seeds = { from: 1, to: 1 };
   if (options.seeds !== undefined) {
     const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(options.seeds) ?? [];
@@ -161,7 +177,7 @@ function readWords(options: SimulateOptions): { ok: true; asked: Asked } | { ok:
     mistakes.push('--save: saves one run; say --seed N, or --shrink to save the first that fails');
   if (options.log !== undefined && seeds.to > seeds.from) mistakes.push('--log: tells one run; say --seed N');
   if (isLeases(scenario)) {
-    for (const name of ['shrink', 'save', 'log', 'report', 'duration'] as const)
+    for (const name of ['shrink', 'save', 'log', 'report', 'duration', 'transport'] as const)
       if (options[name] !== undefined) mistakes.push(`--${name}: not with scenarios of leases`);
   }
   let recording: Recording | undefined;
@@ -169,21 +185,26 @@ function readWords(options: SimulateOptions): { ok: true; asked: Asked } | { ok:
     const loaded = loadRecording(options.replay);
     if (loaded.ok) recording = loaded.value;
     else mistakes.push(`--replay ${loaded.error}`);
-    for (const name of ['seeds', 'loss', 'duration'] as const)
+    for (const name of ['seeds', 'loss', 'duration', 'transport'] as const)
       if (options[name] !== undefined) mistakes.push(`--${name}: the recording says it all`);
   }
   if (mistakes.length > 0) return { ok: false, mistakes };
-  return { ok: true, asked: { scenario, agents, seeds, durationS, loss, jobs, recording } };
+  const over = transport !== undefined && isTransport(transport) ? transport : undefined;
+  return { ok: true, asked: { scenario, agents, seeds, durationS, loss, transport: over, datagrams, jobs, recording } };
 }
+
+const isTransport = (word: string): word is Transport => (transports as readonly string[]).includes(word);
 
 /** The words that play one seed of this again. */
 export function commandOf(asked: Omit<Asked, 'seeds' | 'jobs' | 'recording'>, seed: number): string {
-  const { scenario, agents, durationS, loss } = asked;
+  const { scenario, agents, durationS, loss, transport, datagrams } = asked;
   return [
     `millwright simulate --scenario ${scenario}`,
     isLeases(scenario) ? '' : ` --agents ${agents}`,
     ` --seed ${seed}`,
     loss === undefined ? '' : ` --loss ${loss}`,
+    transport === undefined ? '' : ` --transport ${transport}`,
+    datagrams === false ? ' --no-datagrams' : '',
     durationS === undefined ? '' : ` --duration ${durationS}`,
   ].join('');
 }
@@ -191,8 +212,8 @@ export function commandOf(asked: Omit<Asked, 'seeds' | 'jobs' | 'recording'>, se
 // One run
 
 function one(asked: Asked, options: SimulateOptions, edge: CommandEdge): number {
-  const { scenario, agents, durationS, loss } = asked;
-  const run: RunOptions = { scenario, agents, seed: asked.seeds.from, durationS, loss };
+  const { scenario, agents, durationS, loss, transport, datagrams } = asked;
+  const run: RunOptions = { scenario, agents, seed: asked.seeds.from, durationS, loss, transport, datagrams };
   return tell(run, commandOf(asked, run.seed), options, edge);
 }
 
@@ -341,7 +362,7 @@ function oneOfLeases(asked: Asked, options: SimulateOptions, edge: CommandEdge):
 // Many seeds
 
 async function campaign(asked: Asked, options: SimulateOptions, edge: CommandEdge): Promise<number> {
-  const { scenario, agents, seeds, durationS, loss } = asked;
+  const { scenario, agents, seeds, durationS, loss, transport, datagrams } = asked;
   const total = seeds.to - seeds.from + 1;
   const jobs = Math.min(asked.jobs, total);
   const tally = new Tally();
@@ -355,7 +376,10 @@ async function campaign(asked: Asked, options: SimulateOptions, edge: CommandEdg
   if (!options.json) edge.out(readableCampaign.head({ ...asked, jobs }));
   const work = function* (): Generator<Job> {
     for (let seed = seeds.from; seed <= seeds.to; seed++)
-      yield { scenario, agents, seed, durationS, loss, checkDeterminism: options.checkDeterminism };
+      yield {
+        ...{ scenario, agents, seed, durationS, loss, transport, datagrams },
+        checkDeterminism: options.checkDeterminism,
+      };
   };
   await runPool(work(), {
     jobs,
@@ -379,7 +403,7 @@ async function campaign(asked: Asked, options: SimulateOptions, edge: CommandEdg
 
   const first = report.seeds.failed[0];
   const run: RunOptions | undefined =
-    first === undefined ? undefined : { scenario, agents, seed: first, durationS, loss };
+    first === undefined ? undefined : { scenario, agents, seed: first, durationS, loss, transport, datagrams };
   let small: Recording | undefined;
   if (options.shrink && run && !wasInterrupted) {
     small = shrunk(run, report.violations.find(({ seed }) => seed === first)!.invariant, edge);
@@ -387,7 +411,7 @@ async function campaign(asked: Asked, options: SimulateOptions, edge: CommandEdg
   }
   if (options.report !== undefined && tally.run > 0) {
     // The page tells one run at length: the first that failed, else the first.
-    const told = run ?? { scenario, agents, seed: seeds.from, durationS, loss };
+    const told = run ?? { scenario, agents, seed: seeds.from, durationS, loss, transport, datagrams };
     const story = new Story();
     const retold = playScenario({ ...told, cpuMs: edge.cpuMs, witness: story.witness });
     writeFileSync(

@@ -8,6 +8,7 @@ import { takeovers } from '../leases/takeover.ts';
 import type { LeaseRun } from '../leases/world.ts';
 import { playScenario, playTwice, type RunOptions } from '../run.ts';
 import { scenarioNamed, scenarios } from '../scenarios/list.ts';
+import type { Transport } from '../world/network.ts';
 
 /** One seed of one scenario, as it is handed to a process; plain data. */
 export interface Job {
@@ -16,6 +17,8 @@ export interface Job {
   readonly seed: number;
   readonly durationS?: number | undefined;
   readonly loss?: number | undefined;
+  readonly transport?: Transport | undefined;
+  readonly datagrams?: false | undefined;
   readonly checkDeterminism?: boolean | undefined;
 }
 

@@ -10,13 +10,15 @@ export const readableCampaign = {
     seeds: { from: number; to: number };
     durationS: number | undefined;
     loss: number | undefined;
+    transport?: string | undefined;
     jobs: number;
   }): string {
-    const { scenario, seeds, durationS, loss, jobs } = about;
+    const { scenario, seeds, durationS, loss, transport, jobs } = about;
     const rows: [string, string][] = [
       ['agents', scenario.startsWith('lease') ? 'as each seed draws' : String(about.agents)],
       ['seeds', `${seeds.from} to ${seeds.to}, each draws all else`],
       ['loss', loss === undefined ? 'as each seed draws' : `${(loss * 100).toFixed(2)} %`],
+      ...(transport === undefined ? [] : [['carried by', transport] as [string, string]]),
       ['duration', durationS === undefined ? 'as each seed draws' : `${durationS} s`],
       ['processes', String(jobs)],
     ];

@@ -314,8 +314,8 @@ export function siteCommand(
     days > 0 && days <= 366 ? '' : `--days ${options.days}: expected up to 366`,
     Number.isSafeInteger(seed) && seed >= 0 ? '' : `--seed ${options.seed}: expected a whole number`,
     site.plan.agents.length >= 2 ? '' : `${site.file}: one agent alone has nobody to take over; a simulation needs two`,
-    ...(['scenario', 'agents', 'seeds', 'loss', 'duration', 'replay', 'save', 'shrink'] as const).map((name) =>
-      options[name] === undefined ? '' : `--${name}: the site file says it all; not with --site`,
+    ...(['scenario', 'agents', 'seeds', 'loss', 'duration', 'replay', 'save', 'shrink', 'transport'] as const).map(
+      (name) => (options[name] === undefined ? '' : `--${name}: the site file says it all; not with --site`),
     ),
   ].filter((text) => text !== '');
   if (mistakes.length > 0) {

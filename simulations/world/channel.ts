@@ -13,8 +13,10 @@ import {
   isBulk,
   maxBytesOf,
 } from '../../agent/wire/direct.ts';
+import { isForDatagrams, SecondPath } from '../../agent/wire/second-path.ts';
 import { BitMatrix } from './bits.ts';
 import type { Network } from './network.ts';
+import { TcpConnections } from './tcp.ts';
 
 /** What the channel needs of its world: the time, and things to happen later. */
 export interface ChannelWorld {
@@ -37,8 +39,8 @@ export interface ChannelCounters {
 /**
  * The modelled mesh: connections that come up and go down, one ordered stream for small messages and one for bulk per
  * peer, gossip within a cell. It passes the same conformance suite as the libp2p channel; loss, delay and cuts come
- * from the network beneath. Real streams do not lose single messages; here they may, because a detector that bears
- * that also bears what libp2p makes of a bad wire.
+ * from the network beneath. Real streams do not lose single messages; with the transport `messages` they may. What a
+ * stream makes of a bad wire, and that is worse, is the transport `tcp`.
  *
  * In a site of up to `smallSite` agents all connect to all. In a larger one nobody keeps a thousand connections: an agent
  * dials its cell and its neighbours on the ring of observers, and others when it has something to say to them; what it
@@ -88,6 +90,9 @@ export class SimulatedChannels {
   /** Who is near whom in a large site; undefined in a small one, where all are. */
   readonly #ring: Ring | undefined;
   readonly #dialSpacingMs: number;
+  /** Over TCP alone: connections beneath, and per place and peer what the sender knows of its line. */
+  readonly #tcp: TcpConnections;
+  readonly #paths = new Map<number, SecondPath>();
   /** What a port of this channel is made of, for who has one object for all ports of a place. */
   readonly exchange: Exchange = {
     send: (from, to, message) => this.#send(from, to, message),
@@ -127,6 +132,19 @@ export class SimulatedChannels {
     this.#agentOf = Int32Array.from({ length: this.#places }, (_, place) => place);
     this.#rounds = new Int32Array(this.#places);
     this.#plans = new Int32Array(this.#places);
+    this.#tcp = new TcpConnections(
+      {
+        now: () => this.#world.now(),
+        later: (time, what, a, b, payload) => this.#world.later(time, happening.tcp + what, a, b, 0, payload),
+        drops: (now, from, to) =>
+          !this.#world.isUp(from) || !this.#world.isUp(to) || this.#network.drops(now, from, to),
+        delayMs: (from) => this.#network.delayMs(from),
+        deliver: (from, to, payload) => this.#read(from, to, payload as Letter, false),
+        givenUp: (a, b) => this.close(a, b),
+      },
+      this.#places,
+      parts.random.fork('tcp'),
+    );
     // A small hall is dialled within 40 ms; each further peer takes half a millisecond.
     this.#dialSpacingMs = Math.max(0.5, 40 / this.#places);
     this.counters = Array.from({ length: this.#places }, () => ({ dropped: 0, garbage: 0 }));
@@ -206,6 +224,7 @@ export class SimulatedChannels {
 
   /** Closes the connection of a pair at once, as a reset does. */
   close(a: number, b: number): void {
+    this.#tcp.reset(a, b);
     if (this.#connected.clear(a, b)) this.#closeSide(a, b, 0);
     if (this.#connected.clear(b, a)) this.#closeSide(b, a, 0);
   }
@@ -250,6 +269,12 @@ export class SimulatedChannels {
         return this.#handshaken(a, b, c, payload as DirectMessage);
       case happening.digest:
         return this.#digestArrived(a, payload as HealthDigest);
+      case happening.shaken:
+        return this.#shaken(a, b);
+      case happening.datagram:
+        return this.#read(a, b, payload as Letter, true);
+      default:
+        return this.#tcp.happen(what - happening.tcp, a, b, payload);
     }
   }
 
@@ -284,7 +309,7 @@ export class SimulatedChannels {
     if (this.#rounds[place] !== round) return;
     const peer = near === undefined ? (place + offset) % this.#places : near[offset - 1]!;
     if (this.#maySeek(place, peer)) {
-      if (this.#network.isWhole(place, peer)) this.#open(place, peer);
+      if (this.#network.isWhole(place, peer)) this.#shake(place, peer, 0);
       else this.dial(place, peer, this.#random.between(500, 2_000));
     }
     if (offset >= (near?.length ?? this.#places - 1)) return;
@@ -295,8 +320,27 @@ export class SimulatedChannels {
   #dialled(a: number, b: number, tries: number): void {
     this.#dialling.delete(Math.min(a, b) * this.#places + Math.max(a, b));
     if (!this.#maySeek(a, b)) return;
-    if (this.#network.isWhole(a, b)) this.#open(a, b);
+    if (this.#network.isWhole(a, b)) this.#shake(a, b, tries);
     else this.dial(a, b, this.#random.between(0.4, 1) * Math.min(5_000, 1_500 * 1.5 ** tries), Math.min(8, tries + 1));
+  }
+
+  /** Opens a connection when its handshake is through; over TCP that takes long where packets are lost. */
+  #shake(a: number, b: number, tries: number): void {
+    const { loss } = this.#network.options;
+    if (!this.#network.isTcp || loss === 0) return this.#open(a, b);
+    const key = Math.min(a, b) * this.#places + Math.max(a, b);
+    if (this.#dialling.has(key)) return;
+    const takes = this.#tcp.handshakeMs(loss);
+    if (takes < 0) return this.dial(a, b, 5_000 + this.#random.between(100, 1_000), Math.min(8, tries + 1));
+    this.#dialling.add(key);
+    this.#world.later(this.#world.now() + takes, happening.shaken, a, b, 0, undefined);
+  }
+
+  #shaken(a: number, b: number): void {
+    this.#dialling.delete(Math.min(a, b) * this.#places + Math.max(a, b));
+    if (!this.#maySeek(a, b)) return;
+    if (this.#network.isWhole(a, b)) this.#open(a, b);
+    else this.dial(a, b, this.#random.between(500, 2_000));
   }
 
   #open(a: number, b: number): void {
@@ -319,6 +363,8 @@ export class SimulatedChannels {
     }
     if (this.#clones.size > 0 && this.#clones.has(agent)) this.#routes.set(side * this.#agents + agent, peer);
     this.#network.reset(side, peer);
+    this.#tcp.reset(side, peer);
+    if (this.#paths.size > 0) this.#paths.delete(link);
     if (this.#bulkFreeAt.size > 0) this.#bulkFreeAt.delete(link);
     this.#world.deliverAt(now, side, { kind: 'peer-connected', peer: agent });
   }
@@ -408,6 +454,10 @@ export class SimulatedChannels {
       return;
     }
     this.#world.sent(from, to, bytes + frameBytes, message.kind);
+    if (this.#network.isTcp) {
+      this.#write(from, to, bytes + frameBytes, { message, digest: undefined });
+      return;
+    }
     let at = this.#network.arrival(now, from, to, bytes + frameBytes, bulk);
     if (at < 0 || !this.#connected.has(to, from)) {
       this.#world.lost(from, to);
@@ -424,6 +474,42 @@ export class SimulatedChannels {
       const again = at + this.#network.options.latencyMs;
       this.#world.deliverAt(again, to, { kind: 'message-received', from: sender, message });
     }
+  }
+
+  /** Onto the connection, and as a datagram beside it where the connection is in doubt. */
+  #write(from: number, to: number, bytes: number, letter: Letter): void {
+    const { transport, datagrams = true } = this.#network.options;
+    this.#tcp.isThin = transport === 'tcp-thin';
+    if (!this.#tcp.send(from, to, bytes, letter)) this.#world.lost(from, to);
+    const { message } = letter;
+    if (!datagrams || message === undefined || !isForDatagrams(message)) return;
+    const now = this.#world.now();
+    if (!this.#path(from, to).takes(now, message)) return;
+    this.#world.sent(from, to, bytes + datagramBytes, message.kind);
+    if (this.#network.drops(now, from, to)) this.#world.lost(from, to);
+    else this.#world.later(now + this.#network.delayMs(from), happening.datagram, from, to, 0, letter);
+  }
+
+  #path(from: number, to: number): SecondPath {
+    const link = from * this.#places + to;
+    let path = this.#paths.get(link);
+    if (path === undefined) this.#paths.set(link, (path = new SecondPath()));
+    return path;
+  }
+
+  #read(from: number, to: number, { message, digest }: Letter, isDatagram: boolean): void {
+    if (!this.#connected.has(to, from)) {
+      this.#world.lost(from, to);
+      return;
+    }
+    const now = this.#world.now();
+    this.#path(to, from).heard(now, isDatagram);
+    if (message === undefined) {
+      if (digest !== undefined) this.#digestArrived(to, digest);
+      return;
+    }
+    const sender = this.#agentOf[from]!;
+    this.#world.deliverAt(now, to, { kind: 'message-received', from: sender, message: this.#tested(message) });
   }
 
   /**
@@ -479,6 +565,10 @@ export class SimulatedChannels {
     if (this.#isSkewed && this.#plans[from] !== this.#plans[to]) return;
     const bytes = approximateDigestBytes(digest);
     this.#world.sent(from, to, bytes, 'digest');
+    if (this.#network.isTcp) {
+      this.#write(from, to, bytes, { message: undefined, digest });
+      return;
+    }
     const at = this.#network.arrival(this.#world.now(), from, to, bytes);
     if (at < 0) this.#world.lost(from, to);
     else this.#world.later(at, happening.digest, to, 0, 0, digest);
@@ -529,7 +619,19 @@ class PlacePort implements MeshPort {
 const isOfMembership = ({ kind }: DirectMessage): boolean =>
   kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover' && !kind.startsWith('digest');
 
-const happening = { round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4, held: 5 } as const;
+/** What is read at the other end of a connection: one of the two. */
+interface Letter {
+  readonly message: DirectMessage | undefined;
+  readonly digest: HealthDigest | undefined;
+}
+
+const happening = {
+  ...{ round: 0, dial: 1, closeNoticed: 2, cutNoticed: 3, digest: 4, held: 5, shaken: 6, datagram: 7 },
+  /** And those after it. */
+  tcp: 8,
+} as const;
 const frameBytes = 2;
+/** Number and seal of a datagram. */
+const datagramBytes = 24;
 const bulkBytesPerMs = 10_000;
 const bulkQueueBytes = 2_000_000;

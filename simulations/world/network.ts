@@ -1,8 +1,20 @@
 import type { Random } from '../../agent/base/random.ts';
 import { BitMatrix } from './bits.ts';
 
+/**
+ * What carries messages. `messages`: each fares by itself, as a detector over datagrams would have it. `tcp`: a connection
+ * per pair as Linux has it, where packets are lost and what was said later waits (see tcp.ts); `tcp-thin`: the same with
+ * the kernel's setting of deploy/90-millwright.conf.
+ */
+export const transports = ['messages', 'tcp', 'tcp-thin'] as const;
+export type Transport = (typeof transports)[number];
+
 /** How messages fare on the way. Times in milliseconds, probabilities in 0 … 1. What is left out does not happen. */
 export interface NetworkOptions {
+  /** Messages where nothing is said, as in recordings of former times. */
+  readonly transport?: Transport;
+  /** Over TCP: what the failure detector says to whom it hears nothing of goes as a datagram, too. On unless false. */
+  readonly datagrams?: boolean;
   readonly latencyMs: number;
   /** Mean of an exponential tail on top of the latency. */
   readonly jitterMs: number;
@@ -148,6 +160,27 @@ export class Network {
     if (stalls > 0 && random.float() < stalls) at += this.#stall();
     if (reordering > 0 && random.float() < reordering) return at;
     return this.#streams.inOrder((from * this.size + to) * 2 + (bulk ? 1 : 0), at, now);
+  }
+
+  get isTcp(): boolean {
+    const { transport = 'messages' } = this.options;
+    return transport !== 'messages';
+  }
+
+  /** Whether a packet that is sent now is lost, for who keeps its own order. */
+  drops(now: number, from: number, to: number): boolean {
+    const { loss, burst } = this.options;
+    const random = this.#random;
+    if (this.isBlocked(from, to)) return true;
+    if (loss > 0 && random.float() < loss) return true;
+    if (burst === undefined || !(this.#isBad(now, from, burst) || this.#isBad(now, to, burst))) return false;
+    return random.float() < burst.loss;
+  }
+
+  /** One way, for a packet that arrives. */
+  delayMs(from: number): number {
+    const { latencyMs, jitterMs } = this.options;
+    return latencyMs + this.lagMs[from]! + (jitterMs > 0 ? this.#random.exponential(jitterMs) : 0);
   }
 
   /** True when this message arrives a second time, `arrival` later. */

@@ -17,6 +17,7 @@ import {
 import { FrameReader, frame } from '../../wire/frame.ts';
 import { digestEnvelopeType } from '../../wire/gossip.ts';
 import { isLeaseMessage } from '../../wire/lease.ts';
+import { isForDatagrams, SecondPath } from '../../wire/second-path.ts';
 import { type Agreement, agree, decodePreamble, encodePreamble, type Preamble } from '../../wire/version.ts';
 import type { MeshLog } from './admission.ts';
 import type { Connection, Stream } from './libp2p-types.ts';
@@ -69,6 +70,8 @@ export interface DirectOptions {
   readonly lastDigest: () => Uint8Array | undefined;
   /** Asks over the connection whether anybody is there; aborts it when nobody answers. */
   readonly verify: (connection: Connection) => void;
+  /** Says it beside the stream, if that can be done. */
+  readonly datagram: (to: AgentIndex, bytes: Uint8Array) => void;
   /** Digests of one cell mean nothing in another. */
   readonly sameCell: (agent: AgentIndex) => boolean;
 }
@@ -132,6 +135,11 @@ export class DirectChannel {
     this.#links[agent]?.connectionClosed(connection);
   }
 
+  /** A word that came beside the streams. */
+  datagramArrived(agent: AgentIndex, bytes: Uint8Array): void {
+    this.#links[agent]?.datagramArrived(bytes);
+  }
+
   /** A stream that an admitted agent opened to us. */
   streamOpened(agent: AgentIndex, stream: Stream, bulk: boolean): void {
     this.#links[agent]?.listen(stream, bulk);
@@ -160,6 +168,7 @@ class Link {
   #streams = 0;
   #told = false;
   #stopped = false;
+  #path = new SecondPath();
   #doubleSince: number | undefined;
   #unansweredSince: number | undefined;
   #saidWhy = '';
@@ -192,6 +201,7 @@ class Link {
       this.#probe.lost();
       this.#bulk.lost();
       this.#agreement = undefined;
+      this.#path = new SecondPath();
     } else if (this.#probe.on === connection) {
       this.#probe.lost();
       this.#probe.open();
@@ -224,6 +234,15 @@ class Link {
     }
     outlet.write(frame(bytes.value));
     this.#counters.sent++;
+    if (isForDatagrams(allowed) && this.#path.takes(performance.now(), allowed)) {
+      this.#options.datagram(this.#agent, bytes.value);
+    }
+  }
+
+  datagramArrived(bytes: Uint8Array): void {
+    if (this.#stopped || this.#agreement === undefined) return;
+    this.#path.heard(performance.now(), true);
+    this.#take(bytes, this.#streams, true);
   }
 
   tellDigest(bytes: Uint8Array): void {
@@ -255,6 +274,7 @@ class Link {
       const chunk = event.data instanceof Uint8Array ? event.data : event.data.subarray();
       this.#counters.receivedBytes += chunk.length;
       this.#unansweredSince = undefined;
+      this.#path.heard(performance.now(), false);
       if (reader.broken || reader.push(chunk, take)) return;
       this.#garbage('a frame is longer than any message');
       stream.abort(new Error('broken framing'));
@@ -291,8 +311,8 @@ class Link {
     this.#bulk.lost();
   }
 
-  #take(bytes: Uint8Array, connection: number): void {
-    if (peekType(bytes) === digestEnvelopeType) {
+  #take(bytes: Uint8Array, connection: number, isDatagram = false): void {
+    if (peekType(bytes) === digestEnvelopeType && !isDatagram) {
       this.#options.digestArrived(bytes, this.#id);
       return;
     }
@@ -304,7 +324,7 @@ class Link {
       return;
     }
     const allowed = permitted(message.value, this.#agreement ?? 'nothing');
-    if (allowed === undefined) {
+    if (allowed === undefined || (isDatagram && !isForDatagrams(allowed))) {
       this.#counters.ignored++;
       return;
     }

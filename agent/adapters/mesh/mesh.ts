@@ -12,6 +12,7 @@ import { planStamp, preamble } from '../../wire/version.ts';
 import { dialable, readAddress } from './address.ts';
 import { Admission, type MeshLog, RefusalLedger, type RefusalReason } from './admission.ts';
 import { type BundleCounters, type BundleDesk, BundleExchange, bundleProtocol } from './bundle-exchange.ts';
+import { DatagramChannel, type DatagramCounters, datagramProtocol } from './datagram-channel.ts';
 import { Dialer } from './dialer.ts';
 import { bulkProtocol, DirectChannel, type DirectCounters, probeProtocol } from './direct-channel.ts';
 import { GossipChannel, type GossipCounters } from './gossip-channel.ts';
@@ -54,6 +55,8 @@ export interface MeshCounters {
   readonly refused: Readonly<Record<RefusalReason, number>>;
   readonly direct: Readonly<DirectCounters>;
   readonly gossip: Readonly<GossipCounters>;
+  /** Words of the failure detector that went beside a stream that said nothing. */
+  readonly datagrams: Readonly<DatagramCounters>;
   readonly bundles: Readonly<BundleCounters> | undefined;
   readonly connections: number;
   readonly dials: number;
@@ -109,6 +112,7 @@ class RunningMesh implements Mesh {
   readonly #direct: DirectChannel;
   readonly #gossip: GossipChannel;
   readonly #dialer: Dialer;
+  readonly #datagrams: DatagramChannel;
   readonly #bundles: BundleExchange | undefined;
   readonly #deliver: Deliver;
   readonly #nodeOptions: Parameters<typeof createNode>[0];
@@ -192,7 +196,14 @@ class RunningMesh implements Mesh {
       },
       lastDigest: () => this.#gossip.last,
       verify: (connection) => this.#verify(connection),
+      datagram: (to, bytes) => void this.#datagrams.send(to, bytes),
       sameCell: (agent) => options.cells === undefined || options.cells[agent] === options.cell,
+    });
+    this.#datagrams = new DatagramChannel({
+      agentOf: (connection) => this.#admission.agentOf(connection.remotePeer.toString()),
+      arrived: (agent, bytes) => {
+        if (!this.#stopped) this.#direct.datagramArrived(agent, bytes);
+      },
     });
     this.#dialer = new Dialer({
       random: random.fork('dials'),
@@ -282,11 +293,16 @@ class RunningMesh implements Mesh {
     const limits = { maxInboundStreams: 4, maxOutboundStreams: 4 };
     await node.handle(probeProtocol, accept(false), limits);
     await node.handle(bulkProtocol, accept(true), limits);
+    const takeDoor = (stream: Stream, connection: Connection): void => this.#datagrams.accept(stream, connection);
+    await node.handle(datagramProtocol, takeDoor, { maxInboundStreams: 2, maxOutboundStreams: 2 });
     const bundles = this.#bundles;
     if (bundles !== undefined) {
       const take = (stream: Stream, connection: Connection): void => bundles.accept(stream, connection);
       await node.handle(bundleProtocol, take, { maxInboundStreams: 8, maxOutboundStreams: 8 });
     }
+    await this.#datagrams.open(datagramHost(this.#options.listen)).catch((cause: Error) => {
+      this.#options.log.info({ cause: cause.message }, 'no datagrams: probes go over streams alone');
+    });
     try {
       await node.start();
       this.#gossip.attach(node.services.gossip);
@@ -315,6 +331,7 @@ class RunningMesh implements Mesh {
       refused: { ...this.#ledger.totals },
       direct: { ...this.#direct.counters, dropped: { ...this.#direct.counters.dropped } },
       gossip: { ...this.#gossip.counters },
+      datagrams: { ...this.#datagrams.counters },
       bundles: this.#bundles && { ...this.#bundles.counters },
       connections: this.#node?.getConnections().length ?? 0,
       dials: this.#dialer.dials,
@@ -369,6 +386,7 @@ class RunningMesh implements Mesh {
     clearInterval(this.#timer);
     this.#dialer.stop();
     this.#direct.stop();
+    await this.#datagrams.close();
     const node = this.#node;
     if (node === undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -386,6 +404,7 @@ class RunningMesh implements Mesh {
     if (agent === undefined) return;
     this.#owners.set(connection, agent);
     this.#direct.connectionOpened(agent, connection);
+    this.#datagrams.connectionOpened(agent, connection);
   }
 
   #closed(connection: Connection): void {
@@ -401,7 +420,9 @@ class RunningMesh implements Mesh {
         );
       }
     }
-    if (agent !== undefined) this.#direct.connectionClosed(agent, connection);
+    if (agent === undefined) return;
+    this.#direct.connectionClosed(agent, connection);
+    if (!this.#direct.hasConnection(agent)) this.#datagrams.forget(agent);
   }
 
   #tick(): void {
@@ -456,6 +477,14 @@ class RunningMesh implements Mesh {
         .finally(() => this.#identifying.delete(connection));
     }
   }
+}
+
+/** Where the streams are listened for, as far as one address says it. */
+function datagramHost(listen: readonly string[]): string {
+  const hosts = listen.map((text) => /^\/ip[46]\/([^/]+)\//.exec(readAddress(text).toString())?.[1]);
+  const [only] = hosts;
+  if (only !== undefined && hosts.length === 1) return only;
+  return hosts.some((host) => host?.includes(':')) ? '::' : '0.0.0.0';
 }
 
 /** What the system said, without libp2p's advice and stack traces, which help nobody who reads a box's log. */

@@ -190,6 +190,38 @@ describe('mesh with real nodes', () => {
     await eventually(() => two.mesh.isConnected(0), { deadlineMs: 10_000, what: 'connected again' });
   });
 
+  it('a stream that says nothing → what the detector says meanwhile comes beside it, both ways, and in the calm nothing does', async () => {
+    const site = makeSite(2);
+    const one = await start(site, 0, []);
+    const valve = await Valve.start(addressOf(one.mesh));
+    const two = await start(site, 1, [valve.address], { listen: [] });
+    await eventually(() => one.mesh.isConnected(1) && two.mesh.isConnected(0), { deadlineMs: 10_000 });
+    two.mesh.port.send(0, ping(1));
+    await eventually(() => messages(one).length === 1, { deadlineMs: 5_000, what: 'the stream works' });
+    one.mesh.port.send(1, { kind: 'ack', seq: 1, digestVersion: 0, updates: [] });
+    await eventually(() => messages(two).length === 1, { deadlineMs: 5_000, what: 'both ways' });
+    expect([one, two].map(({ mesh }) => mesh.counters().datagrams.sent)).toEqual([0, 0]);
+
+    valve.shut();
+    let seq = 1;
+    await eventually(
+      () => {
+        two.mesh.port.send(0, ping(++seq));
+        return messages(one).some((m) => m.kind === 'ping' && m.seq > 1);
+      },
+      { everyMs: 30, deadlineMs: 3_000, what: 'a ping beside the stream' },
+    );
+    one.mesh.port.send(1, { kind: 'ack', seq, digestVersion: 0, updates: [] });
+    await eventually(() => messages(two).some((m) => m.kind === 'ack' && m.seq === seq), {
+      deadlineMs: 3_000,
+      what: 'its answer, for whom the stream is silent as well',
+    });
+    const sent = one.mesh.counters().datagrams.sent;
+    const checkpoint = { duty: 0, term: 0, sequence: 1, takenAt: wallTime(0), data: new Uint8Array(8) };
+    one.mesh.port.send(1, { kind: 'checkpoint', checkpoint });
+    expect(one.mesh.counters().datagrams.sent).toBe(sent);
+  });
+
   it('peers knock while a mesh still starts → nothing is delivered before startMesh has returned', async () => {
     const site = makeSite(3);
     const port = addressOfPort(await freePort());
