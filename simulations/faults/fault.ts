@@ -44,8 +44,17 @@ export type FaultEvent = { readonly atMs: number } & (
       readonly protocol?: number | undefined;
     }
   | { readonly kind: 'broker'; readonly ms: number }
-  /** For `ms` a share of commands to machines times out, and lands up to `lateMs` later all the same. */
-  | { readonly kind: 'plc'; readonly ms: number; readonly timeouts: number; readonly lateMs: number }
+  /**
+   * For `ms` a share of commands to machines times out, and lands up to `lateMs` later all the same; where machines are
+   * `deaf`, only those that would change something, and they never land.
+   */
+  | {
+      readonly kind: 'plc';
+      readonly ms: number;
+      readonly timeouts: number;
+      readonly lateMs: number;
+      readonly deaf?: boolean;
+    }
   | {
       readonly kind: 'cut' | 'heal';
       readonly left: readonly number[];
@@ -197,9 +206,9 @@ export function inject(world: World, fault: FaultEvent, hooks: FaultHooks = {}):
       world.broker('lost');
       return later(fault.ms, () => world.broker('connected'));
     case 'plc':
-      world.plc = { timeouts: fault.timeouts, lateMs: fault.lateMs };
+      world.plc = { timeouts: fault.timeouts, lateMs: fault.lateMs, deaf: fault.deaf === true };
       return later(fault.ms, () => {
-        world.plc = { timeouts: 0, lateMs: 0 };
+        world.plc = { timeouts: 0, lateMs: 0, deaf: false };
       });
     case 'cut':
       return world.partition(fault.left, fault.right, true, fault.oneWay);
@@ -354,7 +363,7 @@ export function inWords(fault: FaultEvent, names?: Names): string {
     case 'broker':
       return `the broker is gone for ${seconds(fault.ms)}`;
     case 'plc':
-      return `for ${seconds(fault.ms)} ${Math.round(fault.timeouts * 100)} % of the commands to machines time out`;
+      return `for ${seconds(fault.ms)} ${Math.round(fault.timeouts * 100)} % of the commands to machines time out${fault.deaf ? ' and never happen' : ''}`;
     case 'cut':
     case 'heal': {
       const { left, right } = fault;

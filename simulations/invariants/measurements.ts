@@ -71,6 +71,7 @@ export const rarities = [
   'message lost',
   'repair over a restart',
   'repair stopped by a person',
+  'repair given up after time-outs',
   'clone at work',
   'store lost or damaged',
   'wall clock jumped',
@@ -355,6 +356,8 @@ export class Measurements {
       if (entry.kind === 'end' && world.boxes[agent]!.life > 1) this.count('repair over a restart');
       if (entry.kind === 'denied' && entry.guard === 'permit') this.count('repair waited for a permit');
       if (entry.kind === 'stop') this.count('repair stopped by a person');
+      if (entry.kind === 'end' && entry.outcome === 'FAILED' && entry.reason.includes('timed out'))
+        this.count('repair given up after time-outs');
     }
     this.#readJournal(world, agent);
     this.#violated(this.repairs.journalled(world, agent, entries));

@@ -1,4 +1,5 @@
 import type { Random } from '../../agent/base/random.ts';
+import type { WorkflowSpec } from '../../agent/core/remediation/workflow.ts';
 import type { FaultEvent } from '../faults/fault.ts';
 import type { Violation } from '../invariants/invariants.ts';
 import type { Facts } from '../invariants/measurements.ts';
@@ -75,6 +76,44 @@ const apart = (
 /** Seconds until a minute after the last trouble, or as long as was asked for. */
 const untilWell = (lastMs: number, durationS: number | undefined): number =>
   Math.max(durationS ?? 0, Math.ceil(lastMs / 1000) + 60);
+
+/** An intent's time to begin, a scheduling here and there, and the disk. */
+const perAttemptMs = 2_500;
+
+/** What one repair may take at the most, however it ends: all attempts at each step, verification and soak. */
+const repairWithinMs = ({ steps, verifyTimeoutMs, soakMs }: WorkflowSpec): number =>
+  steps.reduce(
+    (sum, { timeoutMs, landsWithinMs, retry }) =>
+      sum + (retry.times + 1) * (timeoutMs + landsWithinMs + perAttemptMs) + retry.backoffMs * (2 ** retry.times - 1),
+    verifyTimeoutMs + soakMs,
+  );
+
+/** No repair goes on for longer than its workflow allows, and none attempts a step more often. */
+const repairsEndInTime = (facts: Facts): readonly Violation[] => {
+  const found: Violation[] = [];
+  for (const { index, disk } of facts.world.boxes) {
+    const opened = new Map<string, number>();
+    const attempts = new Map<string, number>();
+    for (const entry of disk.journal) {
+      const workflow = facts.world.plan.workflows.find(({ id }) => 'run' in entry && entry.run.startsWith(`${id}#`));
+      if (workflow === undefined || entry.kind === 'heartbeat') continue;
+      const text = `box ${index}, ${entry.run}: `;
+      if (entry.kind === 'open') opened.set(entry.run, entry.at);
+      if (entry.kind === 'intent') {
+        const key = `${entry.run} ${entry.step}`;
+        const count = (attempts.get(key) ?? 0) + 1;
+        attempts.set(key, count);
+        const { name, retry } = workflow.steps[entry.step]!;
+        if (count === retry.times + 2)
+          found.push(broken(facts, 'no step is attempted more often than declared', `${text}${name}`));
+      }
+      const tookMs = entry.kind === 'end' ? entry.at - (opened.get(entry.run) ?? entry.at) : 0;
+      if (tookMs > repairWithinMs(workflow))
+        found.push(broken(facts, 'a repair ends in the time of its steps', `${text}${Math.round(tookMs)} ms`));
+    }
+  }
+  return found;
+};
 
 /** Three exclusive duties and three voters: what the stories about rights are told with. */
 const threeVoters = (agents: number): Pick<ScenarioOptions, 'exclusive' | 'voters'> => ({
@@ -296,6 +335,29 @@ export const killers: readonly Scenario[] = [
         faults: faults.toSorted((a, b) => a.atMs - b.atMs),
       };
     },
+  },
+  {
+    name: 'deaf-machines',
+    about: 'machines take commands and never act: each repair is given up when its attempts are spent, and people know',
+    agents: 3,
+    reaches: ['repair given up after time-outs'],
+    draw(random, agents, durationS) {
+      const repairs = Math.min(agents, 4);
+      const length = Math.max(durationS ?? 260, 200);
+      const deafMs = length * 1000 - settleMs - 100_000;
+      const faults: FaultEvent[] = [
+        { kind: 'plc', atMs: settleMs, ms: deafMs, timeouts: random.chance(0.5) ? 1 : 0.9, lateMs: 0, deaf: true },
+      ];
+      for (const agent of boxesOf(repairs)) faults.push({ kind: 'break', atMs: soon(random, 10_000), agent });
+      return {
+        ...drawBasics(random, agents),
+        repairs,
+        dutyFailure: 0,
+        durationS: length,
+        faults: inOrder(faults),
+      };
+    },
+    promises: repairsEndInTime,
   },
   {
     name: 'rolling-upgrade',

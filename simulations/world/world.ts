@@ -131,8 +131,15 @@ export class World {
   readonly traffic: Traffic = { messages: 0, bytes: 0, lost: 0, membershipMessages: 0, membershipBytes: 0 };
   /** What was taken from the heap so far: inputs, wake-ups and other happenings. */
   events = 0;
-  /** How machines take commands: this share times out, and is carried out all the same up to `lateMs` later. */
-  plc: { readonly timeouts: number; readonly lateMs: number } = { timeouts: 0, lateMs: 0 };
+  /**
+   * How machines take commands: this share times out, and is carried out all the same up to `lateMs` later; not at all
+   * where they are `deaf`, and then only what would change something times out.
+   */
+  plc: { readonly timeouts: number; readonly lateMs: number; readonly deaf?: boolean } = {
+    timeouts: 0,
+    lateMs: 0,
+    deaf: false,
+  };
 
   readonly #places: readonly Box[];
   /** Life of the process that stands at a place, 0 while none does; and its driver. So that an event need not look at the box. */
@@ -835,11 +842,12 @@ export class World {
         issue: ({ run, step, try: attempt, issue, action, fence }) => {
           if (!isClone) this.#watch.actionIssued?.(this.#now, agent, { run, step, try: attempt, issue });
           const restarts = action.kind === 'command.run' && action.argv[1] === 'restart';
+          const { timeouts, lateMs, deaf } = this.plc;
           const works = chance.chance(0.9);
           // The effect outlives the process that ordered it; its completion does not.
           const doneIn = chance.between(10, 800);
-          const timesOut = this.plc.timeouts > 0 && chance.chance(this.plc.timeouts);
-          const landsIn = timesOut && restarts && works ? doneIn + chance.between(0, this.plc.lateMs) : doneIn;
+          const timesOut = timeouts > 0 && (restarts || !deaf) && chance.chance(timeouts);
+          const landsIn = timesOut && restarts && works ? doneIn + chance.between(0, lateMs) : doneIn;
           if (restarts) {
             this.#watch.workBegun?.(this.#now, box, {
               ...{ run, step, try: attempt, issue, fence },
@@ -847,7 +855,7 @@ export class World {
               untilMs: this.#now + landsIn,
             });
           }
-          if (restarts && works) {
+          if (restarts && works && !(timesOut && deaf)) {
             this.at(this.#now + landsIn, () => {
               box.brokenAt = undefined;
             });

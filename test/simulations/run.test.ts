@@ -219,6 +219,20 @@ test('simulate: an intent that never becomes durable → "no effect without a du
   expect(violations.map((v) => v.invariant)).toContain('no effect without a durable intent');
 });
 
+test('simulate: a time-out that spends no attempt → found by the story of machines that never act', () => {
+  const run = { scenario: 'deaf-machines', agents: 2, seed: 1 };
+  const report = runScenario(run);
+  expect(report.violations).toEqual([]);
+  expect(report.sometimes['repair given up after time-outs']).toBeGreaterThanOrEqual(2);
+  const core = planted({
+    input: (input) =>
+      input.kind === 'action-completed' && input.outcome === 'timed-out' ? { ...input, outcome: 'refused' } : input,
+  });
+  const invariants = new Set(runScenario({ ...run, core }).violations.map((v) => v.invariant));
+  expect(invariants).toContain('no step is attempted more often than declared');
+  expect(invariants).toContain('a repair ends in the time of its steps');
+});
+
 test('simulate: people say STOP while repairs are under way → some runs are stopped, nothing is done after it', () => {
   let stopped = 0;
   for (let seed = 1; seed <= 6; seed++) {
