@@ -37,7 +37,9 @@ export interface TcpWorld {
  * with lost acknowledgements they are common.
  *
  * Not modelled: growth of the window by CUBIC (a thin stream never uses it), pacing, reordering by the network, flow
- * control. BBR differs: it never leaves its first slow start when little is said, and is thus never thin for Linux.
+ * control, and that Linux puts small segments into one when it says them again (which spares thin streams the last of
+ * their long stalls). Not BBR, under which Linux takes no stream for thin. How all this compares with a kernel:
+ * test/bench/mesh/stalls.ts.
  *
  * Bounded: a direction holds `queueBytes`, and a connection on which nothing was acknowledged for `givenUpMs` is given up.
  */

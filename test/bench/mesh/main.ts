@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -68,6 +68,8 @@ if (options.peer === undefined) {
     process.exit(1);
   }
   const { repetitions, quick, only, peer } = options;
+  const control = readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim();
+  if (options.evenPace && control === 'bbr') say('--even-pace changes nothing here: under BBR no stream is thin');
   const trial = {
     ...{ repetitions: repetitions ?? (quick ? 5 : 20), idleWindowS: quick ? 6 : 15, lossS: quick ? 60 : 300 },
     ...{ frozenS: 10, stories: (only as readonly Story[] | undefined) ?? stories, peer },

@@ -3,7 +3,7 @@ import { leaseOptions } from '../../../agent/config/compile/cells.ts';
 import { fast, lan, type MembershipOptions } from '../../../agent/core/membership/options.ts';
 import type { SitePlan } from '../../../agent/core/site-plan.ts';
 import { takeovers } from '../../../simulations/leases/takeover.ts';
-import { calmNetwork } from '../../../simulations/world/network.ts';
+import { calmNetwork, type NetworkOptions } from '../../../simulations/world/network.ts';
 import { sitePlan } from '../../../simulations/world/plan.ts';
 import { World, type WorldWatch } from '../../../simulations/world/world.ts';
 import { BareMesh } from '../../core/membership/bare-mesh.ts';
@@ -23,6 +23,12 @@ const clockDrift = 0.0001;
 /** Leases as a site file with the pace `fast` has them. */
 const fastLease = leaseOptions(800);
 
+type Over = Pick<NetworkOptions, 'transport' | 'datagrams'>;
+const tcp: Over = { transport: 'tcp' };
+/** As tcp, and nothing goes beside a silent stream. */
+const streams: Over = { transport: 'tcp', datagrams: false };
+const lossyCrashes = { agents: 10, worlds: 20, crashes: 1, loss: 0.25 };
+
 /** Every measure by name; the seed is all that differs between repetitions. */
 export const measures = {
   'detection-10': (seed: number) => detection(seed, { agents: 10, worlds: 20, crashes: 1 }),
@@ -32,6 +38,15 @@ export const measures = {
   'fast-detection-others': (seed: number) => fastDetection(seed, false),
   'fast-calm': (seed: number) => calm(seed, { agents: 10, seconds: 36_000, loss: 0, membership: fast }),
   'loss-25': (seed: number) => calm(seed, { agents: 50, seconds: 7_200, loss: 0.25, membership: lan }),
+  'loss-25-tcp': (seed: number) => calm(seed, { agents: 15, seconds: 2_400, loss: 0.25, membership: lan, over: tcp }),
+  'loss-25-streams': (seed: number) =>
+    calm(seed, { agents: 15, seconds: 2_400, loss: 0.25, membership: lan, over: streams }),
+  'loss-30-tcp': (seed: number) => calm(seed, { agents: 5, seconds: 1_800, loss: 0.3, membership: lan, over: tcp }),
+  'loss-30-streams': (seed: number) =>
+    calm(seed, { agents: 5, seconds: 1_800, loss: 0.3, membership: lan, over: streams }),
+  'detection-10-lossy': (seed: number) => detection(seed, { ...lossyCrashes, over: {} }),
+  'detection-10-lossy-tcp': (seed: number) => detection(seed, { ...lossyCrashes, over: tcp }),
+  'detection-10-lossy-streams': (seed: number) => detection(seed, { ...lossyCrashes, over: streams }),
   'load-20-0': (seed: number) => load(seed, { agents: 20, seconds: 300, loss: 0, membership: lan }),
   'load-20-25': (seed: number) => load(seed, { agents: 20, seconds: 300, loss: 0.25, membership: lan }),
   'load-2000-0': (seed: number) => load(seed, { agents: 2000, seconds: 20, loss: 0, membership: lan }),
@@ -41,8 +56,14 @@ export const measures = {
 } as const satisfies Readonly<Record<string, (seed: number) => Figures>>;
 export type MeasureName = keyof typeof measures;
 
-function started(seed: number, plan: SitePlan, random: Random, loss: number, watch: WorldWatch): World {
-  const world = new World({ plan, seed, network: { ...calmNetwork, loss }, clockDrift, watch });
+function started(
+  seed: number,
+  plan: SitePlan,
+  random: Random,
+  network: Partial<NetworkOptions>,
+  watch: WorldWatch,
+): World {
+  const world = new World({ plan, seed, network: { ...calmNetwork, ...network }, clockDrift, watch });
   const starts = random.fork('starts');
   for (let agent = 0; agent < plan.agents.length; agent++) {
     world.at(starts.between(0, 500), () => world.start(agent));
@@ -51,8 +72,11 @@ function started(seed: number, plan: SitePlan, random: Random, loss: number, wat
 }
 
 /** Boxes that lose power in turn and stay dead, each after the last one's death is known to all. */
-function detection(seed: number, size: { agents: number; worlds: number; crashes: number }): Figures {
-  const { agents } = size;
+function detection(
+  seed: number,
+  size: { agents: number; worlds: number; crashes: number; loss?: number; over?: Over },
+): Figures {
+  const { agents, loss = 0, over = {} } = size;
   const [first, all]: [number[], number[]] = [[], []];
   let [missed, falseDeaths] = [0, 0];
   for (let n = 0; n < size.worlds; n++) {
@@ -60,7 +84,7 @@ function detection(seed: number, size: { agents: number; worlds: number; crashes
     const random = new Random(worldSeed, `bench detection ${agents}`);
     const plan = sitePlan({ agents, duties: Math.round(agents / 5), random: random.fork('plan') });
     const crash = { agent: -1, at: 0, missing: new Set<number>() };
-    const world: World = started(worldSeed, plan, random, 0, {
+    const world: World = started(worldSeed, plan, random, over, {
       observed: (at, observer, observation) => {
         if (observation.kind !== 'member-changed' || observation.to !== 'dead') return;
         if (world.boxes[observation.member]!.up) falseDeaths++;
@@ -71,6 +95,10 @@ function detection(seed: number, size: { agents: number; worlds: number; crashes
       },
     });
     world.run(settledMs + random.between(0, 1_000));
+    if (loss > 0) {
+      world.setNetwork({ ...world.network.options, loss });
+      world.run(world.now + 10_000);
+    }
     for (const agent of random.shuffle(plan.agents.map(({ index }) => index)).slice(0, size.crashes)) {
       world.crash(agent, false);
       crash.agent = agent;
@@ -96,19 +124,25 @@ function fastDetection(seed: number, isHolder: boolean): Figures {
     const plan = { ...made, cells: made.cells.map((cell) => ({ ...cell, options: fastLease })) };
     const crash = { agent: -1, at: 0, missing: new Set<number>() };
     let tookOver: number | undefined;
-    const world: World = started(worldSeed, plan, random, 0, {
-      observed: (at, observer, observation) => {
-        if (observation.kind !== 'member-changed' || observation.to !== 'dead') return;
-        if (world.boxes[observation.member]!.up) falseDeaths++;
-        if (observation.member !== crash.agent || crash.missing.size === 0) return;
-        if (crash.missing.size === 9) first.push(at - crash.at);
-        crash.missing.delete(observer);
-        if (crash.missing.size === 0) all.push(at - crash.at);
+    const world: World = started(
+      worldSeed,
+      plan,
+      random,
+      {},
+      {
+        observed: (at, observer, observation) => {
+          if (observation.kind !== 'member-changed' || observation.to !== 'dead') return;
+          if (world.boxes[observation.member]!.up) falseDeaths++;
+          if (observation.member !== crash.agent || crash.missing.size === 0) return;
+          if (crash.missing.size === 9) first.push(at - crash.at);
+          crash.missing.delete(observer);
+          if (crash.missing.size === 0) all.push(at - crash.at);
+        },
+        dutyRunning: (at, agent, which, isRunning) => {
+          if (which === duty && isRunning && crash.agent >= 0 && agent !== crash.agent) tookOver ??= at - crash.at;
+        },
       },
-      dutyRunning: (at, agent, which, isRunning) => {
-        if (which === duty && isRunning && crash.agent >= 0 && agent !== crash.agent) tookOver ??= at - crash.at;
-      },
-    });
+    );
     world.run(settledMs + random.between(0, 1_000));
     const holder = world.boxes.find(({ running }) => running.has(duty))?.index;
     const idle = world.boxes.filter(({ running }) => running.size === 0).map(({ index }) => index);
@@ -133,17 +167,23 @@ function fastDetection(seed: number, isHolder: boolean): Figures {
 /** A site where nothing happens but that messages are lost, or not even that: who is held dead, and what it costs. */
 function calm(
   seed: number,
-  site: { agents: number; seconds: number; loss: number; membership: MembershipOptions },
+  site: { agents: number; seconds: number; loss: number; membership: MembershipOptions; over?: Over },
 ): Figures {
-  const { agents, seconds, loss, membership } = site;
+  const { agents, seconds, loss, membership, over = {} } = site;
   const random = new Random(seed, `bench calm ${agents} ${loss}`);
   const plan = sitePlan({ agents, duties: Math.round(agents / 5), random: random.fork('plan'), membership });
   let falseDeaths = 0;
-  const world = started(seed, plan, random, loss, {
-    observed: (_at, _observer, observation) => {
-      if (observation.kind === 'member-changed' && observation.to === 'dead') falseDeaths++;
+  const world = started(
+    seed,
+    plan,
+    random,
+    { ...over, loss },
+    {
+      observed: (_at, _observer, observation) => {
+        if (observation.kind === 'member-changed' && observation.to === 'dead') falseDeaths++;
+      },
     },
-  });
+  );
   world.run(settledMs);
   const before = { ...world.traffic };
   const cpuBefore = process.cpuUsage();

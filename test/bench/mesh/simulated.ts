@@ -48,6 +48,33 @@ const detection = (agents: number, must: number, aim: number, repetitions: numbe
   promised: [{ figure: 'first.p50', must, aim }, { figure: 'first.p99', aim: 2_900 }, { figure: 'all.p50' }],
 });
 
+/** Over TCP as Linux has it, as agents speak; `streams` is without the datagrams beside a silent stream. */
+const lossyOverTcp: readonly Plan[] = [
+  ...(['loss-25-tcp', 'loss-25-streams', 'loss-30-tcp', 'loss-30-streams'] as const).map(
+    (name): Plan => ({
+      name,
+      about: `${/25/.test(name) ? 'fifteen boxes, ten agent-hours' : 'five boxes, two and a half agent-hours'} per repetition, preset lan, ${/25/.test(name) ? 'a quarter' : '30 %'} of all packets lost, ${/streams/.test(name) ? 'streams alone' : 'streams, and datagrams beside silent ones'}`,
+      repetitions: 10,
+      quickRepetitions: 1,
+      promised: [
+        { figure: 'falseDeaths', ...(name === 'loss-25-tcp' ? { must: 0, aim: 0 } : {}) },
+        { figure: 'agentHours' },
+        { figure: 'messagesPerSecondPerAgent' },
+        { figure: 'bytesPerSecondPerAgent' },
+      ],
+    }),
+  ),
+  ...(['detection-10-lossy', 'detection-10-lossy-tcp', 'detection-10-lossy-streams'] as const).map(
+    (name): Plan => ({
+      name,
+      about: `power of a box lost among 10, preset lan, a quarter lost: ${/tcp/.test(name) ? 'of packets, streams and datagrams' : /streams/.test(name) ? 'of packets, streams alone' : 'of single messages'}, ms`,
+      repetitions: 5,
+      quickRepetitions: 1,
+      promised: [{ figure: 'first.p50' }, { figure: 'first.p99' }, { figure: 'all.p50' }, { figure: 'falseDeaths' }],
+    }),
+  ),
+];
+
 const plans: readonly Plan[] = [
   detection(10, 1_600, 1_400, 10, 3),
   detection(100, 2_200, 1_900, 10, 3),
@@ -96,6 +123,7 @@ const plans: readonly Plan[] = [
       { figure: 'bytesPerSecondPerAgent' },
     ],
   },
+  ...lossyOverTcp,
   ...([0, 25] as const).flatMap((loss) =>
     ([20, 2000] as const).map(
       (agents): Plan => ({
