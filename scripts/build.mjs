@@ -16,8 +16,13 @@ const result = spawnSync(
   },
 );
 if (result.status !== 0) process.exit(1);
-// What is read at run time but is not code.
-for (const path of ['coordinator/console/dist', 'simulations/demo/site.yaml', 'package.json']) {
+// What is read at run time and is no code of ours.
+for (const path of [
+  'coordinator/console/dist',
+  'agent/adapters/plc/dist',
+  'simulations/demo/site.yaml',
+  'package.json',
+]) {
   const from = join(root, path);
   if (existsSync(from)) cpSync(from, join(dist, path), { recursive: true });
 }

@@ -1,10 +1,10 @@
 // Makes a fresh clone ready, and does nothing when it is: dependencies when the lock file changed, the console when its
-// sources changed, and with --tests the system packages that tests talk to. Plain JavaScript: it runs before anything
+// sources changed, the packed OPC UA client, and with --tests the system packages that tests talk to. Plain JavaScript: it runs before anything
 // is installed, on any Node from 20 on. Everything it says goes to standard error, so that `npm start -- --json` keeps
 // standard output to itself.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSnap7 } from './snap7.mjs';
@@ -33,6 +33,7 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
 }
 dependencies();
 buildConsole();
+packDriver();
 if (forTests) {
   systemPackagesForTests();
   serverForTests();
@@ -50,6 +51,10 @@ function dependencies() {
     .digest('hex');
   const node24 = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && existsSync(node24)) return;
+  // npm ci empties the folder first, and through a link that would be the folder of another working copy.
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    fail('node_modules is a link, and what it leads to does not match the lock file: install where it leads to.');
+  }
   say('installing dependencies (npm ci); the first time takes about a minute …');
   const npm = process.env.npm_execpath;
   const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm, 'ci']] : ['npm', ['ci']];
@@ -95,6 +100,20 @@ function buildConsole() {
   if (result.status !== 0) fail('the console did not build (output above).');
   mkdirSync(built, { recursive: true });
   writeFileSync(stamp, wanted);
+}
+
+/** An agent's OPC UA client, at half its weight. Agents do without it, so a failure stops nobody; tests look for it. */
+function packDriver() {
+  const plc = join(root, 'agent', 'adapters', 'plc');
+  const stamp = join(plc, 'dist', 'opcua', '.sources');
+  const script = join(root, 'scripts', 'pack-opcua.mjs');
+  const wanted = digest([script, join(plc, 'opcua-driver.ts'), join(root, 'package-lock.json')]);
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say('packing the OPC UA client …');
+  const node = join(root, 'node_modules', 'node', 'bin', 'node');
+  const result = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 2, 2] });
+  if (result.status === 0) writeFileSync(stamp, wanted);
+  else say('the OPC UA client could not be packed (output above): agents load all of it.');
 }
 
 function serverForTests() {

@@ -1,7 +1,8 @@
 import type * as UA from 'node-opcua-client';
 import type { Connection } from '../../driver/bindings.ts';
 import { bounded, reasonOf, within } from '../plc/keep-connected.ts';
-import { createClient, identify, loadDriver, reach } from '../plc/opcua-client.ts';
+import { createClient, identify, reach } from '../plc/opcua-client.ts';
+import { loadDriver, type OpcUaDriver } from '../plc/opcua-driver.ts';
 import { encodeWords } from '../plc/register-block.ts';
 import { sourceTiming } from '../plc/source.ts';
 import type { DeviceWrite, DeviceWriter, WriterOptions, WriteSession } from './device-writer.ts';
@@ -66,7 +67,7 @@ export class OpcUaWriter implements DeviceWriter {
 }
 
 const sessionOn = (
-  ua: typeof UA,
+  ua: OpcUaDriver,
   session: UA.ClientSession,
   write: DeviceWrite,
   requestMs: number,
@@ -97,7 +98,7 @@ const sessionOn = (
   },
 });
 
-function variantOf(ua: typeof UA, write: DeviceWrite, mark: Mark): UA.VariantOptions {
+function variantOf(ua: OpcUaDriver, write: DeviceWrite, mark: Mark): UA.VariantOptions {
   if (write.kind === 'block') {
     const value = Uint16Array.from(blockWords(mark, write.command));
     return { dataType: ua.DataType.UInt16, arrayType: ua.VariantArrayType.Array, value };
@@ -116,7 +117,7 @@ function variantOf(ua: typeof UA, write: DeviceWrite, mark: Mark): UA.VariantOpt
 }
 
 /** What a server answers that asked the controller behind it, and did not hear how it went. */
-const doubtful = (ua: typeof UA): ReadonlySet<number> =>
+const doubtful = (ua: OpcUaDriver): ReadonlySet<number> =>
   new Set(
     [
       ua.StatusCodes.BadTimeout,

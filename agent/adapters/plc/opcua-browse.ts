@@ -1,7 +1,8 @@
 import type * as UA from 'node-opcua-client';
 import { type Browsed, type BrowseOptions, type BrowseRow, shown } from './browse.ts';
 import { bounded, within } from './keep-connected.ts';
-import { createClient, identify, loadDriver, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
+import { createClient, identify, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
+import { loadDriver, type OpcUaDriver } from './opcua-driver.ts';
 
 /** The Objects folder, and the server's own description of itself, which nobody means. */
 const objects = 'i=85';
@@ -63,7 +64,7 @@ export async function browseOpcUa(connection: OpcUaConnection, options: BrowseOp
   }
 }
 
-async function childrenOf(ua: typeof UA, session: UA.ClientSession, nodeId: string, ms: number): Promise<Child[]> {
+async function childrenOf(ua: OpcUaDriver, session: UA.ClientSession, nodeId: string, ms: number): Promise<Child[]> {
   const found: Child[] = [];
   let result = await within(
     session.browse({
@@ -95,7 +96,7 @@ async function childrenOf(ua: typeof UA, session: UA.ClientSession, nodeId: stri
 }
 
 async function valuesOf(
-  ua: typeof UA,
+  ua: OpcUaDriver,
   session: UA.ClientSession,
   variables: readonly Child[],
   ms: number,

@@ -4,9 +4,9 @@ import type * as UA from 'node-opcua-client';
 import type { Connection } from '../../driver/bindings.ts';
 import { dial } from './dial.ts';
 import { reasonOf, within } from './keep-connected.ts';
+import type { OpcUaDriver } from './opcua-driver.ts';
 import { readSecret } from './secret.ts';
 import type { SourceTiming } from './source.ts';
-import { importStepwise } from './stepwise-import.ts';
 
 export type OpcUaConnection = Extract<Connection, { kind: 'opcua' }>;
 
@@ -21,42 +21,6 @@ export async function reach(endpoint: string, ms: number, signal: AbortSignal): 
   (await dial(host, url.port === '' ? 4840 : Number(url.port), ms, signal)).destroy();
 }
 
-let loading: Promise<typeof UA> | undefined;
-
-/** What the client consists of, innermost first, in pieces that each take a tenth of a second or less. */
-export const driverSteps = [
-  // First of all: what follows in the crypto package refuses to load without it.
-  'node-opcua-crypto > reflect-metadata',
-  'node-opcua-crypto > @peculiar/asn1-schema',
-  'node-opcua-crypto > @peculiar/asn1-x509',
-  'node-opcua-crypto > @peculiar/asn1-pfx',
-  'node-opcua-crypto > @peculiar/x509',
-  'node-opcua-crypto > @peculiar/webcrypto',
-  'node-opcua-crypto > sshpk',
-  'node-opcua-crypto',
-  'node-opcua-constants',
-  'node-opcua-status-code',
-  'node-opcua-basic-types',
-  'node-opcua-factory',
-  'node-opcua-data-model',
-  'node-opcua-types',
-  'node-opcua-pki > yauzl',
-  'node-opcua-pki > chokidar',
-  'node-opcua-pki',
-  'node-opcua-transport',
-  'node-opcua-secure-channel',
-  'node-opcua-certificate-manager',
-  'node-opcua-client-dynamic-extension-object',
-  'node-opcua-alarm-condition',
-];
-
-/** Loads the driver once, on the first connection, and takes its loggers off standard output. */
-export const loadDriver = (): Promise<typeof UA> =>
-  (loading ??= importStepwise<typeof UA>('node-opcua-client', driverSteps).then(({ loaded: ua }) => {
-    for (const set of [ua.setDebugLogger, ua.setWarningLogger, ua.setErrorLogger]) set(() => {});
-    return ua;
-  }));
-
 /** What is left of the policies that the OPC Foundation has not withdrawn (Part 7, 2024). */
 const policies = {
   basic256sha256: 'Basic256Sha256',
@@ -68,13 +32,12 @@ const policies = {
 const stores = new Map<string, Promise<unknown>>();
 
 export async function createClient(
-  ua: typeof UA,
+  ua: OpcUaDriver,
   connection: OpcUaConnection,
   pki: string,
   timing: SourceTiming,
 ): Promise<UA.OPCUAClient> {
-  const { OPCUACertificateManager } = await import('node-opcua-certificate-manager');
-  const manager = new OPCUACertificateManager({
+  const manager = new ua.OPCUACertificateManager({
     rootFolder: pki,
     automaticallyAcceptUnknownCertificate: false,
     disableFileWatchers: true,
@@ -155,7 +118,7 @@ async function filesOf(folder: string): Promise<readonly string[]> {
   }
 }
 
-export async function identify(ua: typeof UA, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
+export async function identify(ua: OpcUaDriver, connection: OpcUaConnection): Promise<UA.UserIdentityInfo> {
   if (connection.user === undefined) return { type: ua.UserTokenType.Anonymous };
   const password = connection.secret === undefined ? '' : await readSecret(connection.secret);
   return { type: ua.UserTokenType.UserName, userName: connection.user, password };

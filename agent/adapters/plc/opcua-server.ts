@@ -1,6 +1,7 @@
 import type * as UA from 'node-opcua-client';
 import { err, ok, type Result } from '../../base/result.ts';
 import { reasonOf, within } from './keep-connected.ts';
+import type { OpcUaDriver } from './opcua-driver.ts';
 import type { ControllerFact, ControllerQuestion } from './source.ts';
 
 /** Server_ServerStatus_State and Server_ServiceLevel, the same on every server (Part 6, annex A). */
@@ -25,7 +26,7 @@ const levelText = (level: number): string =>
 
 /** What an OPC UA server says of itself. Scan time and program have no place in the standard's own variables. */
 export async function askServer(
-  ua: typeof UA,
+  ua: OpcUaDriver,
   session: UA.ClientSession,
   question: ControllerQuestion,
   ms: number,

@@ -6,7 +6,8 @@ import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { bounded, reasonOf, type Session, within } from './keep-connected.ts';
 import { LinkedSource } from './linked-source.ts';
-import { createClient, identify, loadDriver, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
+import { createClient, identify, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
+import { loadDriver, type OpcUaDriver } from './opcua-driver.ts';
 import { askServer } from './opcua-server.ts';
 import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
 import type { ControllerFact, ControllerQuestion, SourceOptions } from './source.ts';
@@ -270,7 +271,7 @@ const filterKey = (filter: ServerDeadband | undefined): string =>
 /** How servers say that an item cannot have this filter (Part 4, 5.12.2 and 7.22). */
 const filterRefusal = /^Bad(MonitoredItemFilter|DeadbandFilter|FilterNotAllowed)/;
 
-const monitoring = (ua: typeof UA, filter: ServerDeadband | undefined): UA.MonitoringParametersOptions => ({
+const monitoring = (ua: OpcUaDriver, filter: ServerDeadband | undefined): UA.MonitoringParametersOptions => ({
   samplingInterval: 0,
   queueSize,
   discardOldest: false,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { driverSteps } from '../../../agent/adapters/plc/opcua-client.ts';
+import { driverSteps } from '../../../agent/adapters/plc/opcua-driver.ts';
 import { importStepwise } from '../../../agent/adapters/plc/stepwise-import.ts';
 
 test('stepwise import: the OPC UA client → every step is found, the loop turns between them, and the client is the usual one', async () => {
