@@ -4,7 +4,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { loadDriver } from '../../../agent/adapters/plc/opcua-driver.ts';
 import type { Connection } from '../../../agent/driver/bindings.ts';
 import { type PlantOptions, startPlant } from '../../../simulations/plant/plant.ts';
 import { pumpSensors } from '../../../simulations/plant/register-map.ts';
@@ -61,6 +62,9 @@ function recording(rows: number, options: { readonly hole?: number; readonly sam
   writeFileSync(file, `${lines.join('\n')}\n`);
   return file;
 }
+
+// The server comes from the package and the client from its own packing: on a busy machine loading both takes seconds.
+beforeAll(async () => void (await loadDriver()));
 
 describe('OPC UA source', () => {
   test('a real server: values of every type, good, with the device’s own time', async () => {
