@@ -334,7 +334,7 @@ function stepText({ plan }: Site, step: StepSpec): string {
       ? ''
       : `, tried ${step.retry.times} times more after ${formatDuration(step.retry.backoffMs)}`;
   const doubt = {
-    idempotent: 'in doubt it is done again',
+    idempotent: 'in doubt it may be done again',
     probeable: 'in doubt it looks first',
     'fire-once': 'in doubt a person decides',
   }[step.doubt];

@@ -271,7 +271,10 @@ const stepSchema = z.strictObject({
   wait: duration.optional(),
   notify: z.strictObject({ people: oneOrMany, text }).optional(),
   timeout: duration.optional(),
-  retry: z.strictObject({ times: z.int().min(0).max(20), backoff: duration.optional() }).optional(),
+  retry: z
+    .strictObject({ times: z.int().min(0).max(20), backoff: duration.optional() })
+    .optional()
+    .describe('How many times more a step that failed or timed out is tried, the pause doubling each time.'),
   doubt: z
     .enum(['idempotent', 'probeable', 'fire-once'])
     .optional()
