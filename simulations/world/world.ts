@@ -22,6 +22,7 @@ import { calmNetwork, Network, type NetworkOptions } from './network.ts';
 import { cellOf } from './plan.ts';
 import { SimulatedSupervisor } from './supervisor.ts';
 import { TraceHash } from './trace-hash.ts';
+import { WakeUps } from './wake-ups.ts';
 
 /** The core as the world sees it; a test may hand in one with a planted fault. */
 export type Core = Steppable &
@@ -146,6 +147,7 @@ export class World {
   readonly #lives: Int32Array;
   readonly #drivers: (Driver | undefined)[] = [];
   readonly #heap = new EventHeap();
+  readonly #wakeUps: WakeUps;
   readonly #random: Random;
   readonly #timing: Random;
   readonly #options: WorldOptions;
@@ -161,8 +163,6 @@ export class World {
   /** The wake-up that the process wants: on its own clock, and when that is. */
   readonly #wanted: Float64Array;
   readonly #due: Float64Array;
-  /** Earliest wake-up of the process in the heap. */
-  readonly #pending: Float64Array;
   /** Frozen, or at work on one step: nothing is read, no timer runs. */
   readonly #busyUntil: Float64Array;
   /** What one step takes; 0 for a box of the usual speed. */
@@ -221,7 +221,7 @@ export class World {
     this.#wallOff = new Float64Array(places);
     this.#wanted = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
     this.#due = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
-    this.#pending = new Float64Array(places).fill(Number.POSITIVE_INFINITY);
+    this.#wakeUps = new WakeUps(places);
     this.#busyUntil = new Float64Array(places);
     this.#stepMs = new Float64Array(places);
     this.#reads = new Int32Array(places);
@@ -242,16 +242,24 @@ export class World {
   /** Lets time pass up to `until`, or until `stop` says so between two events. */
   run(until: number, stop?: () => boolean): void {
     const heap = this.#heap;
-    while (heap.nextTime <= until) {
+    const wakeUps = this.#wakeUps;
+    for (;;) {
+      const wakesAt = wakeUps.nextTime;
+      if (wakesAt < heap.nextTime) {
+        if (wakesAt > until) break;
+        this.#now = wakesAt;
+        this.events++;
+        this.#woken(wakeUps.nextPlace);
+        if (stop?.()) return;
+        continue;
+      }
+      if (heap.nextTime > until) break;
       heap.pop();
       this.#now = heap.time;
       this.events++;
       switch (heap.kind) {
         case happening.act:
           (heap.payload as () => void)();
-          break;
-        case happening.wake:
-          this.#woken(heap.a, heap.c);
           break;
         case happening.input:
           this.#arrived(heap.a, heap.c, heap.payload as Input);
@@ -288,7 +296,8 @@ export class World {
     this.#suspended[place] = 0;
     const drift = this.#options.clockDrift ?? 0;
     if (box.life === 1) this.#rate[place] = 1 + this.#timing.between(-drift, drift);
-    this.#wanted[place] = this.#due[place] = this.#pending[place] = Number.POSITIVE_INFINITY;
+    this.#wanted[place] = this.#due[place] = Number.POSITIVE_INFINITY;
+    this.#wakeUps.delete(place);
     this.#busyUntil[place] = 0;
     this.#reads[place] = 0;
     this.#backlogs[place] = undefined;
@@ -348,6 +357,7 @@ export class World {
     box.driver = undefined;
     this.#lives[place] = 0;
     this.#drivers[place] = undefined;
+    this.#wakeUps.delete(place);
     box.core = undefined;
     box.pausedUntil = 0;
     this.#backlogs[place] = undefined;
@@ -589,31 +599,21 @@ export class World {
     // Event loops fire a little late, never early.
     const time = (due > this.#now ? due : this.#now) + this.#timing.float() * 0.5;
     this.#due[place] = time;
-    // An earlier wake-up is in the heap already; it will find that it came too early.
-    if (this.#pending[place]! <= time) return;
-    this.#pending[place] = time;
-    this.#heap.push(time, happening.wake, place, 0, this.#lives[place]!, undefined);
+    this.#wakeUps.set(place, time);
   }
 
   #rearm(place: number): void {
     if (this.#wanted[place] !== Number.POSITIVE_INFINITY) this.#arm(place, instant(this.#wanted[place]!));
   }
 
-  #woken(place: number, life: number): void {
-    if (life === 0 || this.#lives[place] !== life || this.#pending[place] !== this.#now) return;
-    this.#pending[place] = Number.POSITIVE_INFINITY;
+  #woken(place: number): void {
     // Who is busy looks at its timers when it is done.
-    if (this.#busyUntil[place]! > this.#now) return;
-    if (this.#due[place]! <= this.#now) this.#wake(place);
-    else this.#pend(place, life);
-  }
-
-  /** A wake-up is in the heap for what is due. */
-  #pend(place: number, life: number): void {
-    const due = this.#due[place]!;
-    if (due === Number.POSITIVE_INFINITY || this.#pending[place]! <= due) return;
-    this.#pending[place] = due;
-    this.#heap.push(due, happening.wake, place, 0, life, undefined);
+    if (this.#busyUntil[place]! <= this.#now && this.#due[place]! <= this.#now) {
+      this.#wake(place);
+      // Mostly it has armed the next one.
+      if (this.#due[place] !== Number.POSITIVE_INFINITY) return;
+    }
+    this.#wakeUps.delete(place);
   }
 
   #wake(place: number): void {
@@ -680,13 +680,14 @@ export class World {
       if (this.#due[place]! <= this.#now) this.#wake(place);
       for (const input of backlog) this.#deliverAt(this.#now, place, input);
     }
-    this.#pend(place, life);
+    if (this.#due[place] !== Number.POSITIVE_INFINITY) this.#wakeUps.set(place, this.#due[place]!);
   }
 
   #sent(_from: number, _to: number, bytes: number, kind: DirectMessage['kind'] | 'digest'): void {
     this.traffic.messages++;
     this.traffic.bytes += bytes;
-    if (!kind.startsWith('digest') && kind !== 'claim' && kind !== 'checkpoint' && kind !== 'handover') {
+    const isProbe = kind === 'ping' || kind === 'ack';
+    if (isProbe || !(kind === 'claim' || kind === 'checkpoint' || kind === 'handover' || kind.startsWith('digest'))) {
       this.traffic.membershipMessages++;
       this.traffic.membershipBytes += bytes;
     }
@@ -1020,7 +1021,7 @@ const newBox = (index: number, place: number): Box => ({
 });
 
 /** Kinds from `channel` on are the channel's own. */
-const happening = { act: 0, wake: 1, input: 2, ready: 3, channel: 8 } as const;
+const happening = { act: 0, input: 2, ready: 3, channel: 8 } as const;
 /** A restart for a new version takes this long. */
 const upgradeMs = 300;
 /** Less than the guard of a lease, or an effect could land outside its window. */
