@@ -40,7 +40,10 @@ let effects: Effect[] = [];
 const said = new Collector<MembershipOutput>();
 
 type ProbeMessage = Extract<DirectMessage, { kind: 'ping' | 'ack' }>;
-const isProbe = (message: DirectMessage): message is ProbeMessage => message.kind === 'ping' || message.kind === 'ack';
+const isProbe = (message: DirectMessage): message is ProbeMessage => {
+  const { kind } = message;
+  return kind === 'ping' || kind === 'ack';
+};
 
 /** Inputs that reach some parts only, by methods that mark whose deadline may have changed. */
 const marksItself: ReadonlySet<Input['kind']> = new Set([

@@ -88,7 +88,7 @@ export const probeFrameMaxBytes = claimMaxBytes;
 export const bulkFrameMaxBytes = checkpointFrameMaxBytes;
 
 /** Bulk goes by a stream of its own, so that a lost segment of 64 kB does not delay a probe. */
-export const isBulk = (message: DirectMessage): boolean => message.kind === 'checkpoint' || message.kind === 'handover';
+export const isBulk = ({ kind }: DirectMessage): boolean => kind === 'checkpoint' || kind === 'handover';
 
 /** The largest encoding of a type that a receiver takes. */
 export function maxBytesOf(kind: DirectMessage['kind']): number {

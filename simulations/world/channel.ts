@@ -449,11 +449,12 @@ export class SimulatedChannels {
     }
     const now = this.#world.now();
     const bytes = encodedSize(message);
-    if (bytes > maxBytesOf(message.kind) || (bulk && !this.#fitsBulk(now, from * this.#places + to, message, bytes))) {
+    const { kind } = message;
+    if (bytes > maxBytesOf(kind) || (bulk && !this.#fitsBulk(now, from * this.#places + to, message, bytes))) {
       this.counters[from]!.dropped++;
       return;
     }
-    this.#world.sent(from, to, bytes + frameBytes, message.kind);
+    this.#world.sent(from, to, bytes + frameBytes, kind);
     if (this.#network.isTcp) {
       this.#write(from, to, bytes + frameBytes, { message, digest: undefined });
       return;

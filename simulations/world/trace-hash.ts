@@ -89,10 +89,11 @@ export class TraceHash {
   }
 
   #message(message: DirectMessage): void {
-    switch (message.kind) {
+    const { kind } = message;
+    switch (kind) {
       case 'ping':
       case 'ack':
-        this.#mix(message.kind === 'ping' ? 10 : 11, message.seq);
+        this.#mix(kind === 'ping' ? 10 : 11, message.seq);
         this.#mix(message.digestVersion, message.updates.length);
         this.#updates(message.updates);
         return;

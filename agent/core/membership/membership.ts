@@ -28,7 +28,7 @@ import { Suspicion } from './suspicion.ts';
  * A member that is found unanswering while nobody answers us is held dead only *privately*: we are the ones cut off,
  * the others are not told, and one word of it takes the verdict back.
  */
-export class Membership {
+export class Membership implements DetectorHost<MembershipOut> {
   // What a message or a probe touches stands first and together, and what it finds behind these fields lies together in
   // memory likewise: with thousands of agents in one process it is cache misses that take the time.
   readonly #table: MemberTable;
@@ -58,7 +58,8 @@ export class Membership {
   readonly #schedule: ProbeSchedule;
   readonly #suspicions = new Map<AgentIndex, Suspicion>();
   readonly #isProbed = (member: AgentIndex): boolean => member !== this.#self && this.#table.isReachable(member);
-  readonly #isFreeToProbe = (member: AgentIndex): boolean => this.#isProbed(member) && !this.#detector.probing(member);
+  readonly #isFreeToProbe = (member: AgentIndex): boolean =>
+    member !== this.#self && this.#table.isReachable(member) && !this.#detector.probing(member);
   #selfUpdate: MemberUpdate;
   #selfOnly: readonly MemberUpdate[];
   /** The same without a signature, for those whom we tell it ourselves and who have it signed already. */
@@ -120,7 +121,7 @@ export class Membership {
     this.#comparisons = random.fork('sync');
     this.#boot = parts.boot;
     this.#health = new LocalHealth(options.localHealthMax);
-    this.#detector = new FailureDetector(options, this.#health, this.#host(), parts.evidence ?? false);
+    this.#detector = new FailureDetector<MembershipOut>(options, this.#health, this, parts.evidence ?? false);
     const { cell = [] } = parts;
     this.#cell = cell.length > 1 && cell.length < size ? cell : undefined;
     this.#companions = size > smallSite && cell.length > 1 ? cell : undefined;
@@ -329,10 +330,8 @@ export class Membership {
     if (this.#nextWatch < at) at = this.#nextWatch;
     if (this.#nextDeadProbe < at && this.#table.reachable < this.#size) at = this.#nextDeadProbe;
     if (this.#queue.length > 0 && this.#nextGossip < at) at = this.#nextGossip;
-    if (this.#suspicions.size > 0) {
-      if (this.#suspicionDue < 0) this.#reckonSuspicions();
-      if (this.#suspicionDue < at) at = this.#suspicionDue;
-    }
+    if (this.#suspicionDue < 0) this.#reckonSuspicions();
+    if (this.#suspicionDue < at) at = this.#suspicionDue;
     return (at > this.#graceUntil ? at : this.#graceUntil) as Instant;
   }
 
@@ -355,7 +354,7 @@ export class Membership {
     if (now < this.#graceUntil) return;
 
     this.#detector.tick(now, out);
-    if (this.#suspicions.size > 0) this.#judgeSuspects(now, out);
+    if (this.#suspicionDue <= now) this.#judgeSuspects(now, out);
 
     if (now >= this.#nextProbe) {
       this.#nextProbe = after(now, probeIntervalMs * this.#health.factor);
@@ -423,7 +422,7 @@ export class Membership {
     return undefined;
   }
 
-  #helpers(target: AgentIndex, not: readonly AgentIndex[], count: number): AgentIndex[] {
+  helpers(target: AgentIndex, not: readonly AgentIndex[], count: number): AgentIndex[] {
     const usable = (m: AgentIndex) => m !== target && m !== this.#self && this.#table.isAlive(m);
     const isFresh = (m: AgentIndex) => usable(m) && !not.includes(m) && !this.#detector.verifying(m);
     if (this.#companions !== undefined) {
@@ -869,22 +868,8 @@ export class Membership {
     if (updates.length > 0) this.#send(now, peer, { kind: 'sync-entries', buckets: [], wants: [], updates }, out);
   }
 
-  // What we find out ourselves
-
-  #host(): DetectorHost<MembershipOut> {
-    return {
-      ping: (now, to, seq, errand, out) => this.#ping(now, to, seq, errand, out),
-      pingRequest: (now, to, seq, target, out) =>
-        this.#send(now, to, { kind: 'ping-request', seq, target, updates: none }, out),
-      ack: (now, to, seq, out) => this.#send(now, to, this.#ack(seq, none), out),
-      nack: (now, to, seq, out) => this.#send(now, to, { kind: 'nack', seq, updates: none }, out),
-      helpers: (target, not, count) => this.#helpers(target, not, count),
-      unanswered: (now, target, rounds, isPublic, out) => this.accuse(now, target, rounds, isPublic, out),
-      relayFailed: (_now, target, out) => out.push({ kind: 'relay-failed', target }),
-      probeEnded: (startedAt, target, round, direct, helpers, out) =>
-        out.push({ kind: 'probe-ended', startedAt, target, round, direct, helpers }),
-    };
-  }
+  // What we find out ourselves: `DetectorHost`, for our own detector alone. Methods and no closures, of which each agent
+  // would have its own.
 
   /**
    * The idle ping says little beside itself: our own numbers until they were answered, and in one probe of eight for
@@ -894,7 +879,7 @@ export class Membership {
    * no other: when half of a site falls silent, most pings go to the silent, and news that rode on them would use up
    * their share of the bytes without a reader (measured: the last of 40 deaths among 80 was known after 5 s, not 10).
    */
-  #ping(now: Instant, to: AgentIndex, seq: number, errand: PingErrand, out: MembershipOut): void {
+  ping(now: Instant, to: AgentIndex, seq: number, errand: PingErrand, out: MembershipOut): void {
     const isTold = errand === 'relayed' || (this.#table.isTold(to) && (seq & 7) !== 0);
     if (!isTold && this.#announces) this.#send(now, to, this.#hello(none), out);
     // Without signatures: it is we who say it, over our own line, and our greeting was signed for those who pass it on.
@@ -907,6 +892,37 @@ export class Membership {
       if (riding.length > 0) updates = updates.length === 0 ? riding : [...updates, ...riding];
     }
     this.#send(now, to, { kind: 'ping', seq, digestVersion: this.#digestVersion, updates }, out);
+  }
+
+  pingRequest(now: Instant, to: AgentIndex, seq: number, target: AgentIndex, out: MembershipOut): void {
+    this.#send(now, to, { kind: 'ping-request', seq, target, updates: none }, out);
+  }
+
+  ack(now: Instant, to: AgentIndex, seq: number, out: MembershipOut): void {
+    this.#send(now, to, this.#ack(seq, none), out);
+  }
+
+  nack(now: Instant, to: AgentIndex, seq: number, out: MembershipOut): void {
+    this.#send(now, to, { kind: 'nack', seq, updates: none }, out);
+  }
+
+  unanswered(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOut): void {
+    this.accuse(now, target, rounds, isPublic, out);
+  }
+
+  relayFailed(_now: Instant, target: AgentIndex, out: MembershipOut): void {
+    out.push({ kind: 'relay-failed', target });
+  }
+
+  probeEnded(
+    startedAt: Instant,
+    target: AgentIndex,
+    round: number,
+    direct: boolean,
+    helpers: readonly HelperWord[],
+    out: MembershipOut,
+  ): void {
+    out.push({ kind: 'probe-ended', startedAt, target, round, direct, helpers });
   }
 
   protected accuse(now: Instant, target: AgentIndex, rounds: number, isPublic: boolean, out: MembershipOut): void {
