@@ -12,7 +12,10 @@ const filters = process.argv.slice(isLong ? 3 : 2);
 const quick =
   filters.length > 0 || isLong
     ? { status: 0 }
-    : spawnSync(process.execPath, [join(root, 'scripts', 'check.mjs')], { cwd: root, stdio: 'inherit' });
+    : spawnSync(process.execPath, [join(root, 'scripts', 'check.mjs'), '--without-structure'], {
+        cwd: root,
+        stdio: 'inherit',
+      });
 
 const folder = mkdtempSync(join(tmpdir(), 'millwright-test-'));
 const report = join(folder, 'report.json');
