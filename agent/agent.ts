@@ -1,5 +1,4 @@
 import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createActionPort } from './adapters/actions.ts';
 import { type Budget, watchBudget } from './adapters/budget-watch.ts';
@@ -31,14 +30,12 @@ import { SealDesk } from './adapters/seal-desk.ts';
 import { holdFolder } from './adapters/store/folder-lock.ts';
 import { openStore } from './adapters/store/sqlite-journal.ts';
 import { openOutbox } from './adapters/store/sqlite-outbox.ts';
-import { receiveCertificates } from './adapters/supervisor/certificate-receiver.ts';
-import { connectSupervisor, type Say, supervisorFd } from './adapters/supervisor/supervisor-client.ts';
-import { apiAddressFile, type StatusApi, startStatusApi } from './api/status-api.ts';
+import { agentFace, noteAddress } from './agent-face.ts';
+import { type StatusApi, startStatusApi } from './api/status-api.ts';
 import { bootId, type DutyIndex } from './base/ids.ts';
 import { Random } from './base/random.ts';
-import { err, ok, type Result } from './base/result.ts';
+import { ok, type Result } from './base/result.ts';
 import type { WallTime } from './base/time.ts';
-import { after, never } from './base/time.ts';
 import { BundleKeeper } from './bundle-keeper.ts';
 import type { BundleNotice } from './config/bundle-store.ts';
 import { AgentCore } from './core/agent-core.ts';
@@ -51,17 +48,12 @@ import type { ReportBody } from './core/reporting/report.ts';
 import type { SitePlan } from './core/site-plan.ts';
 import type { Site } from './driver/bindings.ts';
 import { Driver } from './driver/driver.ts';
-import {
-  agentHealth,
-  agentInfo,
-  agentStatus,
-  drainState,
-  explainDuty,
-  metricsText,
-  type Surroundings,
-} from './status.ts';
-import type { OrderedAct } from './wire/order.ts';
-import { publicKeyOf, type Roster } from './wire/roster.ts';
+import { findGuardian, hearCertificates } from './guardian.ts';
+import { Keyring } from './keyring.ts';
+import { obedience } from './obedience.ts';
+import { agentHealth, agentInfo, type Surroundings } from './status.ts';
+import { Stops } from './stops.ts';
+import type { Roster } from './wire/roster.ts';
 import type { SiteBundle } from './wire/site-bundle.ts';
 import { ed25519Voucher } from './wire/statement.ts';
 
@@ -107,19 +99,6 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-/** What the box supervisor says of itself, or what is said in its absence. */
-export interface Guardian {
-  readonly protected: boolean;
-  readonly why: string;
-}
-
-/** Where death certificates are heard: the first address of the mesh. */
-function certificateDoor(listen: readonly string[], addresses: readonly string[]): { host: string; port: number } {
-  const bound = addresses.map((text) => /^\/ip[46]\/([^/]+)\/tcp\/(\d+)/.exec(text)).find((match) => match !== null);
-  const wanted = /^\[?([0-9a-fA-F:.]+)\]?:(\d+)$/.exec(listen[0] ?? '');
-  return { host: wanted?.[1] ?? bound?.[1] ?? '127.0.0.1', port: Number(bound?.[2] ?? wanted?.[2] ?? 0) };
-}
-
 /** Signs of life to the supervisor, and addresses that have changed. */
 const guardianEveryMs = 2_000;
 /** A program that does not end when it is told to is ended by then. */
@@ -152,17 +131,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     );
   }
 
-  const stops: (() => Promise<void> | void)[] = [];
-  const stopAll = async () => {
-    for (const stop of stops.splice(0).reverse()) {
-      try {
-        await bounded(Promise.resolve(stop()), 6_000);
-      } catch (error) {
-        log.warn({ error: String(error) }, 'a part did not stop cleanly');
-      }
-    }
-  };
-
+  const stops = new Stops((error) => log.warn({ error: String(error) }, 'a part did not stop cleanly'));
   try {
     // The disk first: whose it is, who we are in this life, and what the last one left behind.
     const lock = holdFolder(dataDir);
@@ -186,19 +155,9 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const report = (body: ReportBody): boolean => outbox.publish({ class: classOf(body), body });
 
     const restored = store.restore();
-    // Who belongs may change while we run; what a revoked agent signed counts no more.
-    let { roster } = setup.mesh;
+    const keyring = new Keyring(setup.mesh.roster);
     const ownKey = createPrivateKey(setup.mesh.privateKeyPem);
-    const keys = new Map<string, KeyObject>();
-    const keyOf = (agent: string): KeyObject | undefined => {
-      const entry = roster.agents.find(({ id }) => id === agent);
-      if (entry === undefined) return undefined;
-      let key = keys.get(entry.key);
-      // As many as the roster has, and those of the one before it.
-      if (keys.size > 2 * roster.agents.length) keys.clear();
-      if (key === undefined) keys.set(entry.key, (key = publicKeyOf(entry)));
-      return key;
-    };
+    const keyOf = (agent: string): KeyObject | undefined => keyring.keyOf(agent);
     const agentIds = plan.agents.map((agent) => agent.id);
     // What the bundle in force says of cells; this process may have been compiled from the one before.
     let inForce: Pick<SitePlan, 'cells' | 'agents'> = plan;
@@ -234,24 +193,8 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       msUntil: (until) => until - clock.elapsed(),
     });
 
-    // Who watches over this process, if anybody does: its exclusive programs are that one's children.
-    let guardian: Guardian = { protected: false, why: 'no box supervisor: start the agent with millwright supervise' };
-    const hearsSupervisor: ((message: Say) => void)[] = [];
-    const fd = supervisorFd();
-    const supervisor =
-      fd === undefined
-        ? undefined
-        : connectSupervisor(fd, {
-            said: (message) => {
-              if (message.is === 'hello') guardian = message;
-              for (const hear of hearsSupervisor) hear(message);
-            },
-            lost: (why) => {
-              guardian = { protected: false, why };
-              log.error({ why }, 'the box supervisor is gone, and this agent goes with it');
-              process.kill(process.pid, 'SIGTERM');
-            },
-          });
+    const guardian = findGuardian(log);
+    const { supervisor } = guardian;
     const supervised =
       supervisor &&
       createSupervisedRunner({
@@ -267,10 +210,10 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         effectLog,
         gate,
       });
-    if (supervised) hearsSupervisor.push((message) => supervised.said(message));
+    if (supervised) guardian.onSaid((message) => supervised.said(message));
     const processes = supervised ? splitProcessRunner(localProcesses, supervised, plan) : localProcesses;
     const sessions = createLeaseSessions({ deliver, supervisor, targetOf: (agent) => mesh?.addressOf(agent) });
-    hearsSupervisor.push((message) => sessions.said(message));
+    guardian.onSaid((message) => sessions.said(message));
     const mayAct = (duty: DutyIndex): boolean => core.mayAct(clock.holderTime(), duty) !== undefined;
     const sealDesk = new SealDesk({
       site: plan.site,
@@ -329,8 +272,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       maintenance: (thing) => core.maintenanceOf(thing)?.id,
     });
     stops.push(() => recorder.stop());
-    const recording = setInterval(() => recorder.tick(), recorderEveryMs);
-    stops.push(() => clearInterval(recording));
+    stops.every(recorderEveryMs, () => recorder.tick());
     const models = createModelScorer({
       site,
       deliver,
@@ -342,8 +284,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       report: (body) => void report(body),
       maintenance: (thing) => core.maintenanceOf(thing)?.id,
     });
-    const judging = setInterval(() => void models.tick(), modelsEveryMs);
-    stops.push(() => clearInterval(judging));
+    stops.every(modelsEveryMs, () => void models.tick());
     stops.push(() => models.stop());
     const poll = createPollRunner({
       site,
@@ -473,7 +414,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       },
       startAnew: setup.bundle.startAnew,
       applyRoster: (next) => {
-        roster = next;
+        keyring.replace(next);
         mesh?.updateRoster(next);
       },
       changed: () => mesh?.bundleChanged(),
@@ -515,23 +456,19 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     });
     const node = mesh;
     stops.push(() => node.stop());
-    const keeping = setInterval(() => keeper.tick(), bundleEveryMs);
-    stops.push(() => clearInterval(keeping));
+    stops.every(bundleEveryMs, () => keeper.tick());
     if (hasLeases) {
-      // At the port of the mesh, so that whoever finds the one finds the other.
-      const door = certificateDoor(setup.mesh.listen, node.addresses());
-      try {
-        const dead = (session: string) => deliver({ kind: 'session-died', session: sessionId(session) });
-        const receiver = await receiveCertificates({ ...door, dead, monotonic: () => performance.now() });
-        stops.push(() => receiver.close());
-      } catch (error) {
-        log.warn({ ...door, error: String(error) }, 'death certificates cannot be heard: takeovers wait for time-outs');
-      }
-      const refresh = setInterval(() => {
+      const receiver = await hearCertificates({
+        listen: setup.mesh.listen,
+        addresses: node.addresses(),
+        dead: (session) => deliver({ kind: 'session-died', session: sessionId(session) }),
+        log,
+      });
+      if (receiver) stops.push(() => receiver.close());
+      stops.every(guardianEveryMs, () => {
         sessions.refresh();
         supervisor?.beat();
-      }, guardianEveryMs);
-      stops.push(() => clearInterval(refresh));
+      });
     }
 
     const trust = new ClockTrust();
@@ -558,35 +495,13 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       });
     }
     readClock();
-    const clockTimer = setInterval(readClock, clockEveryMs);
-    stops.push(() => clearInterval(clockTimer));
+    stops.every(clockEveryMs, readClock);
     await models.start();
     await learners.start();
     const spending = watchBudget(setup.budget ?? { cpuShare: undefined, memoryBytes: undefined }, deliver);
     stops.push(() => spending.stop());
 
-    /** What a person may have an agent do, by whatever door it came in. */
-    const obey = (what: OrderedAct, by: string): Result<undefined, string> => {
-      switch (what.verb) {
-        case 'drain':
-          deliver({ kind: 'drain-ordered', until: what.forMs === null ? never : after(clock.now(), what.forMs) });
-          return ok(undefined);
-        case 'undrain':
-          deliver({ kind: 'drain-ordered', until: undefined });
-          return ok(undefined);
-        case 'workflow': {
-          const spec = plan.workflows.find((workflow) => workflow.id === what.workflow);
-          if (spec === undefined) return err(`this site has no workflow ${what.workflow}`);
-          deliver({ kind: 'workflow-ordered', workflow: spec.index, by });
-          return ok(undefined);
-        }
-        case 'stop':
-          if (!core.remediation.runs().some((known) => known.run === what.run))
-            return err(`there is no run ${what.run} here`);
-          deliver({ kind: 'stop-ordered', run: what.run, by });
-          return ok(undefined);
-      }
-    };
+    const obey = obedience(core, deliver, () => clock.now());
     const orders = new OrderDesk({
       site: plan.site,
       agent: name,
@@ -613,7 +528,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       models,
       bundle: () => keeper.status(),
       processOf: (duty) => processes.processOf(duty),
-      guardian: () => guardian,
+      guardian: () => guardian.protection(),
       spending,
       holderTime: () => clock.holderTime(),
       now: () => clock.now(),
@@ -625,63 +540,12 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       setup.api &&
       (await startStatusApi({
         ...setup.api,
-        source: {
-          status: () => agentStatus(around),
-          explainDuty: (id) => explainDuty(around, id),
-          drain: (forMs) => {
-            obey({ verb: 'drain', forMs: forMs ?? null }, 'agent API');
-            return { accepted: true, drain: drainState(around) };
-          },
-          undrain: () => void obey({ verb: 'undrain' }, 'agent API'),
-          explainCondition: (id) => {
-            const spec = plan.conditions.find((condition) => condition.id === id || condition.id.startsWith(`${id} `));
-            return spec && { condition: spec.id, source: spec.source, tree: core.health.explain(spec.index) };
-          },
-          stopRun: (run, by) => obey({ verb: 'stop', run }, by).ok,
-          orderWorkflow: (workflow, by) => obey({ verb: 'workflow', workflow }, by).ok,
-          takeOrder: (bytes) => {
-            const taken = orders.take(bytes, 'the API of this box');
-            return taken.ok
-              ? { kind: 'obeyed', id: taken.value.id, by: taken.value.by }
-              : { kind: 'refused', ...taken.error };
-          },
-          takeBundle: (bytes) => keeper.give(bytes, 'push'),
-          takeForcedEpoch: (bytes) => {
-            const judged = sealDesk.forced(bytes);
-            if (!judged.ok) {
-              const { reason, text } = judged.error;
-              log.warn({ reason }, `a forced epoch is refused: ${text}`);
-              report({
-                type: 'event',
-                name: 'forced-epoch-refused',
-                subject: name,
-                severity: 'warning',
-                text: `a statement that forces an epoch is refused: ${text}`.slice(0, 1_000),
-                detail: { reason },
-              });
-              return { kind: 'refused', ...judged.error };
-            }
-            const { epoch, cell } = judged.value;
-            deliver({ kind: 'epoch-forced', message: judged.value });
-            return { kind: 'accepted', epoch, cell: core.exclusive.leases.cellOf(cell)?.id ?? '' };
-          },
-          metrics: () => metricsText(around),
-          actOnModel: (model, act) => models.act(model, act, 'agent API'),
-          evidence: () => recorder.evidence(),
-          readEvidence: (id) => recorder.read(id),
-        },
+        source: agentFace({ around, obey, orders, keeper, sealDesk, recorder, deliver, report, log }),
       }));
     const door = api;
     if (door !== undefined) {
       stops.push(() => door.stop());
-      // For the commands of this box (`explain`, `agent drain`), which then need no more than the folder.
-      const note = join(dataDir, apiAddressFile);
-      try {
-        writeFileSync(note, `${door.address}\n`, { mode: 0o600 });
-      } catch (error) {
-        log.warn({ error: String(error) }, 'the address of the API could not be written down: say it with --api');
-      }
-      stops.push(() => rmSync(note, { force: true }));
+      stops.push(noteAddress(dataDir, door.address, log));
     }
 
     if (setup.broker !== undefined) {
@@ -712,11 +576,11 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         }
         // The last words (left, handovers) are on their way in the streams' buffers.
         await new Promise((resolve) => setTimeout(resolve, 150));
-        await stopAll();
+        await stops.all();
       },
     };
   } catch (error) {
-    await stopAll();
+    await stops.all();
     throw error;
   }
 }
@@ -724,16 +588,4 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
 function classOf(body: ReportBody): 'alarm' | 'event' | 'telemetry' {
   if (body.type === 'alarm') return 'alarm';
   return body.type === 'readings' ? 'telemetry' : 'event';
-}
-
-async function bounded(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
