@@ -1,24 +1,14 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { browse } from '../../../agent/adapters/plc/browse.ts';
 import { serverDeadband } from '../../../agent/adapters/plc/opcua.ts';
 import { sourceTiming } from '../../../agent/adapters/plc/source.ts';
-import type { Connection } from '../../../agent/driver/bindings.ts';
 import { openOpcUaFace } from '../../../simulations/plant/opcua-face.ts';
 import { eventually } from '../../support/eventually.ts';
-import { type Collected, collect, tag } from './collector.ts';
+import { tag } from './collector.ts';
+import { opcuaBench, to } from './opcua-bench.ts';
 
-const undo: (() => Promise<unknown> | unknown)[] = [];
-let folder = '';
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'millwright-opcua-'));
-  undo.push(() => rmSync(folder, { recursive: true, force: true }));
-});
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
+const { inFolder, pki, onEnd, watch } = opcuaBench();
 
 const names = ['Still', 'Wild', 'Share', 'Frozen'] as const;
 
@@ -26,7 +16,7 @@ async function face(secure = false) {
   const opened = await openOpcUaFace({
     host: '127.0.0.1',
     port: 0,
-    folder: join(folder, 'server'),
+    folder: inFolder('server'),
     secure,
     users: new Map(),
     machines: {
@@ -34,25 +24,10 @@ async function face(secure = false) {
     } as never,
     onMonitored: () => {},
   });
-  undo.push(() => opened.stop());
+  onEnd(() => opened.stop());
   for (const name of names) opened.write('Oven', name, 5, new Date());
   return opened;
 }
-
-const to = (endpoint: string, more: Partial<Extract<Connection, { kind: 'opcua' }>> = {}): Connection => ({
-  kind: 'opcua',
-  endpoint,
-  security: 'none',
-  user: undefined,
-  secret: undefined,
-  ...more,
-});
-
-const watch = (...args: Parameters<typeof collect>): Collected => {
-  const collected = collect(...args);
-  undo.push(() => collected.source.stop());
-  return collected;
-};
 
 test('deadband → raw values for the server, % only where the server alone knows the range, none where `frozen` is asked', () => {
   const scale = { rawLo: 0, rawHi: 1_000, lo: 0, hi: 10 };
@@ -81,7 +56,7 @@ describe('OPC UA server', () => {
         tag(2, at('Share'), { change: { by: 'share', share: 0.01 } }),
         tag(3, at('Frozen'), { frozenMs: 1_500 }),
       ],
-      join(folder, 'pki'),
+      pki(),
     );
     await eventually(() => [0, 1, 2, 3].every((i) => last(i)?.quality === 'good'), {
       what: 'values',
@@ -112,7 +87,7 @@ describe('OPC UA server', () => {
       depth: 2,
       most: 100,
       listenMs: 0,
-      pki: join(folder, 'pki'),
+      pki: pki(),
       timing: sourceTiming,
       signal: new AbortController().signal,
     });
@@ -125,16 +100,15 @@ describe('OPC UA server', () => {
 
   test('a stranger’s certificate → refused, and the reason is the command that trusts it', async () => {
     const server = await face(true);
-    const pki = join(folder, 'pki');
     const { events } = watch(
       to(server.endpoint, { security: 'sign', policy: 'basic256sha256' }),
       [tag(0, 'ns=1;s=Oven.Wild')],
-      pki,
+      pki(),
     );
     const refusal = await eventually(() => events[0], { what: 'the refusal', deadlineMs: 20_000 });
-    const file = readdirSync(join(pki, 'rejected'))[0];
+    const file = readdirSync(inFolder('pki', 'rejected'))[0];
     expect(refusal).toBe(
-      `lost: the server's certificate is not trusted: compare it with the one on the server, then: mv "${join(pki, 'rejected', file!)}" "${join(pki, 'trusted', 'certs')}/"`,
+      `lost: the server's certificate is not trusted: compare it with the one on the server, then: mv "${inFolder('pki', 'rejected', file!)}" "${inFolder('pki', 'trusted', 'certs')}/"`,
     );
   });
 });

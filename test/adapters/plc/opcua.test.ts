@@ -1,54 +1,29 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { loadDriver } from '../../../agent/adapters/plc/opcua-driver.ts';
-import type { Connection } from '../../../agent/driver/bindings.ts';
 import { type PlantOptions, startPlant } from '../../../simulations/plant/plant.ts';
 import { pumpSensors } from '../../../simulations/plant/register-map.ts';
 import { eventually } from '../../support/eventually.ts';
-import { type Collected, collect, tag } from './collector.ts';
+import { tag } from './collector.ts';
+import { opcuaBench, to } from './opcua-bench.ts';
 
-const undo: (() => Promise<unknown> | unknown)[] = [];
-let folder = '';
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'millwright-opcua-'));
-  undo.push(() => rmSync(folder, { recursive: true, force: true }));
-});
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
+const { inFolder, pki, onEnd, watch } = opcuaBench();
 
 const plantOf = async (options: PlantOptions = {}) => {
   const plant = await startPlant(options);
-  undo.push(() => plant.stop());
+  onEnd(() => plant.stop());
   return plant;
 };
 
-const to = (endpoint: string, more: Partial<Extract<Connection, { kind: 'opcua' }>> = {}): Connection => ({
-  kind: 'opcua',
-  endpoint,
-  security: 'none',
-  user: undefined,
-  secret: undefined,
-  ...more,
-});
-
-const watch = (...args: Parameters<typeof collect>): Collected => {
-  const collected = collect(...args);
-  undo.push(() => collected.source.stop());
-  return collected;
-};
-
-const pki = () => join(folder, 'pki');
 const pump = pumpSensors.map((sensor, i) => tag(i, `ns=1;s=Pump.${sensor.name}`, { everyMs: 1000 }));
 
 /** A recording with one gap, one repeated row and labels. Row k of column c is k + c/10. */
 function recording(rows: number, options: { readonly hole?: number; readonly same?: boolean } = {}): string {
-  const file = join(folder, 'recording.csv');
+  const file = inFolder('recording.csv');
   const names = ['Accelerometer1RMS', 'Accelerometer2RMS', 'Current', 'Pressure'];
   const more = ['Temperature', 'Thermocouple', 'Voltage', 'Volume Flow RateRMS'];
   const lines = [`datetime;${[...names, ...more].join(';')};anomaly;changepoint`];
@@ -92,7 +67,7 @@ describe('OPC UA source', () => {
   });
 
   test('a recording at 200 rows/s: every row of every tag once, with its own value and time, labels nowhere', async () => {
-    const rows = 600;
+    const rows = 400;
     const plant = await plantOf({ replay: { file: recording(rows), speed: 200 } });
     const label = tag(8, 'ns=1;s=Pump.anomaly', { everyMs: 1000 });
     const { samples, last, source } = watch(to(plant.opcua), [...pump, label], pki());
@@ -184,13 +159,13 @@ describe('OPC UA source', () => {
   test('a server that dies without a word (SIGKILL) or falls silent (SIGSTOP) → lost', {
     timeout: 60_000,
   }, async () => {
-    for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
+    const dies = async (signal: 'SIGKILL' | 'SIGSTOP') => {
       const main = join(import.meta.dirname, '../../../simulations/plant/main.ts');
-      const child = execFile(process.execPath, [main, '--folder', join(folder, `plant-${signal}`)]);
-      undo.push(() => child.kill('SIGKILL'));
+      const child = execFile(process.execPath, [main, '--folder', inFolder(`plant-${signal}`)]);
+      onEnd(() => child.kill('SIGKILL'));
       const line = await new Promise<string>((resolve) => child.stdout!.once('data', (data) => resolve(String(data))));
       const { opcua } = JSON.parse(line) as { opcua: string };
-      const { events, samples } = watch(to(opcua), [tag(0, 'ns=1;s=Press.Bearing.RMS')], join(folder, signal));
+      const { events, samples } = watch(to(opcua), [tag(0, 'ns=1;s=Press.Bearing.RMS')], inFolder(signal));
       await eventually(() => samples.length > 5, { what: 'samples', deadlineMs: 10_000 });
       child.kill(signal);
       await eventually(() => events[1], { what: `lost after ${signal}`, deadlineMs: 8_000 });
@@ -199,7 +174,8 @@ describe('OPC UA source', () => {
       await expect(
         eventually(() => samples.length > after, { deadlineMs: 600, what: 'a sample of a dead server' }),
       ).rejects.toThrow('not within');
-    }
+    };
+    await Promise.all([dies('SIGKILL'), dies('SIGSTOP')]);
   });
 
   test('a server that marks a value uncertain, and one that floods its queue → uncertain is kept, the overflow counted', async () => {
@@ -211,17 +187,17 @@ describe('OPC UA source', () => {
       securityModes: [ua.MessageSecurityMode.None],
       securityPolicies: [ua.SecurityPolicy.None],
       serverCertificateManager: new ua.OPCUACertificateManager({
-        rootFolder: join(folder, 'server'),
+        rootFolder: inFolder('server'),
         disableFileWatchers: true,
       }),
       userCertificateManager: new ua.OPCUACertificateManager({
-        rootFolder: join(folder, 'users'),
+        rootFolder: inFolder('users'),
         disableFileWatchers: true,
       }),
       serverCapabilities: { minSupportedSampleRate: 0 },
     });
     await server.initialize();
-    undo.push(() => server.shutdown(0));
+    onEnd(() => server.shutdown(0));
     const space = server.engine.addressSpace!;
     const variable = space.getOwnNamespace().addVariable({
       organizedBy: space.rootFolder.objects,
@@ -253,7 +229,7 @@ describe('OPC UA source', () => {
       socket.on('data', () => socket.write(Buffer.alloc(256, 0x5a)));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    undo.push(() => server.close());
+    onEnd(() => server.close());
     const endpoint = `opc.tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { events, source } = watch(to(endpoint), [tag(0, 'ns=1;s=X')], pki(), { connectMs: 500 });
     await eventually(() => source.stats.failures >= 2, { what: 'two attempts', deadlineMs: 15_000 });
@@ -262,15 +238,15 @@ describe('OPC UA source', () => {
   });
 
   test('sign-and-encrypt with user and password: stranger’s certificate refused, trusted one read, wrong password refused', async () => {
-    const plantFolder = join(folder, 'plant');
+    const plantFolder = inFolder('plant');
     const plant = await plantOf({ secure: true, users: { mill: 'right' }, folder: plantFolder });
-    writeFileSync(join(folder, 'secret'), 'right\n');
-    writeFileSync(join(folder, 'wrong'), 'guess\n');
+    writeFileSync(inFolder('secret'), 'right\n');
+    writeFileSync(inFolder('wrong'), 'guess\n');
     const connection = (file: string) =>
       to(plant.opcua, {
         security: 'sign-and-encrypt',
         user: 'mill',
-        secret: { from: 'file', path: join(folder, file) },
+        secret: { from: 'file', path: inFolder(file) },
       });
     const tags = [tag(0, 'ns=1;s=Press.Bearing.RMS')];
 
@@ -299,7 +275,7 @@ describe('OPC UA source', () => {
 });
 
 test('drivers are lazy: loading the poll runner loads neither node-opcua nor modbus-serial, and polling writes no file in the home folder', async () => {
-  const home = join(folder, 'home');
+  const home = inFolder('home');
   const program = `
     import { registerHooks } from 'node:module';
     const seen = [];
@@ -319,7 +295,7 @@ test('drivers are lazy: loading the poll runner loads neither node-opcua nor mod
     const source = createSource({
       connection: { kind: 'opcua', endpoint: 'opc.tcp://127.0.0.1:' + server.address().port, security: 'none' },
       tags: [], clock: { now: () => performance.now(), wall: () => Date.now() }, random: new Random(1),
-      pki: ${JSON.stringify(join(folder, 'pki'))},
+      pki: ${JSON.stringify(inFolder('pki'))},
       handlers: { onSample() {}, onFound() {}, onLost: lost.resolve },
     });
     source.start();
