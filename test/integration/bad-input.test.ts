@@ -136,7 +136,7 @@ describe('a full disk', { timeout: 120_000 }, () => {
         beat();
         return (await site.status()).outbox.trouble;
       },
-      { deadlineMs: 60_000, everyMs: 1_500, what: 'the full disk is shown' },
+      { deadlineMs: 60_000, everyMs: 600, what: 'the full disk is shown' },
     );
     expect(full).toMatch(/the disk is full/);
     expect(judgesItsDisk(await site.status())).toBe(true);
@@ -150,7 +150,7 @@ describe('a full disk', { timeout: 120_000 }, () => {
         const now = await site.status();
         return now.outbox.trouble === undefined && now.outbox.lastSeq > lastSeq;
       },
-      { deadlineMs: 40_000, everyMs: 1_500, what: 'it keeps everything again' },
+      { deadlineMs: 40_000, everyMs: 600, what: 'it keeps everything again' },
     );
     expect((await site.status()).store.ok).toBe(true);
   });
