@@ -130,7 +130,7 @@ export class World {
   readonly clones: readonly Box[];
   readonly trace = new TraceHash();
   readonly traffic: Traffic = { messages: 0, bytes: 0, lost: 0, membershipMessages: 0, membershipBytes: 0 };
-  /** What was taken from the heap so far: inputs, wake-ups and other happenings. */
+  /** What was taken from the queues so far: inputs, wake-ups and other happenings. */
   events = 0;
   /**
    * How machines take commands: this share times out, and is carried out all the same up to `lateMs` later; not at all
