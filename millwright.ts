@@ -69,9 +69,11 @@ agent
 
 millwright
   .command('order')
-  .description('sign an order to an agent, and bring it there: drain, undrain, workflow THING/NAME, stop RUN')
-  .argument('<verb>', 'drain, undrain, workflow or stop')
-  .argument('[name]', 'the workflow, or the run')
+  .description(
+    'sign an order to an agent, and bring it there: drain, undrain, workflow THING/NAME, stop RUN, maintain THING, end-maintenance THING',
+  )
+  .argument('<verb>', 'drain, undrain, workflow, stop, maintain or end-maintenance')
+  .argument('[name]', 'the workflow, the run, or the thing')
   .requiredOption('-k, --key <file>', 'private key of the person who orders')
   .requiredOption('--by <name>', 'that person, as in the site file')
   .option('-c, --config <file>', 'agent.yaml of the agent of this box; or')
@@ -82,7 +84,8 @@ millwright
   .option('-o, --out <file>', 'only write it, with --site and --agent')
   .option('--site <name>', 'the site, where no agent is asked itself')
   .option('--agent <name>', 'whom it is for')
-  .option('--for <time>', 'of a drain: end by itself after this long')
+  .option('--for <time>', 'of a drain or a maintenance: end by itself after this long')
+  .option('--why <text>', 'of a maintenance: what is done, for those who see it')
   .option('--valid <time>', 'how long it may be on its way (default: 5m, at most 15m)')
   .option('--json', 'machine-readable')
   .action(async (verb: string, name: string | undefined, options) => {

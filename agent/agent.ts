@@ -20,6 +20,7 @@ import { createHookPort } from './adapters/hooks.ts';
 import { createLeaseSessions } from './adapters/lease-sessions.ts';
 import type { Log } from './adapters/log.ts';
 import { createMaintenanceClock } from './adapters/maintenance.ts';
+import { MaintenanceOrders } from './adapters/maintenance-orders.ts';
 import { startMesh } from './adapters/mesh/mesh.ts';
 import { createModelScorer } from './adapters/models/onnx-runner.ts';
 import { createStreamingScorer } from './adapters/models/streaming-scorer.ts';
@@ -50,7 +51,7 @@ import type { Site } from './driver/bindings.ts';
 import { Driver } from './driver/driver.ts';
 import { findGuardian, hearCertificates } from './guardian.ts';
 import { Keyring } from './keyring.ts';
-import { obedience } from './obedience.ts';
+import { obedience, takeUpMaintenance } from './obedience.ts';
 import { agentHealth, agentInfo, type Surroundings } from './status.ts';
 import { Stops } from './stops.ts';
 import type { Roster } from './wire/roster.ts';
@@ -480,6 +481,11 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       maintenance.read(clock.wall(), trusted);
     };
     deliver({ kind: 'started', wall: clock.wall() });
+    // Before anything is judged: what people are at work on is left alone from the first moment.
+    const workOrders = new MaintenanceOrders(dataDir);
+    stops.push(() => workOrders.close());
+    const clocks = { now: () => clock.now(), wall: () => clock.wall() };
+    takeUpMaintenance(core, deliver, clocks, workOrders);
     const { misfortune } = store.state();
     if (misfortune !== undefined) {
       report({
@@ -501,7 +507,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
     const spending = watchBudget(setup.budget ?? { cpuShare: undefined, memoryBytes: undefined }, deliver);
     stops.push(() => spending.stop());
 
-    const obey = obedience(core, deliver, () => clock.now());
+    const obey = obedience(core, deliver, clocks, workOrders);
     const orders = new OrderDesk({
       site: plan.site,
       agent: name,
@@ -556,7 +562,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
         broker: setup.broker,
         outbox,
         deliver,
-        obey: (verb, document) => orders.take(document, 'the broker', verb).ok,
+        obey: (verb, document) => orders.answer(document, 'the broker', verb),
         log: (level, event, detail) => log[level](detail, event),
         health: () => agentHealth(around),
         info: () => agentInfo(around, api?.address),

@@ -91,7 +91,8 @@ export function statusText(status: AgentStatus): string {
       : [`budget: step ${status.budget.shedding.level} of shedding: ${status.budget.shedding.what}`]),
     `alarms: ${on.join(', ') || 'none'}`,
     ...(status.maintenance ?? []).map(
-      ({ maintenance, things, why }) => `maintenance ${maintenance}: ${things.join(', ')} (${why})`,
+      ({ maintenance, things, why, until }) =>
+        `maintenance ${maintenance}: ${things.join(', ')} (${why})${until === undefined ? '' : `, until ${new Date(until).toISOString()}`}`,
     ),
     `coordinator: ${status.coordinator}, ${status.outbox.pending} reports to say`,
     '',

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { type AgentDoor, ask, complain, reach } from './ask.ts';
 import { err, ok, type Result } from './base/result.ts';
 import { parseDuration } from './config/quantity.ts';
-import { type Order, type OrderedAct, orderMaxLifeMs, signOrder } from './wire/order.ts';
+import { maintainMaxMs, maintainWhyMax, type Order, type OrderedAct, orderMaxLifeMs, signOrder } from './wire/order.ts';
 import type { AgentStatus } from './wire/status.ts';
 
 /** `millwright order VERB …`: exit code 0 done, 1 refused or out of reach, 2 wrong use. */
@@ -14,7 +14,9 @@ export interface OrderOptions extends AgentDoor {
   /** Whom; the agent that is asked unless said. */
   readonly agent?: string | undefined;
   readonly site?: string | undefined;
-  /** Of a drain. */
+  /** Why, of a maintenance. */
+  readonly why?: string | undefined;
+  /** Of a drain, or a maintenance. */
   readonly for?: string | undefined;
   /** How long it may be on its way. */
   readonly valid?: string | undefined;
@@ -28,7 +30,7 @@ const validDefaultMs = 5 * 60_000;
 
 export async function orderCommand(verb: string, name: string | undefined, options: OrderOptions): Promise<number> {
   const { json } = options;
-  const what = actOf(verb, name, options.for);
+  const what = actOf(verb, name, options);
   if (!what.ok) return complain(what.error, 2, json);
   const isCarried = options.coordinator !== undefined || options.out !== undefined;
   let { site, agent } = options;
@@ -105,8 +107,14 @@ export function signedOrder(
   }
 }
 
-function actOf(verb: string, name: string | undefined, time: string | undefined): Result<OrderedAct, string> {
-  if (time !== undefined && verb !== 'drain') return err('--for goes with drain only');
+function actOf(
+  verb: string,
+  name: string | undefined,
+  { for: time, why }: Pick<OrderOptions, 'for' | 'why'>,
+): Result<OrderedAct, string> {
+  if (time !== undefined && verb !== 'drain' && verb !== 'maintain') {
+    return err('--for goes with drain and maintain only');
+  }
   switch (verb) {
     case 'drain': {
       const forMs = time === undefined ? ok(null) : parseDuration(time);
@@ -120,7 +128,17 @@ function actOf(verb: string, name: string | undefined, time: string | undefined)
         : ok({ verb, workflow: name });
     case 'stop':
       return name === undefined ? err('which run? millwright status --json lists them') : ok({ verb, run: name });
+    case 'maintain': {
+      if (name === undefined) return err('what? Say the thing as in the site file');
+      if (time === undefined || why === undefined || why === '') return err('maintain wants --for TIME and --why TEXT');
+      const forMs = parseDuration(time);
+      if (!forMs.ok) return err(`--for: ${forMs.error}`);
+      if (forMs.value > maintainMaxMs) return err('--for: at most 7d; longer work stands in the site file');
+      return ok({ verb, thing: name, forMs: forMs.value, why: why.slice(0, maintainWhyMax) });
+    }
+    case 'end-maintenance':
+      return name === undefined ? err('of what? Say the thing as in the site file') : ok({ verb, thing: name });
     default:
-      return err(`"${verb}" is no order: it is drain, undrain, workflow or stop`);
+      return err(`"${verb}" is no order: it is drain, undrain, workflow, stop, maintain or end-maintenance`);
   }
 }

@@ -16,6 +16,7 @@ import { sheddingOrder } from './core/health/shedding.ts';
 import type { HolderTime } from './core/leases/elapsed-clock.ts';
 import { tokenHex } from './core/leases/fencing-token.ts';
 import { quorumOf } from './core/leases/options.ts';
+import { orderedPrefix } from './core/maintenance.ts';
 import type { Evidence, Statement } from './core/verdict/statement.ts';
 import type { Site } from './driver/bindings.ts';
 import type { Driver } from './driver/driver.ts';
@@ -140,13 +141,7 @@ export function agentStatus(around: Surroundings): AgentStatus {
       evidence: row.evidence,
       ...core.alarms.setAside(row.alarm),
     })),
-    maintenance: (plan.maintenance ?? [])
-      .filter(({ things }) => things.some((thing) => core.maintenanceOf(thing) !== undefined))
-      .map(({ id, things, why }) => ({
-        maintenance: id,
-        things: things.map((thing) => plan.things[thing]?.id ?? ''),
-        why,
-      })),
+    maintenance: maintenanceNow(core),
     runs: core.remediation.runs().map((run) => ({
       run: run.run,
       workflow: plan.workflows[run.workflow]?.id ?? '',
@@ -163,6 +158,24 @@ export function agentStatus(around: Surroundings): AgentStatus {
     memory: { rssBytes: memory.rss },
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
   };
+}
+
+/** Maintenance that holds now, by the site file and by order. */
+function maintenanceNow(core: AgentCore): NonNullable<AgentHealth['maintenance']> {
+  const name = (thing: number): string => core.plan.things[thing]?.id ?? '';
+  const { maintenance } = core;
+  return [
+    ...maintenance.orders.map(({ thing, until, by, why, order }) => ({
+      maintenance: `${orderedPrefix}${by}`,
+      things: [name(thing)],
+      why,
+      by,
+      order,
+      // In whole seconds: the wall clock is read anew each time, and its jitter is no news.
+      until: Math.round(core.wallAt(until) / 1_000) * 1_000,
+    })),
+    ...maintenance.windowsNow().map(({ id, things, why }) => ({ maintenance: id, things: things.map(name), why })),
+  ].slice(0, 256);
 }
 
 /** Epoch, voters, and how this agent's own vote stands at this moment. */
@@ -330,6 +343,7 @@ export function agentHealth(around: Surroundings): object {
     checks: health.checks
       .filter((check) => check.here)
       .map((check) => ({ check: plan.checks[check.check]?.id ?? '', status: check.status, text: check.text })),
+    maintenance: maintenanceNow(core),
     anomalous: health.models
       .filter((model) => model.here && model.anomalous === 'true')
       .map((model) => plan.models[model.model]?.id ?? ''),
@@ -439,6 +453,7 @@ export function agentInfo(around: Surroundings, api: string | undefined): object
     plan: { version: plan.version, hash: plan.hash },
     ...(api === undefined ? {} : { api }),
     duties: plan.duties.map((duty) => ({ duty: duty.id, kind: duty.work.kind })),
+    things: plan.things.slice(0, 5_000).map(({ id }) => id),
     models: plan.models.slice(0, 5_000).map(({ id, file, learn }) => ({
       model: id,
       kind: learn === undefined ? 'file' : 'learns',

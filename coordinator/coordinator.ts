@@ -11,6 +11,7 @@ import { Credentials, readBrokerUsers } from './broker/credentials.ts';
 import { type EmbeddedBroker, type Refusal, startEmbeddedBroker } from './broker/embedded-broker.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { Fleet } from './fleet/fleet.ts';
+import { Orders } from './fleet/orders.ts';
 import { type BrokerClient, type SiteMessage, startBrokerClient } from './ingest/broker-client.ts';
 import { Ingest, type IngestChange } from './ingest/ingest.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -55,6 +56,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
     const fleet = new Fleet();
     const views = new Views(store, fleet);
     const live = new Live(boot);
+    const orders = new Orders((order) => live.push('order', order));
     const recent: StatusView['broker']['recent'] = [];
     let broker: EmbeddedBroker | undefined;
     let client: BrokerClient | undefined;
@@ -153,8 +155,10 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
         else ingest.quarantine(owner, topic, payload, refused);
         return;
       }
-      // Summaries, alarm caches and answers to commands are carried for others; anything else has no place here.
-      if ((leaf === 'summary' || leaf === 'alarm' || leaf === 'ack') && rest !== undefined) return;
+      // An answer to an order of another's is nothing to us, and neither is one that comes twice.
+      if (leaf === 'ack' && rest !== undefined) return void orders.answered(owner, payload, wall());
+      // Summaries and alarm caches are carried for others; anything else has no place here.
+      if ((leaf === 'summary' || leaf === 'alarm') && rest !== undefined) return;
       ingest.quarantine(owner, topic, payload, 'no such topic');
     };
 
@@ -266,6 +270,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Coordinat
       now,
       onAcknowledged: (alarm) => live.push('alarm', alarm),
       site: config.site,
+      orders,
       sendOrder: (agent, verb, document) => client?.sendOrder(agent, verb, document) ?? false,
     });
     stops.push(() => api.stop());

@@ -1,7 +1,16 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { err, ok, type Result } from '../base/result.ts';
 import type { EventReport } from '../core/reporting/report.ts';
-import { judgeOrder, type Order, type OrderError, type OrderRefusal, orderSkewMs, readOrder } from '../wire/order.ts';
+import {
+  judgeOrder,
+  type Order,
+  type OrderAnswer,
+  type OrderError,
+  type OrderRefusal,
+  orderSkewMs,
+  peekOrder,
+  readOrder,
+} from '../wire/order.ts';
 import type { BundleOperator } from '../wire/site-bundle.ts';
 import type { Log } from './log.ts';
 import { type Misfortune, openDatabase } from './store/database.ts';
@@ -13,8 +22,8 @@ export interface OrderDeskOptions {
   /** Of the bundle in force, at each order anew. */
   readonly operators: () => readonly BundleOperator[];
   readonly wall: () => number;
-  /** Carries it out; an error when what it names is not there. `by`: for the records. */
-  readonly obey: (what: Order['what'], by: string) => Result<undefined, string>;
+  /** Carries it out; an error when what it names is not there. `by`: for the records; `id`: of the order. */
+  readonly obey: (what: Order['what'], by: string, id: string) => Result<undefined, string>;
   readonly report: (event: EventReport) => void;
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
@@ -88,11 +97,12 @@ export class OrderDesk {
     const order = judged.value;
     const { obey, log, report, agent } = this.#options;
     const by = `${order.by}, order ${order.id.slice(0, 8)}`;
-    const done = obey(order.what, by);
+    const done = obey(order.what, by, order.id);
     if (!done.ok) return this.#refuse({ reason: 'nothing-there', text: done.error }, from);
     this.#obeyed++;
     const { verb: what, ...rest } = order.what;
-    const text = `${order.by} ordered: ${what}${'workflow' in rest ? ` ${rest.workflow}` : 'run' in rest ? ` ${rest.run}` : ''}`;
+    const about = 'workflow' in rest ? rest.workflow : 'run' in rest ? rest.run : 'thing' in rest ? rest.thing : '';
+    const text = `${order.by} ordered: ${what} ${about}`.trimEnd();
     log.info({ order: order.id, by: order.by, from }, text);
     report({
       type: 'event',
@@ -103,6 +113,15 @@ export class OrderDesk {
       detail: { id: order.id, by: order.by, verb: what, from },
     });
     return ok(order);
+  }
+
+  /** The same for a door through which an answer goes back; without an id where not even that could be read. */
+  answer(bytes: Uint8Array, from: string, verb: string): Omit<OrderAnswer, 'id'> & { readonly id: string | undefined } {
+    const taken = this.take(bytes, from, verb);
+    if (taken.ok) return { v: 1, id: taken.value.id, ok: true };
+    const read = peekOrder(bytes);
+    const { reason, text } = taken.error;
+    return { v: 1, id: read.ok ? read.value.id : undefined, ok: false, reason, text: text.slice(0, 2_048) };
   }
 
   close(): void {

@@ -17,6 +17,7 @@ import type { DirectMessage, Input, Restored } from './input.ts';
 import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
 import type { HolderTime } from './leases/elapsed-clock.ts';
 import { quorumOf } from './leases/options.ts';
+import { type HeldBy, Maintenance, type WindowState } from './maintenance.ts';
 import type { MembershipMessage } from './membership/member.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
 import type { Voucher } from './membership/statements.ts';
@@ -25,7 +26,7 @@ import type { RemediationOutput } from './remediation/remediation-output.ts';
 import type { WorkflowSpec } from './remediation/workflow.ts';
 import { type AlarmOutput, Alarms } from './reporting/alarms.ts';
 import type { EventReport, ReportBody } from './reporting/report.ts';
-import { cellMembers, type Identity, type MaintenanceSpec, type SitePlan } from './site-plan.ts';
+import { cellMembers, type Identity, type SitePlan } from './site-plan.ts';
 import { locationsOf } from './verdict/location.ts';
 import { verdictOptions } from './verdict/options.ts';
 import { describeEvidence, describeStatement, type Statement } from './verdict/statement.ts';
@@ -131,14 +132,14 @@ export class AgentCore {
   readonly #lastFailure = new Map<DutyIndex, string>();
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
   readonly #refusalTold = new Map<DutyIndex, Instant>();
-  /** By maintenance of the plan; unknown until the clock was judged. */
-  readonly #maintenance: ('on' | 'off' | 'unknown')[] = [];
+  readonly maintenance: Maintenance;
   /** Cells whose voters live in too small a number, and whether it was this agent that said so. */
   readonly #lostMajorities = new Map<string, boolean>();
 
   constructor({ plan, identity, random, restored, voucher }: AgentCoreOptions) {
     this.plan = plan;
     this.identity = identity;
+    this.maintenance = new Maintenance(plan);
     const cell = cellMembers(plan, identity.self);
     this.#heartbeatMs = Math.max(digestHeartbeatMinMs, digestHeardEveryMs * (cell.length - 1));
     this.#phase = random.fork('heartbeat').float();
@@ -288,8 +289,10 @@ export class AgentCore {
   /** Of the parts that look at this box alone. They are asked again only after something reached one of them. */
   #localDeadline(): Instant {
     if (this.#localStale) {
-      const { health, remediation, alarms } = this;
-      this.#localAt = instant(Math.min(health.deadline(), remediation.deadline(), alarms.deadline()));
+      const { health, remediation, alarms, maintenance } = this;
+      this.#localAt = instant(
+        Math.min(health.deadline(), remediation.deadline(), alarms.deadline(), maintenance.deadline),
+      );
       this.#localStale = false;
     }
     return this.#localAt;
@@ -474,6 +477,8 @@ export class AgentCore {
         return this.#health(now, (out) => this.health.checkObserved(now, input.check, input.observation, out));
       case 'maintenance-changed':
         return this.#maintenanceChanged(now, input.window, input.state);
+      case 'maintenance-ordered':
+        return this.#maintenanceOrdered(now, input);
       case 'budget-judged':
         return this.#health(now, (out) => this.health.budgetJudged(now, input.level, input.why, out));
       case 'sample-received':
@@ -614,6 +619,7 @@ export class AgentCore {
       this.#exclusive(now, (time, out) => this.exclusive.tick(time, out));
     if (this.duties.deadline() <= now) this.#duties(now, (out) => this.duties.tick(now, out));
     if (this.#localDeadline() > now) return;
+    if (this.maintenance.deadline <= now) this.#maintenanceOver(now);
     if (this.health.deadline() <= now) this.#health(now, (out) => this.health.tick(now, out));
     if (this.remediation.deadline() <= now) this.#remediation(now, (out) => this.remediation.tick(now, out));
     if (this.alarms.deadline() <= now) this.#alarms((out) => this.alarms.tick(now, out));
@@ -1042,36 +1048,22 @@ export class AgentCore {
   // -- maintenance and causes ----------------------------------------------------------------------------------------
 
   /** The maintenance that a thing is in, as far as this box can tell the time. */
-  maintenanceOf(thing: ThingIndex): MaintenanceSpec | undefined {
-    const all = this.plan.maintenance ?? [];
-    for (let i = 0; i < all.length; i++) {
-      if (this.#maintenance[i] === 'on' && all[i]!.things.includes(thing)) return all[i];
-    }
-    return undefined;
+  maintenanceOf(thing: ThingIndex): HeldBy | undefined {
+    return this.maintenance.of(thing);
   }
 
   #withheld(workflow: WorkflowSpec): { readonly guard: 'maintenance' | 'cause'; readonly reason: string } | undefined {
-    const all = this.plan.maintenance ?? [];
-    for (let i = 0; i < all.length; i++) {
-      const { id, things, why } = all[i]!;
-      const state = this.#maintenance[i] ?? 'unknown';
-      if (state === 'off' || !things.includes(workflow.thing)) continue;
-      const reason =
-        state === 'on'
-          ? `in maintenance ${id}: ${why}`
-          : `cannot tell whether it is in maintenance ${id}: the clock is doubtful`;
-      return { guard: 'maintenance', reason };
-    }
+    const reason = this.maintenance.withheld(workflow.thing);
+    if (reason !== undefined) return { guard: 'maintenance', reason };
     const cause = this.health.behind(workflow.thing, workflow.runsOn);
     if (cause === undefined) return undefined;
     return { guard: 'cause', reason: `behind ${this.plan.things[cause]?.id ?? cause}, which is down` };
   }
 
-  #maintenanceChanged(now: Instant, window: number, state: 'on' | 'off' | 'unknown'): void {
+  #maintenanceChanged(now: Instant, window: number, state: WindowState): void {
     const spec = this.plan.maintenance?.[window];
-    if (spec === undefined || this.#maintenance[window] === state) return;
-    const was = this.#maintenance[window] ?? 'unknown';
-    this.#maintenance[window] = state;
+    const was = this.maintenance.windowChanged(window, state);
+    if (spec === undefined || was === undefined) return;
     if (state === 'on' || was === 'on') {
       const names = spec.things.map((thing) => this.plan.things[thing]?.id ?? '').join(', ');
       const text =
@@ -1082,6 +1074,38 @@ export class AgentCore {
             : `${names}: the clock is doubtful, so alarms are called and repairs still denied`;
       this.#event(state === 'on' ? 'maintenance-began' : 'maintenance-ended', spec.id, 'notice', text, { at: spec.at });
     }
+    this.#maintenanceMoved(now);
+  }
+
+  #maintenanceOrdered(now: Instant, input: Extract<Input, { kind: 'maintenance-ordered' }>): void {
+    const { kind: _, again, until, ...order } = input;
+    const name = this.plan.things[order.thing]?.id ?? '';
+    if (until === undefined || until <= now) {
+      const ended = this.maintenance.end(order.thing);
+      if (ended === undefined) return;
+      const text = `${name}: alarms are called and repairs allowed again (ended by ${order.by})`;
+      this.#event('maintenance-ended', name, 'notice', text, { by: order.by, order: order.order });
+    } else {
+      this.maintenance.begin({ ...order, until });
+      const text = `${name}: alarms are held back and nothing is repaired (${order.by}: ${order.why})`;
+      const detail = { by: order.by, why: order.why, order: order.order, until: this.wallAt(until) };
+      if (again !== true) this.#event('maintenance-began', name, 'notice', text, detail);
+    }
+    this.#maintenanceMoved(now);
+  }
+
+  /** What people ordered ends by itself. */
+  #maintenanceOver(now: Instant): void {
+    for (const { thing, by, order } of this.maintenance.tick(now)) {
+      const name = this.plan.things[thing]?.id ?? '';
+      const text = `${name}: alarms are called and repairs allowed again (the time that ${by} named is over)`;
+      this.#event('maintenance-ended', name, 'notice', text, { by, order });
+    }
+    this.#maintenanceMoved(now);
+  }
+
+  #maintenanceMoved(now: Instant): void {
+    this.#localStale = true;
     this.#remediation(now, (out) => this.remediation.conditionsMoved(now, out));
     this.#alarms((out) => this.alarms.review(now, out));
   }

@@ -1,4 +1,12 @@
-import type { AgentIndex, AlarmIndex, CheckIndex, DutyIndex, ModelIndex, WorkflowIndex } from '../base/ids.ts';
+import type {
+  AgentIndex,
+  AlarmIndex,
+  CheckIndex,
+  DutyIndex,
+  ModelIndex,
+  ThingIndex,
+  WorkflowIndex,
+} from '../base/ids.ts';
 import type { Instant, WallTime } from '../base/time.ts';
 import type { DutyMessage } from './duties/claim.ts';
 import type { Checkpoint } from './duties/duty.ts';
@@ -124,6 +132,18 @@ export type Input =
       readonly reason: 'wrong-mesh-key' | 'not-on-list' | 'garbage';
       readonly peer: string;
       readonly count: number;
+    }
+  /** A person takes a thing into maintenance until then, or (without `until`) out of it. */
+  | {
+      readonly kind: 'maintenance-ordered';
+      readonly thing: ThingIndex;
+      readonly until: Instant | undefined;
+      readonly by: string;
+      readonly why: string;
+      /** Identity of the order. */
+      readonly order: string;
+      /** It was in force before this life began: nobody is told anew. */
+      readonly again?: boolean;
     }
   /** Give all duties away without a gap and take none until then; undefined takes the order back. */
   | { readonly kind: 'drain-ordered'; readonly until: Instant | undefined }

@@ -41,6 +41,8 @@ export const infoSchema = z.object({
     .array(z.object({ duty: word, kind: word, about: word.optional() }))
     .max(20_000)
     .optional(),
+  /** What alarms, checks and maintenance are about. */
+  things: z.array(word).max(5_000).optional(),
   /** All models of the site, so that one that nobody scores is seen too. */
   models: z
     .array(z.object({ model: word, kind: word, file: z.string().max(512).optional() }))
@@ -111,6 +113,20 @@ export const healthSchema = z.object({
     .max(1_000)
     .optional(),
   anomalous: z.array(word).max(20_000).optional(),
+  /** Maintenance that holds now. With `by` it was ordered by that person and ends by itself. */
+  maintenance: z
+    .array(
+      z.object({
+        maintenance: word,
+        things: z.array(word).max(5_000),
+        why: z.string().max(1_024),
+        by: word.optional(),
+        order: word.optional(),
+        until: z.number().optional(),
+      }),
+    )
+    .max(256)
+    .optional(),
   standing: z.int().min(0).optional(),
   localHealth: z.number().optional(),
   /** What it thinks is the matter, each statement with what it rested on when it was made. */

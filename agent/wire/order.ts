@@ -31,7 +31,23 @@ export type OrderedAct =
   /** Runs a workflow, `thing/name`, under all its guards and budgets. */
   | { readonly verb: 'workflow'; readonly workflow: string }
   /** Stops a run. */
-  | { readonly verb: 'stop'; readonly run: string };
+  | { readonly verb: 'stop'; readonly run: string }
+  /** Holds back the alarms of a thing and lets nobody act on it, for so long. */
+  | { readonly verb: 'maintain'; readonly thing: string; readonly forMs: number; readonly why: string }
+  /** Ends that before its time. */
+  | { readonly verb: 'end-maintenance'; readonly thing: string };
+
+/** What an agent answers to an order that came over the broker, on `ack/<id>`. */
+export const orderAnswerSchema = z.object({
+  v: z.literal(1),
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  ok: z.boolean(),
+  /** Why it was not obeyed, as a word and for people. */
+  reason: z.string().max(64).optional(),
+  text: z.string().max(2_048).optional(),
+});
+
+export type OrderAnswer = z.infer<typeof orderAnswerSchema>;
 
 export type OrderRefusal =
   | 'too-large'
@@ -67,6 +83,11 @@ export const orderSkewMs = 120_000;
 /** Thirty days; whoever wants longer means until it is taken back. */
 export const drainMaxMs = 30 * 86_400_000;
 
+/** A week: whoever needs longer writes it into the site file. */
+export const maintainMaxMs = 7 * 86_400_000;
+/** Of a reason, characters. */
+export const maintainWhyMax = 200;
+
 const documentType = 'millwright-order+json';
 const formatVersion = 1;
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
@@ -83,6 +104,13 @@ const payloadSchema = z.strictObject({
     z.strictObject({ verb: z.literal('undrain') }),
     z.strictObject({ verb: z.literal('workflow'), workflow: z.string().min(1).max(200) }),
     z.strictObject({ verb: z.literal('stop'), run: z.string().min(1).max(256) }),
+    z.strictObject({
+      verb: z.literal('maintain'),
+      thing: z.string().min(1).max(200),
+      forMs: z.int().min(1).max(maintainMaxMs),
+      why: z.string().min(1).max(maintainWhyMax),
+    }),
+    z.strictObject({ verb: z.literal('end-maintenance'), thing: z.string().min(1).max(200) }),
   ]),
 });
 

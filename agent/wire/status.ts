@@ -118,6 +118,9 @@ export interface AgentStatus {
     readonly maintenance: string;
     readonly things: readonly string[];
     readonly why: string;
+    /** Who ordered it, and until when (milliseconds since 1970); of the site file: nobody. */
+    readonly by?: string | undefined;
+    readonly until?: number | undefined;
   }[];
   readonly runs: readonly {
     readonly run: string;

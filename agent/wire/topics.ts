@@ -34,6 +34,8 @@ export interface AgentTopics {
   readonly acked: string;
   summary(duty: string): string;
   alarm(alarmId: string): string;
+  /** Where the answer to an order goes. */
+  ack(id: string): string;
 }
 
 const root = (site: string): string => `mw/1/${site}`;
@@ -50,6 +52,7 @@ export const agentTopics = (site: string, agent: string): AgentTopics => {
     acked: `${root(site)}/${COORDINATOR}/acked/${agent}`,
     summary: (duty) => `${own}/summary/${asLevel(duty)}`,
     alarm: (alarmId) => `${own}/alarm/${asLevel(alarmId)}`,
+    ack: (id) => `${own}/ack/${asLevel(id)}`,
   };
 };
 

@@ -31,6 +31,17 @@ export const agentViewSchema = z.object({
   /** Checks that it judges, as it told them last. */
   checks: z.array(z.object({ check: name, status: z.string(), text: z.string() })),
   anomalous: z.array(name),
+  /** Maintenance that it knows to hold; with `by` a person ordered it, else it stands in the site file. */
+  maintenance: z.array(
+    z.object({
+      maintenance: name,
+      things: z.array(name),
+      why: z.string(),
+      by: name.nullable(),
+      order: name.nullable(),
+      until: time.nullable(),
+    }),
+  ),
   standing: z.int().nullable(),
   localHealth: z.number().nullable(),
   /** Its journal's disk. */
@@ -158,6 +169,24 @@ export const eventViewSchema = z.object({
   text: z.string(),
   detail,
 });
+
+/** An order that was carried to an agent from here. `carried`: not answered yet. */
+export const orderViewSchema = z.object({
+  id: name,
+  agent: name,
+  by: name,
+  verb: name,
+  /** The thing, workflow or run. */
+  about: name.nullable(),
+  state: z.enum(['carried', 'obeyed', 'refused']),
+  reason: z.string().nullable(),
+  text: z.string().nullable(),
+  at: time,
+  answeredAt: time.nullable(),
+});
+
+/** A thing of the site file; maintenance is ordered for these. */
+export const thingViewSchema = z.object({ thing: name });
 
 /** A model on a box, or one of the site's that no box in reach scores (`agent` null). */
 export const modelViewSchema = z.object({
@@ -338,6 +367,7 @@ export const streamSchemas = {
   agent: agentViewSchema,
   duties: listOf(dutyViewSchema),
   models: listOf(modelViewSchema),
+  order: orderViewSchema,
   /** All that is the matter; empty: nothing. */
   verdict: listOf(siteStatementSchema),
   quarantine: quarantineViewSchema,
@@ -358,6 +388,7 @@ export type IncidentView = z.infer<typeof incidentViewSchema>;
 export type IncidentDetail = z.infer<typeof incidentDetailSchema>;
 export type RunView = z.infer<typeof runViewSchema>;
 export type EventView = z.infer<typeof eventViewSchema>;
+export type OrderView = z.infer<typeof orderViewSchema>;
 export type ModelView = z.infer<typeof modelViewSchema>;
 export type EvidenceView = z.infer<typeof evidenceViewSchema>;
 export type ReadingView = z.infer<typeof readingViewSchema>;

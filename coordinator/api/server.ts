@@ -3,6 +3,7 @@ import fastifyStatic from '@fastify/static';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { peekOrder } from '../../agent/wire/order.ts';
+import type { Orders } from '../fleet/orders.ts';
 import type { Store } from '../store/store.ts';
 import type { Live, LiveEvent, LiveListener } from './live.ts';
 import {
@@ -40,6 +41,7 @@ export interface ApiOptions {
   /** After an acknowledgement, so that other pages hear of it. */
   readonly onAcknowledged: (alarm: AlarmView) => void;
   readonly site: string;
+  readonly orders: Orders;
   /** Carries a signed order to an agent; false: there is no line to the broker now. */
   readonly sendOrder: (agent: string, verb: string, document: Uint8Array) => boolean;
 }
@@ -133,6 +135,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   app.get('/api/v1/status', async () => options.status());
   app.get('/api/v1/agents', async () => ({ items: views.agents() }));
   app.get('/api/v1/duties', async () => ({ items: views.duties() }));
+  app.get('/api/v1/things', async () => ({ items: views.things() }));
   app.get('/api/v1/models', async () => ({ items: views.models() }));
   app.get('/api/v1/verdict', async () => ({ items: views.verdict(options.wall()) }));
   app.get('/api/v1/alarms', async () => ({ items: views.alarms() }));
@@ -231,7 +234,12 @@ export async function startApi(options: ApiOptions): Promise<Api> {
         remedy: 'Bring it to the agent itself: millwright order --api HOST:PORT --token FILE.',
       });
     }
+    options.orders.carried(order.value, options.wall());
     return reply.code(202).send({ carried: true, agent, id });
+  });
+  app.get('/api/v1/orders', async (request, reply) => {
+    const query = check(listQuerySchema, request.query, reply);
+    return query === undefined ? reply : { items: options.orders.list(query.limit) };
   });
 
   app.get('/api/v1/stream', (request, reply) => {

@@ -62,6 +62,15 @@ export class Views {
       duties: live?.presence === 'online' ? (health?.duties ?? []).map((d) => d.duty) : [],
       checks: (health?.checks ?? []).map((c) => ({ check: c.check, status: c.status, text: c.text ?? '' })),
       anomalous: health?.anomalous ?? [],
+      maintenance:
+        live?.presence === 'online'
+          ? (health?.maintenance ?? []).map(({ by, order, until, ...rest }) => ({
+              ...rest,
+              by: by ?? null,
+              order: order ?? null,
+              until: until ?? null,
+            }))
+          : [],
       standing: health?.standing ?? null,
       localHealth: health?.localHealth ?? null,
       store: health?.store ?? null,
@@ -87,6 +96,12 @@ export class Views {
       about: d.about,
       holders: d.holders.map((h) => ({ agent: h.agent, term: h.term, since: h.since ?? null })),
     }));
+  }
+
+  /** Things of the site, as any agent's plan names them. */
+  things(): { thing: string }[] {
+    const names = new Set(this.#fleet.agents().flatMap(({ info }) => info?.things ?? []));
+    return [...names].sort().map((thing) => ({ thing }));
   }
 
   models(): ModelView[] {

@@ -1,8 +1,11 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { AxeBuilder } from '@axe-core/playwright';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentHealth } from '../../agent/wire/agent-status.ts';
+import { peekOrder, readOrder } from '../../agent/wire/order.ts';
 import type { AlarmTransition, ReportBody } from '../../agent/wire/report.ts';
+import { oneLineKey } from '../../agent/wire/roster.ts';
 import { alarmViewSchema } from '../../coordinator/api/schemas.ts';
 import type { Coordinator } from '../../coordinator/coordinator.ts';
 import { alarm, Bench, event, get, passwordOf, portOf, type TestAgent, TOKEN } from '../coordinator/bench.ts';
@@ -579,6 +582,67 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     models = [{ model: 'press/bearing', state: 'anomalous', kind: 'file', file: 'press/2', seat: 'person' }];
     await page.locator('[data-model="press/bearing"][data-state="anomalous"]').waitFor();
     await page.locator('[data-model="pump/flow"]').waitFor({ state: 'detached' });
+  });
+
+  test('maintenance → signed in the page with a person’s key, confirmed by who obeys, refused with the reason, ended likewise', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    const key = oneLineKey(publicKey.export({ type: 'spki', format: 'pem' }) as string) ?? '';
+    let maintenance: NonNullable<AgentHealth['maintenance']> = [];
+    bench.agent('edge-2', coordinator.broker, {
+      health: () => ({ maintenance }),
+      obey: (verb, document) => {
+        const read = readOrder(document, [{ name: 'anna', key, may: ['order'] }]);
+        if (!read.ok || read.value.what.verb !== verb) throw new Error(`not as it was signed: ${verb}`);
+        const { id, by, what } = read.value;
+        if (what.verb === 'maintain') {
+          const { thing, why, forMs } = what;
+          maintenance = [
+            { maintenance: `order:${by}`, things: [thing], why, by, order: id, until: Date.now() + forMs },
+          ];
+        } else maintenance = [];
+        return { v: 1, id, ok: true };
+      },
+    });
+    bench.agent('a1', coordinator.broker, {
+      obey: (_, document) => {
+        const read = peekOrder(document);
+        return {
+          v: 1,
+          id: read.ok ? read.value.id : undefined,
+          ok: false,
+          reason: 'may-not',
+          text: '“anna” may nothing',
+        };
+      },
+    });
+    await open('/maintenance?thing=press-7');
+    await page.getByText('Nobody works on anything.').waitFor();
+    await page.getByText('It goes to 3 boxes; each confirms it.').waitFor();
+    await page.getByLabel('What is done').fill('bearing is changed');
+    await page.getByRole('button', { name: 'Begin maintenance' }).click();
+    await page.getByLabel('Your name, as in the site file').fill('anna');
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    await page
+      .getByLabel('Your key')
+      .setInputFiles({ name: 'anna.key', mimeType: 'text/plain', buffer: Buffer.from(pem) });
+    await page.getByRole('button', { name: 'Sign and send' }).click();
+    const answers = page.locator('.answers');
+    await answers.getByText('Confirmed by 1 of 3.').waitFor();
+    await answers.getByText('a1: refused: “anna” may nothing').waitFor();
+    // Sent is not confirmed: an agent that takes no orders says nothing.
+    await answers.locator('[data-given="pending"]').getByText('edge-1').waitFor();
+    const work = page.locator('[data-work="order:anna"]');
+    await work.getByText('confirmed by 1 of 3 boxes').waitFor();
+    await work.getByText('not known to a1, edge-1').waitFor();
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    const { violations } = await new AxeBuilder({ page }).include('.maintenance').analyze();
+    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
+    await work.getByRole('button', { name: 'End maintenance of press-7' }).click();
+    await answers.getByText('Confirmed by 1 of 1.').waitFor();
+    await work.waitFor({ state: 'detached' });
+    expect(maintenance).toEqual([]);
   });
 
   /** Minutes around an alarm, as a box's recorder tells them. */

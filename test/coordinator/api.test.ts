@@ -25,6 +25,7 @@ import { startApi } from '../../coordinator/api/server.ts';
 import { Views } from '../../coordinator/api/views.ts';
 import { loadCoordinatorConfig } from '../../coordinator/config.ts';
 import { Fleet } from '../../coordinator/fleet/fleet.ts';
+import { Orders } from '../../coordinator/fleet/orders.ts';
 import { openSqliteStore } from '../../coordinator/store/sqlite-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { alarm, Bench, event, get, items, kill, portOf, TOKEN } from './bench.ts';
@@ -136,6 +137,7 @@ test('api: console built → its files, its pages and nothing else are open; ans
     now: () => performance.now(),
     onAcknowledged: () => {},
     site: 'demo',
+    orders: new Orders(() => {}),
     sendOrder: () => false,
   });
   bench.onEnd(async () => {

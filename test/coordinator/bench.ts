@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { type ReportLink, startReportLink } from '../../agent/adapters/mqtt/report-link.ts';
+import { type ReportLink, type ReportLinkOptions, startReportLink } from '../../agent/adapters/mqtt/report-link.ts';
 import { type Outbox, type OutboxLimits, openOutbox } from '../../agent/adapters/store/sqlite-outbox.ts';
 import type { Input } from '../../agent/core/input.ts';
 import type { AlarmTransition, ReportBody } from '../../agent/core/reporting/report.ts';
@@ -161,7 +161,7 @@ export interface CoordinatorProcess {
 }
 
 export interface AgentOptions {
-  readonly obey?: (verb: string, document: Uint8Array) => boolean;
+  readonly obey?: NonNullable<ReportLinkOptions['obey']>;
   readonly dir?: string;
   readonly boot?: string;
   readonly limits?: Partial<OutboxLimits>;

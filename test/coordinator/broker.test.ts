@@ -8,6 +8,7 @@ import { ok } from '../../agent/base/result.ts';
 import { signOrder } from '../../agent/wire/order.ts';
 import { oneLineKey } from '../../agent/wire/roster.ts';
 import type { QuarantineView, StatusView } from '../../coordinator/api/schemas.ts';
+import { orderViewSchema } from '../../coordinator/api/schemas.ts';
 import { PacketGate } from '../../coordinator/broker/packet-gate.ts';
 import type { Coordinator } from '../../coordinator/coordinator.ts';
 import { eventually } from '../support/eventually.ts';
@@ -185,15 +186,15 @@ test('order: carried by the coordinator as a person signed it, obeyed by the age
   });
   bench.onEnd(async () => desk.close());
   const agent = bench.agent('edge-1', coordinator.broker, {
-    obey: (verb, document) => desk.take(document, 'the broker', verb).ok,
+    obey: (verb, document) => desk.answer(document, 'the broker', verb),
   });
   await eventually(() => agent.link.state().coordinator === 'connected');
-  const order = (site: string): Uint8Array =>
+  const order = (site: string, agent = 'edge-1', by = 'anna'): Uint8Array =>
     signOrder(
       {
         site,
-        agent: 'edge-1',
-        by: 'anna',
+        agent,
+        by,
         id: randomBytes(16).toString('hex'),
         issuedAt: new Date().toISOString(),
         notAfter: new Date(Date.now() + 60_000).toISOString(),
@@ -216,6 +217,14 @@ test('order: carried by the coordinator as a person signed it, obeyed by the age
   expect(carried.status).toBe(202);
   expect(await carried.json()).toMatchObject({ carried: true, agent: 'edge-1' });
   await eventually(() => obeyed.length === 1);
+  const orders = async () => (await items(coordinator.api, '/api/v1/orders')).map((item) => orderViewSchema.parse(item)); // biome-ignore format: one list
+  await eventually(async () => (await orders())[0]?.state === 'obeyed');
+  expect(await orders()).toMatchObject([{ agent: 'edge-1', by: 'anna', verb: 'stop', about: 'r1', reason: null }]);
+
+  // What an agent refuses comes back with its reason.
+  expect((await bring(order('demo', 'edge-1', 'boris'))).status).toBe(202);
+  await eventually(async () => (await orders())[0]?.state === 'refused');
+  expect((await orders())[0]).toMatchObject({ by: 'boris', reason: 'unknown-operator' });
 
   // Whoever has the coordinator's credential can send what it has seen, and what it makes of it.
   const voice = await bench.client(coordinator.broker, as('coordinator'));
@@ -224,8 +233,10 @@ test('order: carried by the coordinator as a person signed it, obeyed by the age
   await voice.publishAsync('mw/1/demo/edge-1/cmd/stop', Buffer.from(good), { qos: 1 });
   await voice.publishAsync('mw/1/demo/edge-1/cmd/drain', Buffer.from(order('demo')), { qos: 1 });
   await voice.publishAsync('mw/1/demo/edge-1/cmd/stop', changed, { qos: 1 });
-  await eventually(() => agent.link.state().commandsRefused === 3);
+  await eventually(() => agent.link.state().commandsRefused === 4);
   await voice.endAsync();
+  // The answers to those are no news about what was obeyed.
+  expect((await orders()).map(({ state }) => state)).toEqual(['refused', 'obeyed']);
   expect(desk.counts.refused).toMatchObject({ replayed: 1, 'other-verb': 1 });
   expect(obeyed).toEqual(['stop']);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { bootId } from '../../agent/base/ids.ts';
 import { Random } from '../../agent/base/random.ts';
-import { type Instant, instant, wallTime } from '../../agent/base/time.ts';
+import { after, type Instant, instant, wallTime } from '../../agent/base/time.ts';
 import { formatProblems } from '../../agent/config/problem.ts';
 import { parseSite } from '../../agent/config/site-file.ts';
 import { AgentCore, freshStart } from '../../agent/core/agent-core.ts';
@@ -259,6 +259,53 @@ test('maintenance → alarms are held back and said so, no light, no repair; aft
   expect(box.alarms().get('gone.host-0')?.held).toBeUndefined();
   expect(box.lights()).toBe(2);
   expect(new Set(box.issued())).toEqual(new Set(['host-0/mend', 'host-1/mend']));
+});
+
+test('maintenance by a person’s order → holds whatever the clock says, ends by itself, and all is called then', () => {
+  const box = new Box(text(weekly));
+  well(box);
+  box.step({ kind: 'maintenance-changed', window: 0, state: 'unknown' });
+  const thing = box.core.plan.things.find(({ id }) => id === 'host-0')!.index;
+  const begin = (forMs: number) =>
+    box.step({ kind: 'maintenance-ordered', thing, until: after(box.now, forMs), by: 'anna', why: 'new disk', order: 'o1' }); // biome-ignore format: one step
+  begin(2_000);
+  expect(box.events('maintenance-began')).toMatchObject([
+    { subject: 'host-0', text: expect.stringContaining('anna: new disk'), detail: { by: 'anna', order: 'o1' } },
+  ]);
+  box.see('host-0/web', 'crit');
+  box.see('host-1/web', 'crit');
+  box.pass(1_000);
+  expect(box.alarms().get('gone.host-0')).toMatchObject({ state: 'on', held: 'order:anna' });
+  expect(box.alarms().get('gone.host-1')?.held).toBeUndefined();
+  expect(box.issued()).not.toContain('host-0/mend');
+  // A later order takes the place of the first: its end counts.
+  begin(3_000);
+  box.pass(1_500);
+  expect(box.alarms().get('gone.host-0')?.held).toBe('order:anna');
+  expect(box.events('maintenance-ended')).toEqual([]);
+  const lights = box.lights();
+  box.pass(2_000);
+  expect(box.events('maintenance-ended')).toMatchObject([
+    { subject: 'host-0', text: expect.stringContaining('is over') },
+  ]);
+  expect(box.alarms().get('gone.host-0')?.held).toBeUndefined();
+  expect(box.lights()).toBe(lights + 1);
+  // Nobody may act yet: the site file's own window is in doubt.
+  expect(box.core.maintenance.withheld(thing)).toContain('the clock is doubtful');
+});
+
+test('maintenance that a person ends early, or that a new life finds on its disk → told once, not twice', () => {
+  const box = new Box(text());
+  well(box);
+  const thing = box.core.plan.things.find(({ id }) => id === 'host-0')!.index;
+  const order = { kind: 'maintenance-ordered', thing, by: 'anna', why: 'new disk', order: 'o1' } as const;
+  box.step({ ...order, until: after(box.now, 60_000), again: true });
+  expect(box.events('maintenance-began')).toEqual([]);
+  expect(box.core.maintenanceOf(thing)).toMatchObject({ id: 'order:anna' });
+  box.step({ ...order, until: undefined, by: 'boris', order: 'o2' });
+  box.step({ ...order, until: undefined, by: 'boris', order: 'o3' });
+  expect(box.events('maintenance-ended')).toMatchObject([{ subject: 'host-0', detail: { by: 'boris', order: 'o2' } }]);
+  expect(box.core.maintenanceOf(thing)).toBeUndefined();
 });
 
 test('a clock that nobody can trust → nothing is held back, and nobody acts', () => {

@@ -6,6 +6,7 @@ import type { Instant } from '../../base/time.ts';
 import { instant, never } from '../../base/time.ts';
 import { type OutboxAction, OutboxPolicy, type OutboxPolicyOptions } from '../../core/reporting/outbox-policy.ts';
 import type { Deliver } from '../../driver/ports.ts';
+import type { OrderAnswer } from '../../wire/order.ts';
 import { decodeAck, decodePresence, type Hello, type Presence } from '../../wire/report.ts';
 import { agentTopics, coordinatorTopics, isLevel } from '../../wire/topics.ts';
 import type { Outbox } from '../store/sqlite-outbox.ts';
@@ -31,8 +32,11 @@ export interface ReportLinkOptions {
   readonly health: () => object;
   /** Facts of this life (`infoSchema` without `v` and `boot`), asked once per connection. */
   readonly info?: () => object;
-  /** Obeys a signed order that came for this agent, or says why not; without it all are refused. */
-  readonly obey?: (verb: string, document: Uint8Array) => boolean;
+  /**
+   * Obeys a signed order that came for this agent, or says why not; without it all are refused. What it says goes to
+   * `ack/<id>`, so that whoever sent it knows; an order whose identity could not be read gets no answer.
+   */
+  readonly obey?: (verb: string, document: Uint8Array) => Omit<OrderAnswer, 'id'> & { readonly id: string | undefined };
   readonly clock?: { now(): Instant; wall(): number };
   readonly random?: Random;
   readonly policy?: OutboxPolicyOptions;
@@ -235,7 +239,9 @@ export function startReportLink(options: ReportLinkOptions): ReportLink {
     if (topic === coordinator.info) return;
     const verb = topic.split('/')[5];
     if (topic === topics.commands.replace('+', verb ?? '')) {
-      if (verb !== undefined && options.obey?.(verb, payload) === true) return;
+      const answer = verb === undefined ? undefined : options.obey?.(verb, payload);
+      if (answer?.id !== undefined) publish(topics.ack(answer.id), JSON.stringify(answer), 1, false);
+      if (answer?.ok === true) return;
       commandsRefused++;
       if (options.obey !== undefined) return;
       const now = clock.now();

@@ -58,6 +58,10 @@ export const useAcknowledge = () => {
   };
 };
 
+/** Which maintenance holds it back: a person's, or one of the site file by its name. */
+export const heldText = (t: TFunction, held: string): string =>
+  held.startsWith('order:') ? t('heldByPerson', { by: held.slice('order:'.length) }) : t('heldBack', { by: held });
+
 /** Its own page. */
 export const alarmHref = (alarmId: string): string => `/alarms/${encodeURIComponent(alarmId)}`;
 

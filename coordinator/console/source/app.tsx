@@ -13,6 +13,7 @@ import { EventsPage } from './pages/events-page.tsx';
 import { FleetPage } from './pages/fleet-page.tsx';
 import { IncidentPage } from './pages/incident-page.tsx';
 import { IncidentsPage } from './pages/incidents-page.tsx';
+import { MaintenancePage } from './pages/maintenance-page.tsx';
 import { ModelsPage } from './pages/models-page.tsx';
 import { NowPage } from './pages/now-page.tsx';
 import { RefusedPage } from './pages/refused-page.tsx';
@@ -41,6 +42,7 @@ const PAGES = [
   ['fleet', 'fleet'],
   ['duties', 'duties'],
   ['models', 'models'],
+  ['maintenance', 'maintenance'],
   ['incidents', 'incidents'],
   ['events', 'events'],
   ['refused', 'refused'],
@@ -58,6 +60,8 @@ function Page({ path }: { readonly path: readonly string[] }) {
       return <FleetPage />;
     case 'duties':
       return <DutiesPage />;
+    case 'maintenance':
+      return <MaintenancePage />;
     case 'models':
       return <ModelsPage />;
     case 'incidents':

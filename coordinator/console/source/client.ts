@@ -11,10 +11,12 @@ import {
   incidentViewSchema,
   listOf,
   modelViewSchema,
+  orderViewSchema,
   quarantineViewSchema,
   runViewSchema,
   siteStatementSchema,
   statusViewSchema,
+  thingViewSchema,
 } from '../../api/schemas.ts';
 
 /**
@@ -83,6 +85,15 @@ export const client = {
   runs: () => list(runViewSchema, '/api/v1/runs?limit=200'),
   incidents: () => list(incidentViewSchema, '/api/v1/incidents?limit=500'),
   incident: (id: string) => call(incidentDetailSchema, `/api/v1/incidents/${encodeURIComponent(id)}`),
+  things: () => list(thingViewSchema, '/api/v1/things'),
+  orders: () => list(orderViewSchema, '/api/v1/orders?limit=500'),
+  /** Only carried: what became of it comes as an order's state. */
+  order: (document: Uint8Array<ArrayBuffer>) =>
+    call(z.object({ carried: z.boolean(), id: z.string() }), '/api/v1/orders', {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: document,
+    }),
   evidence: (subject: string) =>
     list(evidenceViewSchema, `/api/v1/evidence?limit=8&subject=${encodeURIComponent(subject)}`),
   quarantine: () => list(quarantineViewSchema, '/api/v1/quarantine?limit=200'),

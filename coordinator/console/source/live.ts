@@ -174,6 +174,12 @@ const take = (name: StreamName, text: string): void => {
       if (duties !== undefined) change(queries.duties.queryKey, () => duties.items);
       return;
     }
+    case 'order': {
+      const order = read('order');
+      if (order === undefined) return;
+      change(queries.orders.queryKey, (old) => [order, ...old.filter((o) => o.id !== order.id)].slice(0, RECENT_KEPT));
+      return;
+    }
     case 'models': {
       const models = read('models');
       if (models !== undefined) change(queries.models.queryKey, () => models.items);

@@ -58,6 +58,8 @@ export const queries = {
   alarms: listQuery(['alarms'], client.alarms),
   agents: listQuery(['agents'], client.agents),
   duties: listQuery(['duties'], client.duties),
+  things: queryOptions({ queryKey: ['things'], queryFn: client.things, refetchInterval: 60_000 }),
+  orders: listQuery(['orders'], client.orders),
   models: listQuery(['models'], client.models),
   verdict: listQuery(['verdict'], client.verdict),
   runs: queryOptions({ queryKey: ['runs'], queryFn: client.runs }),

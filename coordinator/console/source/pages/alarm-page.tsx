@@ -7,6 +7,7 @@ import {
   AckedBy,
   Countdown,
   doing,
+  heldText,
   isWaiting,
   PRIORITY,
   relevant,
@@ -101,7 +102,7 @@ function Alarm({ alarm }: { readonly alarm: AlarmView }) {
             {alarm.name} · {t('priorityOf', { word: t(`priority${PRIORITY[alarm.priority]}`) })} ·{' '}
             {t(`state${alarm.state}`)} · {t('toldBy', { agent: alarm.reporter })}
           </p>
-          {alarm.held !== null && <p className="muted">{t('heldBack', { by: alarm.held })}</p>}
+          {alarm.held !== null && <p className="muted">{heldText(t, alarm.held)}</p>}
           {alarm.behind !== null && <p className="muted">{t('behindCause', { thing: alarm.behind })}</p>}
           {alarm.blind && <p className="doubt">{t('blind')}</p>}
           {alarm.sourceLostSince !== null && <SourceLost since={alarm.sourceLostSince} />}
@@ -124,6 +125,11 @@ function Alarm({ alarm }: { readonly alarm: AlarmView }) {
         <div>
           <h2>{t('colDoing')}</h2>
           <p>{doing(t, run, alarm)}</p>
+          <p>
+            <Link className="inline-link" href={`/maintenance?thing=${encodeURIComponent(alarm.thing)}`}>
+              {t('toMaintenance')}
+            </Link>
+          </p>
           {incident !== undefined && (
             <p>
               <Link className="inline-link" href={`/incidents/${encodeURIComponent(incident.incident)}`}>

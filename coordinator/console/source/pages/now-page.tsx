@@ -8,6 +8,7 @@ import {
   alarmHref,
   Countdown,
   doing,
+  heldText,
   isWaiting,
   PRIORITY,
   relevant,
@@ -176,7 +177,7 @@ function Row({
         </strong>
         <span className="muted">{alarm.evidence}</span>
         {marked && alarm.consequence !== '' && <span className="muted">→ {alarm.consequence}</span>}
-        {alarm.held !== null && <span className="muted">{t('heldBack', { by: alarm.held })}</span>}
+        {alarm.held !== null && <span className="muted">{heldText(t, alarm.held)}</span>}
         {alarm.behind !== null && <span className="muted">{t('behindCause', { thing: alarm.behind })}</span>}
         {alarm.blind && <span className="doubt">{t('blind')}</span>}
         {alarm.sourceLostSince !== null && <SourceLost since={alarm.sourceLostSince} />}
