@@ -25,6 +25,7 @@ import {
   type Facts,
   type Names,
 } from './condition-evaluator.ts';
+import { Dependants } from './dependants.ts';
 import type { HealthDigest } from './digest.ts';
 import { DigestView } from './digest-view.ts';
 import type { Forecast, ModelSpec, Score } from './model.ts';
@@ -190,14 +191,7 @@ export class Health {
   readonly #times: (ConditionTimes | undefined)[];
   readonly #dependencies: readonly Dependencies[];
   /** Which conditions, checks and models a change concerns. */
-  readonly #conditionsOfCheck = new Map<CheckIndex, ConditionIndex[]>();
-  readonly #conditionsOfSignal = new Map<SignalIndex, ConditionIndex[]>();
-  readonly #conditionsOfModel = new Map<ModelIndex, ConditionIndex[]>();
-  readonly #conditionsOfAgent = new Map<AgentIndex, ConditionIndex[]>();
-  readonly #conditionsOfDuty = new Map<DutyIndex, ConditionIndex[]>();
-  readonly #checksOfSignal = new Map<SignalIndex, CheckIndex[]>();
-  readonly #checksOfState = new Map<SignalIndex, CheckIndex[]>();
-  readonly #modelsOfSignal = new Map<SignalIndex, ModelIndex[]>();
+  readonly #dependants: Dependants;
   readonly #dirty = new Set<ConditionIndex>();
   #digestChanged = false;
   #now: Instant = instant(0);
@@ -224,6 +218,7 @@ export class Health {
     this.#truth = plan.conditions.map(() => 'unknown');
     this.#times = plan.conditions.map(() => undefined);
     this.#dependencies = plan.conditions.map((condition) => dependencies(condition.expression));
+    this.#dependants = new Dependants(plan, this.#dependencies);
     this.#evaluationFacts = this.#makeFacts();
     this.#names = {
       check: (check) => plan.checks[check]?.id ?? `check ${check}`,
@@ -232,7 +227,6 @@ export class Health {
       agent: (agent) => plan.agents[agent]?.id ?? `agent ${agent}`,
       duty: (duty) => plan.duties[duty]?.id ?? `duty ${duty}`,
     };
-    this.#index();
   }
 
   start(now: Instant, out: HealthOutput[]): void {
@@ -248,13 +242,13 @@ export class Health {
     this.#now = now;
     if (!this.#signals.receive(sample)) return;
     this.#signalChanged(sample.signal);
-    for (const check of this.#checksOfSignal.get(sample.signal) ?? []) {
+    for (const check of this.#dependants.checksOfSignal.get(sample.signal) ?? []) {
       const judged = this.#judged.get(check);
       if (judged === undefined) continue;
       this.#seen(now, judged);
       this.#judgeSignal(now, judged);
     }
-    for (const check of this.#checksOfState.get(sample.signal) ?? []) this.#applicability(now, check);
+    for (const check of this.#dependants.checksOfState.get(sample.signal) ?? []) this.#applicability(now, check);
     this.#flush(now, out);
   }
 
@@ -311,15 +305,15 @@ export class Health {
   locationsChanged(now: Instant, out: HealthOutput[]): void {
     this.#now = now;
     this.#relocate(now);
-    for (const conditions of this.#conditionsOfDuty.values()) for (const c of conditions) this.#dirty.add(c);
+    for (const conditions of this.#dependants.conditionsOfDuty.values()) for (const c of conditions) this.#dirty.add(c);
     this.#flush(now, out);
   }
 
   membersChanged(now: Instant, member: AgentIndex, out: HealthOutput[]): void {
     this.#now = now;
-    for (const condition of this.#conditionsOfAgent.get(member) ?? []) this.#dirty.add(condition);
+    for (const condition of this.#dependants.conditionsOfAgent.get(member) ?? []) this.#dirty.add(condition);
     // Whether a duty counts as held depends on its holder's life.
-    for (const conditions of this.#conditionsOfDuty.values()) for (const c of conditions) this.#dirty.add(c);
+    for (const conditions of this.#dependants.conditionsOfDuty.values()) for (const c of conditions) this.#dirty.add(c);
     const affected = new Set<CheckIndex>();
     this.#view.affectedBy(member, affected);
     if (this.#causes !== undefined) this.#downMoved = true;
@@ -589,30 +583,6 @@ export class Health {
 
   // -- judging -----------------------------------------------------------------------------------------------------
 
-  #index(): void {
-    const add = <K, V>(map: Map<K, V[]>, key: K, value: V): void => {
-      const list = map.get(key);
-      if (list === undefined) map.set(key, [value]);
-      else if (!list.includes(value)) list.push(value);
-    };
-    for (const condition of this.#plan.conditions) {
-      const of = this.#dependencies[condition.index];
-      if (of === undefined) continue;
-      for (const check of of.checks) add(this.#conditionsOfCheck, check, condition.index);
-      for (const signal of of.signals) add(this.#conditionsOfSignal, signal, condition.index);
-      for (const model of of.models) add(this.#conditionsOfModel, model, condition.index);
-      for (const agent of of.agents) add(this.#conditionsOfAgent, agent, condition.index);
-      for (const duty of of.duties) add(this.#conditionsOfDuty, duty, condition.index);
-    }
-    for (const check of this.#plan.checks) {
-      if (check.source.kind === 'signal') add(this.#checksOfSignal, check.source.signal, check.index);
-      for (const { state } of check.onlyIn) add(this.#checksOfState, state, check.index);
-    }
-    for (const model of this.#plan.models) {
-      for (const input of model.inputs) add(this.#modelsOfSignal, input.signal, model.index);
-    }
-  }
-
   /** Starts and stops judging where locations say so. */
   #relocate(now: Instant): void {
     for (const spec of this.#plan.checks) {
@@ -741,11 +711,11 @@ export class Health {
     this.#signals.takeStale(now, stale);
     for (const signal of stale) {
       this.#signalChanged(signal);
-      for (const check of this.#checksOfSignal.get(signal) ?? []) {
+      for (const check of this.#dependants.checksOfSignal.get(signal) ?? []) {
         const judged = this.#judged.get(check);
         if (judged !== undefined) this.#judgeSignal(now, judged);
       }
-      for (const check of this.#checksOfState.get(signal) ?? []) this.#applicability(now, check);
+      for (const check of this.#dependants.checksOfState.get(signal) ?? []) this.#applicability(now, check);
     }
   }
 
@@ -755,12 +725,13 @@ export class Health {
   }
 
   #signalChanged(signal: SignalIndex): void {
-    for (const condition of this.#conditionsOfSignal.get(signal) ?? []) this.#dirty.add(condition);
-    for (const model of this.#modelsOfSignal.get(signal) ?? []) if (this.#models.has(model)) this.#modelChanged(model);
+    for (const condition of this.#dependants.conditionsOfSignal.get(signal) ?? []) this.#dirty.add(condition);
+    for (const model of this.#dependants.modelsOfSignal.get(signal) ?? [])
+      if (this.#models.has(model)) this.#modelChanged(model);
   }
 
   #modelChanged(model: ModelIndex): void {
-    for (const condition of this.#conditionsOfModel.get(model) ?? []) this.#dirty.add(condition);
+    for (const condition of this.#dependants.conditionsOfModel.get(model) ?? []) this.#dirty.add(condition);
     this.#modelsTouched.add(model);
   }
 
@@ -769,7 +740,7 @@ export class Health {
   #checksTouched(checks: ReadonlySet<CheckIndex>): void {
     for (const check of checks) {
       if (this.#causes?.isUp(check) === true) this.#downMoved = true;
-      for (const c of this.#conditionsOfCheck.get(check) ?? []) this.#dirty.add(c);
+      for (const c of this.#dependants.conditionsOfCheck.get(check) ?? []) this.#dirty.add(c);
     }
   }
 
@@ -823,7 +794,7 @@ export class Health {
     judged.saidFlapping = state.flapping;
     if (this.#causes?.isUp(spec.index) === true) this.#downMoved = true;
     this.#digestChanged = true;
-    for (const condition of this.#conditionsOfCheck.get(spec.index) ?? []) this.#dirty.add(condition);
+    for (const condition of this.#dependants.conditionsOfCheck.get(spec.index) ?? []) this.#dirty.add(condition);
   }
 
   #sayAnomaly(model: ModelIndex, out: HealthOutput[]): void {
@@ -833,7 +804,7 @@ export class Health {
     const was = this.#anomalySaid.get(model) ?? 'unknown';
     this.#anomalySaid.set(model, truth);
     if (truth === was) return;
-    for (const condition of this.#conditionsOfModel.get(model) ?? []) this.#dirty.add(condition);
+    for (const condition of this.#dependants.conditionsOfModel.get(model) ?? []) this.#dirty.add(condition);
     this.#digestChanged = true;
     // Coming into sight with nothing wrong is not worth a word.
     if (truth === 'unknown' || (truth === 'false' && was !== 'true')) return;
