@@ -271,6 +271,15 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     }
   };
 
+  /** The rest of a round, a slice at a time: whatever else waits goes in between. */
+  let rest: NodeJS.Immediate | undefined;
+  const later = (): void => {
+    rest ??= setImmediate(() => {
+      rest = undefined;
+      if (recorder.slice()) later();
+    });
+  };
+
   return {
     onSample(sample) {
       const spec = plan.signals[sample.signal];
@@ -311,7 +320,7 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     tick() {
       const now = wall();
       markMaintenance();
-      recorder.tick(now);
+      if (recorder.tick(now)) later();
       for (const row of [...open.values()]) if (row.dueAt <= now) finish(row);
     },
     evidence: () => recorder.evidence(),
@@ -320,7 +329,10 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
       return data === undefined ? undefined : gunzipSync(data).toString('utf8');
     },
     stats: () => recorder.stats(),
-    stop: () => recorder.close(),
+    stop() {
+      clearImmediate(rest);
+      recorder.close();
+    },
   };
 }
 

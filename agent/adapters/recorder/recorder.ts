@@ -26,11 +26,22 @@ export const recorderDefaults: RecorderLimits = {
 
 /** Share of the bytes that evidence may take; the rest is the ring. */
 const evidenceShare = 0.4;
-/** What SQLite keeps beside the file: the log, bounded by the store to 1 MiB and one transaction. */
-const besideBytes = 2 * 1024 * 1024;
 const pageBytes = 4_096;
-/** Blocks of one transaction: it bounds the log, and how long one tick takes. */
-const blocksPerTick = 128;
+/** Blocks of one round: it bounds what is written within a second. */
+const blocksPerRound = 128;
+/** Blocks of one transaction, and so how long the event loop is held: 0.2 ms each to pack, 1 ms to write. */
+const blocksPerSlice = 8;
+/** And the clock has its word, since a busy box packs slower. */
+const sliceMs = 4;
+/**
+ * At about so many pages the log is brought into the file, in a slice of its own: it is what waits for the disk. Where
+ * nobody calls for slices a commit does it, at `most`. A long log has to be brought in less often; a small recorder has no
+ * room for one. (Tried: a thread that does it. It costs 12 to 16 MB, which such a box needs for better things.)
+ */
+const logOf = (bytes: number): { readonly pages: number; readonly most: number; readonly bytes: number } =>
+  bytes >= 32 * 2 ** 20
+    ? { pages: 768, most: 1_152, bytes: 6 * 2 ** 20 }
+    : { pages: 192, most: 384, bytes: 2 * 2 ** 20 };
 const mostSpans = 5_000;
 
 const migrations = [
@@ -105,8 +116,8 @@ interface OpenBlock extends Columns {
  * The flight recorder of the box: every sample that this agent polls and every score, in a ring on disk (`recorder.db`)
  * that is bounded in bytes and age, and beside it spans in which things were not healthy and the evidence of alarms.
  *
- * Samples wait in memory until their block is full or `flushMs` old; blocks are written a few at a time, so that five
- * hundred tags make no burst. The oldest goes first; evidence has its own share and never pushes the ring out. A disk
+ * Samples wait in memory until their block is full or `flushMs` old; blocks are written a few at a time, in slices of some
+ * milliseconds, so that five hundred tags make no burst and hold nobody up. The oldest goes first; evidence has its own share and never pushes the ring out. A disk
  * that refuses costs samples, which are counted, and nothing else.
  */
 export class Recorder {
@@ -115,10 +126,15 @@ export class Recorder {
   readonly #buffers = new Map<string, OpenBlock>();
   readonly #statements: Record<'insert' | 'update' | 'series' | 'span' | 'close' | 'pages' | 'free', StatementSync>;
   readonly #misfortune: string | undefined;
+  readonly #log: ReturnType<typeof logOf>;
   #dropped = 0;
   #trouble: string | undefined;
   #closed = false;
   #cursor = 0;
+  /** Blocks that are still to be written in this round. */
+  #due: string[] = [];
+  /** Pages that went into the log since it was last brought into the file, about. */
+  #logged = 0;
   /** Wall clock as last told: what is old is judged by it, whatever clock the device has. */
   #now = 0;
 
@@ -132,7 +148,9 @@ export class Recorder {
         : misfortune.kind === 'not-opened'
           ? `not opened (${misfortune.reason}): kept in memory only`
           : undefined;
-    const pages = Math.max(512, Math.floor((this.limits.bytes - besideBytes) / pageBytes));
+    this.#log = logOf(this.limits.bytes);
+    db.exec(`PRAGMA wal_autocheckpoint = ${this.#log.most}`);
+    const pages = Math.max(512, Math.floor((this.limits.bytes - this.#log.bytes) / pageBytes));
     db.exec(`PRAGMA max_page_count = ${pages}`);
     this.#statements = {
       insert: db.prepare('INSERT INTO block (series, from_ms, to_ms, n, at_ms, data) VALUES (?, ?, ?, ?, ?, ?)'),
@@ -184,30 +202,55 @@ export class Recorder {
     if (buffer.count >= buffer.full) this.#seal(series, buffer);
   }
 
-  /** About once a second: writes blocks that have waited, a bounded number of them, and lets the oldest go. */
-  tick(now: number): void {
-    if (this.#closed) return;
+  /**
+   * About once a second: begins a round, writes blocks that have waited, a bounded number of them, and lets the oldest go.
+   * It does the first slice of that; true when there is more, which `slice` does.
+   */
+  tick(now: number): boolean {
+    if (this.#closed) return false;
     this.#now = now;
-    const due: [string, OpenBlock][] = [];
+    if (this.#due.length > 0) return this.slice();
+    const due: string[] = [];
     const names = [...this.#buffers.keys()];
     // A little more than what falls due in a second, so that five hundred tags that began together drift apart.
     const share = Math.ceil((1.5 * names.length * 1_000) / this.limits.flushMs);
-    const most = Math.min(blocksPerTick, Math.max(8, share));
+    const most = Math.min(blocksPerRound, Math.max(8, share));
     for (let i = 0; i < names.length && due.length < most; i++) {
       const name = names[(this.#cursor + i) % names.length] ?? '';
       const buffer = this.#buffers.get(name);
       if (buffer?.dirtySince === undefined || now - buffer.dirtySince < this.limits.flushMs) continue;
-      due.push([name, buffer]);
+      due.push(name);
     }
     this.#cursor = names.length === 0 ? 0 : (this.#cursor + due.length) % names.length;
-    if (due.length > 0) this.#store(due);
+    this.#due = due.reverse();
     this.#forget(now);
+    return this.slice();
+  }
+
+  /** A few milliseconds of the round's work; true when there is more. */
+  slice(): boolean {
+    if (this.#closed) return false;
+    if (this.#due.length === 0) {
+      if (this.#logged >= this.#log.pages) this.#bringIn();
+      return false;
+    }
+    const began = performance.now();
+    const blocks: Packed[] = [];
+    while (blocks.length < blocksPerSlice && (blocks.length === 0 || performance.now() - began < sliceMs)) {
+      const series = this.#due.pop();
+      if (series === undefined) break;
+      const buffer = this.#buffers.get(series);
+      // It may have become full meanwhile, and been written.
+      if (buffer?.dirtySince !== undefined) blocks.push(packed(series, buffer));
+    }
+    if (blocks.length > 0) this.#put(blocks);
+    return this.#due.length > 0 || this.#logged >= this.#log.pages;
   }
 
   /** Everything that waits, now. */
   flush(): void {
     const dirty = [...this.#buffers].filter(([, buffer]) => buffer.dirtySince !== undefined);
-    for (let i = 0; i < dirty.length; i += blocksPerTick) this.#store(dirty.slice(i, i + blocksPerTick));
+    for (let i = 0; i < dirty.length; i += blocksPerRound) this.#store(dirty.slice(i, i + blocksPerRound));
   }
 
   /** A thing is not healthy from now on, by the word of a check, a model or an alarm. */
@@ -307,11 +350,14 @@ export class Recorder {
   }
 
   #store(blocks: readonly (readonly [series: string, buffer: OpenBlock])[]): void {
-    const packed = blocks.map(([series, buffer]) => ({ series, buffer, data: pack(buffer, buffer.count) }));
-    const bytes = packed.reduce((sum, { data }) => sum + data.length + 128, 0);
+    this.#put(blocks.map(([series, buffer]) => packed(series, buffer)));
+  }
+
+  #put(blocks: readonly Packed[]): void {
+    const bytes = blocks.reduce((sum, { data }) => sum + data.length + 128, 0);
     const written = this.#write(() => {
       this.#room(bytes);
-      for (const { series, buffer, data } of packed) {
+      for (const { series, buffer, data } of blocks) {
         const to = buffer.times[buffer.count - 1] ?? 0;
         if (buffer.row === undefined) {
           const { lastInsertRowid } = this.#statements.insert.run(
@@ -331,7 +377,9 @@ export class Recorder {
         }
       }
     });
-    for (const { buffer } of packed) {
+    // Each block lies on a page or more of its own, and of table and indices some change with every commit.
+    this.#logged += 4 + blocks.reduce((sum, { data }) => sum + Math.ceil(data.length / pageBytes) + 1, 0);
+    for (const { buffer } of blocks) {
       buffer.dirtySince = undefined;
       if (!written) {
         this.#dropped += buffer.count;
@@ -340,9 +388,19 @@ export class Recorder {
     }
   }
 
+  /** The log into the file. Whoever reads at this moment keeps some of it there; the next time has it. */
+  #bringIn(): void {
+    this.#logged = 0;
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    } catch (error) {
+      this.#trouble = error instanceof Error ? error.message : String(error);
+    }
+  }
+
   /** Makes room for so many bytes by letting the oldest blocks go; nine tenths of the file are used at most. */
   #room(bytes: number): void {
-    const limit = (this.limits.bytes - besideBytes) * 0.9;
+    const limit = (this.limits.bytes - this.#log.bytes) * 0.9;
     for (let round = 0; this.#used() + bytes > limit && round < 1_000; round++) {
       const gone = this.#dropOldest();
       if (gone === 0) return;
@@ -389,6 +447,14 @@ export class Recorder {
     }
   }
 }
+
+interface Packed {
+  readonly series: string;
+  readonly buffer: OpenBlock;
+  readonly data: Uint8Array;
+}
+
+const packed = (series: string, buffer: OpenBlock): Packed => ({ series, buffer, data: pack(buffer, buffer.count) });
 
 export function readSeries(db: DatabaseSync, series: string, from: number, to: number, most: number): Columns {
   const times: number[] = [];

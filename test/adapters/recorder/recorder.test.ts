@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blockSamples, pack, unpack } from '../../../agent/adapters/recorder/block.ts';
 import { excerpt, excerptBytes } from '../../../agent/adapters/recorder/excerpt.ts';
-import { Recorder } from '../../../agent/adapters/recorder/recorder.ts';
+import { openRecording, Recorder } from '../../../agent/adapters/recorder/recorder.ts';
 import { Random } from '../../../agent/base/random.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
@@ -80,6 +80,56 @@ describe('recorder', () => {
     expect(oldest).toBeGreaterThan(1.7e12 + 1_000_000);
     const last = recorder.read('m/s7', 0, Number.POSITIVE_INFINITY, 10);
     expect(last.times[9]).toBe(1.7e12 + 8_999_000);
+    recorder.close();
+  });
+
+  it('five hundred tags that fall due together → written in slices of eight, all of them; a stop between loses none', async () => {
+    const dir = await temporaryFolder();
+    const recorder = new Recorder(dir);
+    const db = openRecording(dir)!;
+    const stored = (): number => Number(db.prepare('SELECT count(*) AS n FROM block').get()?.['n']);
+    const begin = 1_700_000_000_000;
+    for (let i = 0; i < 500; i++) recorder.take(`press/t${i}`, begin, i, 0, begin);
+    expect(recorder.tick(begin + 29_000)).toBe(false);
+    expect(stored()).toBe(0);
+    let rounds = 0;
+    for (let second = 30; stored() < 240; second++, rounds++) {
+      let more = recorder.tick(begin + second * 1_000);
+      for (let before = stored(); more; before = stored()) {
+        more = recorder.slice();
+        expect(stored() - before).toBeLessThanOrEqual(8);
+      }
+    }
+    // One and a half times what falls due in a second: the rest of them drift apart.
+    expect(rounds).toBe(10);
+    recorder.tick(begin + 41_000);
+    db.close();
+    recorder.close();
+    const after = openRecording(dir)!;
+    expect(after.prepare('SELECT count(DISTINCT series) AS n FROM block').get()?.['n']).toBe(500);
+    after.close();
+  });
+
+  it('a log that grows → brought into the file in a slice of its own, before a commit has to; then it begins anew', async () => {
+    const dir = await temporaryFolder();
+    const recorder = new Recorder(dir, { bytes: 16 * 1024 * 1024 });
+    const random = new Random(3, 'log');
+    const [file, log] = [join(dir, 'recorder.db'), join(dir, 'recorder.db-wal')];
+    let now = 1_700_000_000_000;
+    const round = (): void => {
+      for (let second = 0; second < 30; second++) {
+        now += 1_000;
+        for (let i = 0; i < 100; i++) recorder.take(`press/t${i}`, now, random.normal(), 0, now);
+      }
+      for (let more = recorder.tick(now); more; ) more = recorder.slice();
+    };
+    // Less than what a commit would bring in by itself.
+    const began = statSync(file).size;
+    while (statSync(file).size === began) round();
+    const whole = statSync(log).size;
+    expect(whole).toBeLessThan(384 * 4_200);
+    round();
+    expect(statSync(log).size).toBeLessThanOrEqual(whole);
     recorder.close();
   });
 
