@@ -181,6 +181,13 @@ export const faultCatalogue = {
     rampSeconds: 10,
     signals: ['Zone2.Temperature', 'Exhaust.Temperature', 'Heater.Duty', 'Heater.Current', 'Cooling.Out'],
   },
+  'oven-late-answers': {
+    machine: 'oven',
+    kind: 'late answers',
+    about: 'the S7 controller takes up to three seconds for every answer',
+    rampSeconds: 0,
+    signals: [],
+  },
   'oven-plc-stop': {
     machine: 'oven',
     kind: 'PLC stop',

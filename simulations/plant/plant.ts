@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BadRequest, openControlFace } from './control-face.ts';
-import { faultCatalogue, faultNames, isFault, type MachineName } from './faults.ts';
+import { type FaultName, faultCatalogue, faultNames, isFault, type MachineName } from './faults.ts';
 import { Hall } from './hall.ts';
 import { openModbusFace } from './modbus-face.ts';
 import { openOpcUaFace } from './opcua-face.ts';
@@ -81,6 +81,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const truth = new TruthLog(join(folder, 'truth.jsonl'));
   const hall = new Hall(options.seed ?? 1);
+  const lateMs = (fault: FaultName): number => 3_000 * hall.faults.level(fault);
   const machines = {
     'pump-skid': hall.pump,
     press: hall.press,
@@ -125,7 +126,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     unit: modbusUnit,
     registers: [...conveyorRegisters, ...compressorRegisters],
     manner: () => ({
-      delayMs: 3_000 * hall.faults.level('conveyor-late-answers'),
+      delayMs: lateMs('conveyor-late-answers'),
       lowWordFirst: hall.faults.isOn('conveyor-wrong-byte-order'),
     }),
   });
@@ -186,6 +187,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
     {
       everyMs: 200,
       run: () => {
+        s7.delayMs = lateMs('oven-late-answers');
         s7.mode = hall.faults.isOn('oven-plc-stop') ? 'stop' : 'run';
         if (s7.mode === 'stop') return;
         for (const [name, value] of Object.entries(hall.oven.read())) s7.write(name, value);

@@ -17,6 +17,8 @@ export interface S7Face {
   write(name: string, value: number): void;
   /** STOP: whoever writes values stops writing; the mode is what clients are told. */
   mode: 'run' | 'stop';
+  /** Every answer waits so long. */
+  delayMs: number;
   stop(): Promise<void>;
 }
 
@@ -41,6 +43,12 @@ export async function openS7Face({ host, port, block, tags }: S7FaceOptions): Pr
     },
     set mode(mode) {
       server.mode = mode;
+    },
+    get delayMs() {
+      return server.delayMs;
+    },
+    set delayMs(ms) {
+      server.delayMs = ms;
     },
     stop: () => server.stop(),
   };

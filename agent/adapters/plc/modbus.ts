@@ -1,4 +1,5 @@
 import { err, ok } from '../../base/result.ts';
+import type { Instant } from '../../base/time.ts';
 import type { Connection, Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
 import { dial } from './dial.ts';
@@ -120,6 +121,7 @@ export class ModbusSource extends LinkedSource<ModbusConnection> {
   /** Throws when the device did not answer, or not in Modbus. */
   async #readBlock(reader: RegisterReader, block: RegisterBlock, signal: AbortSignal): Promise<void> {
     let data: readonly (number | boolean)[];
+    const asked = this.options.clock.now();
     try {
       data = await request(reader, block);
     } catch (error) {
@@ -150,13 +152,13 @@ export class ModbusSource extends LinkedSource<ModbusConnection> {
         block.table === 'coil' || block.table === 'discrete'
           ? cells[0]
           : decodeWords(tag.type, cells as readonly number[], this.options.connection.order);
-      this.#put(tag, raw);
+      this.#put(tag, raw, undefined, asked);
     }
   }
 
-  #put(tag: Tag, raw: unknown, why?: string): void {
+  #put(tag: Tag, raw: unknown, why?: string, asOf?: Instant): void {
     const maker = this.#makers.get(tag);
-    if (maker !== undefined) this.emit(maker, { raw, why, sourceTime: this.options.clock.wall() });
+    if (maker !== undefined) this.emit(maker, { raw, why, sourceTime: this.options.clock.wall(), asOf });
   }
 }
 

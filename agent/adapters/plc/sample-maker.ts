@@ -12,6 +12,11 @@ export interface Reading {
   /** Why it is not good, for people. */
   readonly why?: string | undefined;
   readonly sourceTime: WallTime;
+  /**
+   * When the device was asked, or how old its word is at the least: freshness counts from then, so that an answer which
+   * took its time is not taken for news. Now unless said.
+   */
+  readonly asOf?: Instant | undefined;
 }
 
 /** A pause of the readings longer than this many periods (and five seconds) is an outage, not a value that stands still. */
@@ -39,7 +44,7 @@ export class SampleMaker {
     this.#change = changeOf(tag) ?? 0;
   }
 
-  make(now: Instant, { raw, quality, why, sourceTime }: Reading): Sample {
+  make(now: Instant, { raw, quality, why, sourceTime, asOf = now }: Reading): Sample {
     const tag = this.#tag;
     let taken = tagValue(tag, raw, quality);
     const outage = this.#takenAt === undefined || now - this.#takenAt > Math.max(5_000, outagePeriods * tag.everyMs);
@@ -61,7 +66,7 @@ export class SampleMaker {
       told.quality === taken.quality &&
       Math.abs(taken.value - told.value) < this.#change
     ) {
-      return (this.#told = { ...told, receiveTime: now });
+      return (this.#told = { ...told, receiveTime: asOf });
     }
     const reason = taken.quality === 'good' ? undefined : (why ?? taken.why);
     this.#told = {
@@ -69,7 +74,7 @@ export class SampleMaker {
       value: taken.value,
       quality: taken.quality,
       sourceTime,
-      receiveTime: now,
+      receiveTime: asOf,
       ...(reason === undefined ? {} : { why: reason }),
     };
     return this.#told;

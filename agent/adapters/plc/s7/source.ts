@@ -1,4 +1,5 @@
 import { err, ok, type Result } from '../../../base/result.ts';
+import type { Instant } from '../../../base/time.ts';
 import type { Connection } from '../../../driver/bindings.ts';
 import { dial } from '../dial.ts';
 import { pause, reasonOf, type Session } from '../keep-connected.ts';
@@ -119,11 +120,12 @@ export class S7Source extends LinkedSource<S7Connection> {
     return 'stopped';
   }
 
-  #put(maker: SampleMaker, raw: unknown, why?: string): void {
-    this.emit(maker, { raw, why, sourceTime: this.options.clock.wall() });
+  #put(maker: SampleMaker, raw: unknown, why?: string, asOf?: Instant): void {
+    this.emit(maker, { raw, why, sourceTime: this.options.clock.wall(), asOf });
   }
 
   async #readRequest(client: S7Client, ranges: readonly TagRange<S7Tag>[], signal: AbortSignal): Promise<void> {
+    const asked = this.options.clock.now();
     const answers = await client.read(ranges);
     if (signal.aborted) return;
     for (const [i, range] of ranges.entries()) {
@@ -131,7 +133,7 @@ export class S7Source extends LinkedSource<S7Connection> {
       if (answer?.ok) {
         for (const { tag, address } of range.tags) {
           const at = address.from - range.from;
-          this.#put(tag.maker, decodeS7(address, answer.value.subarray(at, at + address.bytes)));
+          this.#put(tag.maker, decodeS7(address, answer.value.subarray(at, at + address.bytes)), undefined, asked);
         }
         continue;
       }
