@@ -17,7 +17,6 @@ interface Judge {
   readonly session: ScoringSession;
   threshold: number;
   readonly ring: WindowRing;
-  readonly windowRows: number;
 }
 
 /**
@@ -74,7 +73,7 @@ export class ModelWatch implements Watch {
     if (this.#learning !== undefined && minute >= this.#learnUntil) {
       await this.#settle();
       const ill = this.alarm.active && this.#look(minute);
-      if (!ill && !isRising(this.#since, this.#judge?.windowRows)) await this.#train(minute);
+      if (!ill && !isRising(this.#since)) await this.#train(minute);
       else this.#learnUntil = minute + this.#given.detector.relearnDays * 1440;
     }
   }
@@ -150,7 +149,7 @@ export class ModelWatch implements Watch {
     await this.#judge?.session.release();
     const ring = new WindowRing(manifest.window.rows, this.#names.length, manifest.window.maxGapMs);
     const threshold = manifest.threshold?.value ?? Number.POSITIVE_INFINITY;
-    this.#judge = { session, threshold, ring, windowRows: manifest.window.rows };
+    this.#judge = { session, threshold, ring };
     this.alarm.end(minute, true);
     this.#learning = undefined;
     this.trainings++;
