@@ -28,6 +28,12 @@ const policies = {
   'aes256-sha256-rsapss': 'Aes256_Sha256_RsaPss',
 } as const;
 
+/**
+ * What most stacks use. The client would ask for ten times as much, and then takes a block of that size for every message it
+ * sends, however short. Longer messages go in several chunks (Part 6, 6.7.2).
+ */
+const transportSettings = { sendBufferSize: 65_536, receiveBufferSize: 65_536 };
+
 /** Making the key pair of a folder must not happen twice at once, so clients of a folder begin one after another. */
 const stores = new Map<string, Promise<unknown>>();
 
@@ -56,6 +62,7 @@ export async function createClient(
     endpointMustExist: false,
     connectionStrategy: { maxRetry: 0, initialDelay: 100, maxDelay: 1_000 },
     keepSessionAlive: true,
+    transportSettings,
     requestedSessionTimeout: 20_000,
     transportTimeout: timing.connectMs,
     defaultTransactionTimeout: timing.connectMs,
