@@ -16,8 +16,8 @@ import { Health, type HealthOutput } from './health/health.ts';
 import type { DirectMessage, Input, Restored } from './input.ts';
 import type { CellObservation, LeaseView } from './leases/cell-leases.ts';
 import type { HolderTime } from './leases/elapsed-clock.ts';
-import { quorumOf } from './leases/options.ts';
 import { type HeldBy, Maintenance, type WindowState } from './maintenance.ts';
+import { MajorityWatch } from './majority-watch.ts';
 import type { MembershipMessage } from './membership/member.ts';
 import { Membership, type MembershipOutput } from './membership/membership.ts';
 import type { Voucher } from './membership/statements.ts';
@@ -133,8 +133,7 @@ export class AgentCore {
   /** When a duty's too large checkpoint was last told of; bounded likewise. */
   readonly #refusalTold = new Map<DutyIndex, Instant>();
   readonly maintenance: Maintenance;
-  /** Cells whose voters live in too small a number, and whether it was this agent that said so. */
-  readonly #lostMajorities = new Map<string, boolean>();
+  readonly #majorities: MajorityWatch;
 
   constructor({ plan, identity, random, restored, voucher }: AgentCoreOptions) {
     this.plan = plan;
@@ -235,6 +234,12 @@ export class AgentCore {
         cause: (condition) => this.health.causeOf(condition),
         maintenance: (thing) => this.maintenanceOf(thing)?.id,
       },
+    });
+    this.#majorities = new MajorityWatch({
+      self: identity.self,
+      state: (member) => this.membership.state(member),
+      members: (id) => plan.cells.find((cell) => cell.id === id)?.members ?? [],
+      name: (member) => this.#name(member),
     });
     this.#lateNoticedMs = plan.membership.probeIntervalMs / 4;
     const locations = locationsOf(plan);
@@ -813,39 +818,10 @@ export class AgentCore {
     }
   }
 
-  /**
-   * A cell without a living majority of its voters grants nothing, and only people can mend it. Said by one of those that
-   * live, so that a hundred agents do not say it at once; two may, when they see it differently.
-   */
   #watchMajorities(): void {
     if (!this.#hasExclusive) return;
-    const { self } = this.identity;
-    const lives = (agent: AgentIndex): boolean => {
-      const state = agent < 0 ? 'dead' : this.membership.state(agent);
-      return agent === self || (state !== 'dead' && state !== 'left');
-    };
-    for (const { id, voters } of this.exclusive.leases.cells) {
-      const living = voters.filter(lives);
-      const needed = quorumOf(voters.length);
-      const isLost = voters.length > 0 && living.length < needed;
-      if (isLost === this.#lostMajorities.has(id)) continue;
-      const detail = { living: living.length, needed };
-      if (isLost) {
-        const members = this.plan.cells.find((cell) => cell.id === id)?.members ?? [];
-        const isMine = (living[0] ?? members.find(lives)) === self;
-        this.#lostMajorities.set(id, isMine);
-        if (!isMine) continue;
-        const gone = voters
-          .filter((agent) => !lives(agent))
-          .map((agent) => (agent < 0 ? 'one that is gone' : this.#name(agent)));
-        const text = `${living.length} of the voters live as seen from here, ${needed} are needed (gone: ${gone.join(', ')}): nothing exclusive begins. Bring them back; are they gone for good, a person must force the next epoch: millwright site force-epoch --help`;
-        this.#event('majority-lost', id, 'error', text, detail);
-        continue;
-      }
-      // Who comes back does not know that it was missed.
-      const hasTold = this.#lostMajorities.get(id) === true;
-      this.#lostMajorities.delete(id);
-      if (hasTold) this.#event('majority-back', id, 'notice', 'a majority of the voters lives again', detail);
+    for (const { name, subject, severity, text, detail } of this.#majorities.look(this.exclusive.leases.cells)) {
+      this.#event(name, subject, severity, text, detail);
     }
   }
 
