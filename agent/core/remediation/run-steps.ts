@@ -28,6 +28,8 @@ const homecomingMs = 60_000;
 const maxIssues = 20;
 /** Unknown pauses verification and soak, up to this many times the time-out of `verify`. */
 const unverifiableFactor = 3;
+/** Who comes to the end of a soak later than this was not there to see it. */
+const unseenMs = 500;
 
 /** What the steps of a run ask of its workflow. */
 export interface Home {
@@ -479,6 +481,12 @@ export class RunSteps {
     const until = after(live.soakSince, spec.soakMs);
     if (now < until) {
       live.wakeAt = until;
+      return;
+    }
+    if (now >= after(until, unseenMs)) {
+      // This process stood still, and so did its checks: nobody looked. The soak starts over.
+      live.soakSince = now;
+      live.wakeAt = after(now, spec.soakMs);
       return;
     }
     const fixed = run.applied.some((step) => spec.steps[step]?.fixing === true) || spec.when === undefined;

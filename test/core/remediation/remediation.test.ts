@@ -60,6 +60,18 @@ test('soak: nobody can tell for a while → it starts over from zero', () => {
   expect(world.ends).toEqual(['HEALED']);
 });
 
+test('soak: the process stood still over its end → it starts over, and what came back meanwhile is seen', () => {
+  const world = new RepairWorld(workflow());
+  world.start();
+  while (world.kinds.at(-1) !== 'soak') world.runFor(1);
+  world.runFor(10_000, false);
+  world.runFor(1_000);
+  expect(world.ends).toEqual([]);
+  world.break();
+  world.runFor(1_000);
+  expect(world.ends).toEqual(['FAILED']);
+});
+
 test('soak: nobody can tell for three times the verification → ESCALATED as unverifiable', () => {
   const world = new RepairWorld(workflow());
   world.start();
