@@ -481,7 +481,10 @@ export class SimulatedChannels {
   #write(from: number, to: number, bytes: number, letter: Letter): void {
     const { transport, datagrams = true } = this.#network.options;
     this.#tcp.isThin = transport === 'tcp-thin';
-    if (!this.#tcp.send(from, to, bytes, letter)) this.#world.lost(from, to);
+    if (!this.#tcp.send(from, to, bytes, letter)) {
+      this.counters[from]!.dropped++;
+      return;
+    }
     const { message } = letter;
     if (!datagrams || message === undefined || !isForDatagrams(message)) return;
     const now = this.#world.now();

@@ -2,18 +2,18 @@ import { Random } from '../../agent/base/random.ts';
 import type { Input } from '../../agent/core/input.ts';
 import { SimulatedChannels } from '../../simulations/world/channel.ts';
 import { EventHeap } from '../../simulations/world/event-heap.ts';
-import { calmNetwork, Network } from '../../simulations/world/network.ts';
-import { channelSuite, suiteBounds } from './channel-suite.ts';
+import { calmNetwork, Network, type NetworkOptions } from '../../simulations/world/network.ts';
+import { type ChannelHarness, channelSuite, suiteBounds } from './channel-suite.ts';
 
 /** Beyond the kinds of the channel's own events. */
 const arrival = 100;
 
-channelSuite('simulated', {
+const over = (options: NetworkOptions): ChannelHarness => ({
   start: async (count) => {
     const heap = new EventHeap();
     const received: Input[][] = Array.from({ length: count }, () => []);
     let now = 0;
-    const network = new Network(count, calmNetwork, new Random(1, 'network'));
+    const network = new Network(count, options, new Random(1, 'network'));
     const channels = new SimulatedChannels({
       world: {
         now: () => now,
@@ -57,3 +57,6 @@ channelSuite('simulated', {
     };
   },
 });
+
+channelSuite('simulated', over(calmNetwork));
+channelSuite('simulated, over TCP', over({ ...calmNetwork, transport: 'tcp' }));

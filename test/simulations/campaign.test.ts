@@ -312,6 +312,17 @@ test('simulate: wrong words about seeds, loss, jobs and files → each is named,
     expect(err).toContain(text);
 });
 
+test('simulate --transport: what carries messages is part of the run and of the words that play it again', async () => {
+  const asked = { scenario: 'crash', agents: 3, duration: 40, transport: 'tcp', datagrams: false, json: true };
+  const { code, out } = await command(asked);
+  expect(code).toBe(0);
+  const report = JSON.parse(out) as { options: { network: object }; again: string };
+  expect(report.options.network).toMatchObject({ transport: 'tcp', datagrams: false });
+  expect(report.again).toContain(' --transport tcp --no-datagrams');
+  expect((await command({ scenario: 'crash', transport: 'tpc' })).err).toContain('did you mean tcp?');
+  expect((await command({ scenario: 'crash', datagrams: false })).err).toContain('--no-datagrams: only with');
+});
+
 test('swarm: thirty seeds → every kind of fault is drawn, some kinds are off in each, all is healed at the end', () => {
   const kinds = new Set<string>();
   for (let seed = 1; seed <= 30; seed++) {
