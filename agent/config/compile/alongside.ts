@@ -13,13 +13,38 @@ export function homeOf(
   at: readonly (string | number)[],
   inputs: readonly SignalIndex[],
 ): DutyIndex | undefined {
-  const { signals, duties, agents, findings, sourceOf, pollDuty, model } = site;
+  const { signals, sourceOf, pollDuty } = site;
   const found = [...new Set(inputs.map((input) => signals[input]!.duty))].sort((a, b) => a - b);
   if (found.length <= 1) return found[0];
   const source = sourceOf(entry.thing);
   const own = source === undefined ? undefined : pollDuty.get(source.name);
   const home = own !== undefined && found.includes(own) ? own : found[0]!;
-  for (const duty of found) {
+  tellUnreadable(site, entry, at, home, found);
+  return home;
+}
+
+/** The states of other machines that a model asks for are read along where the model runs, and never decide where that is. */
+export function readStatesAlong(
+  site: SiteContext,
+  entry: Entry,
+  home: DutyIndex,
+  inputs: readonly SignalIndex[],
+  states: readonly SignalIndex[],
+): void {
+  const dutiesOf = (signals: readonly SignalIndex[]) => new Set(signals.map((signal) => site.signals[signal]!.duty));
+  // What is wrong with the inputs' machines was told where the inputs are.
+  tellUnreadable(site, entry, ['only-in'], home, [...dutiesOf(states).difference(dutiesOf(inputs))]);
+}
+
+function tellUnreadable(
+  site: SiteContext,
+  entry: Entry,
+  at: readonly (string | number)[],
+  home: DutyIndex,
+  read: readonly DutyIndex[],
+): void {
+  const { duties, agents, findings, model } = site;
+  for (const duty of read) {
     const other = duties[duty];
     if (duty === home || other === undefined || duties[home] === undefined) continue;
     const thing = (other.thing === undefined ? undefined : model.things[other.thing]?.name) ?? other.id;
@@ -31,7 +56,6 @@ export function homeOf(
         : undefined;
     if (why !== undefined) findings.of(entry.origin, at, 'value', `${entry.id} reads from several machines: ${why}`);
   }
-  return home;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { ModelSpec } from '../../core/health/model.ts';
 import { formatDuration, parseDuration } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
 import type { ModelShape } from '../site-schema.ts';
-import { homeOf } from './alongside.ts';
+import { readStatesAlong } from './alongside.ts';
 import type { SiteContext } from './context.ts';
 
 /** Rows from which a detector only learns: a day of minutes, unless said; too few know too little to call a thing new. */
@@ -90,8 +90,9 @@ export function compileLearning(
     );
   }
   const states = onlyIn(entry, value['only-in']);
-  const needed = [...inputs.map(({ signal }) => signal), ...states.map(({ state }) => state)];
-  if (inputs.length > 0) homeOf(site, entry, ['only-in'], needed);
+  const own = inputs.map(({ signal }) => signal);
+  const asked = states.map(({ state }) => state);
+  if (place.on === 'holder') readStatesAlong(site, entry, place.duty, own, asked);
   return {
     index,
     id: entryId(entry.id),

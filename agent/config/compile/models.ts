@@ -3,7 +3,7 @@ import { entryId } from '../../base/ids.ts';
 import type { ModelSpec } from '../../core/health/model.ts';
 import { parseQuantity } from '../quantity.ts';
 import type { Entry } from '../site-model.ts';
-import { homeOf } from './alongside.ts';
+import { homeOf, readStatesAlong } from './alongside.ts';
 import type { SiteContext } from './context.ts';
 import { compileLearning } from './learning.ts';
 
@@ -51,8 +51,10 @@ export function compileModels(site: SiteContext): void {
     const states = onlyIn(entry, entry.value['only-in']);
     const own = inputs.map(({ signal }) => signal);
     const duty = homeOf(site, entry, ['inputs'], own);
-    // States are read along: they never decide who carries the model.
-    homeOf(site, entry, ['only-in'], [...own, ...states.map(({ state }) => state)]);
+    if (duty !== undefined) {
+      const asked = states.map(({ state }) => state);
+      readStatesAlong(site, entry, duty, own, asked);
+    }
     return {
       index,
       id: entryId(entry.id),
