@@ -33,7 +33,9 @@ export function readStatesAlong(
 ): void {
   const dutiesOf = (signals: readonly SignalIndex[]) => new Set(signals.map((signal) => site.signals[signal]!.duty));
   // What is wrong with the inputs' machines was told where the inputs are.
-  tellUnreadable(site, entry, ['only-in'], home, [...dutiesOf(states).difference(dutiesOf(inputs))]);
+  const told = dutiesOf(inputs);
+  const others = [...dutiesOf(states)].filter((duty) => !told.has(duty));
+  tellUnreadable(site, entry, ['only-in'], home, others);
 }
 
 function tellUnreadable(
