@@ -262,9 +262,15 @@ export class RemediationKeepsItsWord {
       if (entry.outcome !== 'HEALED') continue;
       this.healed++;
       // Longer than the soak: then it was broken while it was said to be well. (The disk may have refused it for a while.)
-      const brokenAt = world.boxes[agent]!.brokenAt;
+      const { brokenAt, brokenOwnAt } = world.boxes[agent]!;
       const saidAgoMs = Math.max(0, world.monotonic(agent) - entry.at);
-      if (brokenAt !== undefined && world.now - brokenAt - saidAgoMs > 3_500) {
+      // A box that was suspended with its clock has not lived through that time, and had no chance to see anything in it.
+      const lived = entry.at - brokenOwnAt;
+      const brokenMs = Math.min(
+        world.now - (brokenAt ?? world.now) - saidAgoMs,
+        lived < 0 ? Number.POSITIVE_INFINITY : lived,
+      );
+      if (brokenAt !== undefined && brokenMs > 3_500) {
         found.push(
           violation(
             world,

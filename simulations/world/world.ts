@@ -99,6 +99,8 @@ export interface Box {
   readonly running: Set<number>;
   /** The fan of this box stands still since then; undefined while it turns. */
   brokenAt: number | undefined;
+  /** The same moment by the box's own clock, which stands still while the box is suspended. */
+  brokenOwnAt: number;
   /** Parents the process of this life and its duties. */
   supervisor: SimulatedSupervisor | undefined;
   readonly disk: SimulatedDisk;
@@ -546,7 +548,10 @@ export class World {
   /** The fan of a box stalls; only its restart mends it. */
   break(agent: number): void {
     this.trace.world(26, agent, 0, this.#now);
-    this.boxes[agent]!.brokenAt ??= this.#now;
+    const box = this.boxes[agent]!;
+    if (box.brokenAt !== undefined) return;
+    box.brokenAt = this.#now;
+    box.brokenOwnAt = this.#local(agent);
   }
 
   /** A person says STOP to every run of a box, and mends its fan a moment later. */
@@ -1016,6 +1021,7 @@ const newBox = (index: number, place: number): Box => ({
   driver: undefined,
   running: new Set<number>(),
   brokenAt: undefined,
+  brokenOwnAt: 0,
   supervisor: undefined,
   disk: new SimulatedDisk(),
 });
