@@ -21,7 +21,7 @@ export async function openForeign(
 ): Promise<Result<ScoringSession, ModelProblem>> {
   const opened = await openRuntime(onnx);
   if (!opened.ok) return opened;
-  const { runtime, session } = opened.value;
+  const { runtime, session, release } = opened.value;
   const { graph, outputs, window, inputs } = manifest;
   const rows = window.rows;
   const channels = inputs.length;
@@ -29,7 +29,7 @@ export async function openForeign(
   const fetches = [...new Set(Object.values(outputs).flatMap((one) => (one === undefined ? [] : [one.tensor])))];
   const missing = fetches.filter((name) => !session.outputNames.includes(name));
   if (missing.length > 0 || !session.inputNames.includes(graph.input)) {
-    await session.release();
+    await release();
     return err(problem('runtime-failed', `the graph has no ${[...missing, graph.input].join(', ')}`));
   }
   const turned = outputs.score?.anomalous === 'below' ? -1 : 1;
@@ -73,7 +73,7 @@ export async function openForeign(
       }
       return { scores, contributions, classes, forecasts };
     },
-    release: () => session.release(),
+    release,
   });
 }
 

@@ -73,6 +73,9 @@ class ForeignSchema extends Error {
   override name = 'ForeignSchema';
 }
 
+/** SQLite would keep 2 MB of pages of each file; what is read again here are a few indexes, and the system has the rest. */
+export const smallCache = 'PRAGMA cache_size = -512';
+
 function open(path: string, migrations: readonly string[]): DatabaseSync {
   const db = new DatabaseSync(path);
   try {
@@ -80,6 +83,7 @@ function open(path: string, migrations: readonly string[]): DatabaseSync {
     db.exec('PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     // A WAL that only grows would fill the disk of a box that is never restarted.
     db.exec('PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576;');
+    db.exec(smallCache);
     const check = db.prepare('PRAGMA quick_check(1)').get();
     const verdict = check === undefined ? 'no answer' : String(Object.values(check)[0]);
     if (verdict !== 'ok') throw new ForeignSchema(`quick_check: ${verdict}`);

@@ -15,7 +15,7 @@ import {
   type LossBody,
   MAX_RECORD_BYTES,
 } from '../../wire/report.ts';
-import { relaxed } from './database.ts';
+import { relaxed, smallCache } from './database.ts';
 
 /**
  * The outbox on disk: one SQLite file of its own (`outbox.db`, WAL, synchronous FULL), so that a burst of telemetry
@@ -650,6 +650,7 @@ const openDatabase = (
       db.exec(
         'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = 0;',
       );
+      db.exec(smallCache);
       const check = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
       if (check.quick_check !== 'ok') throw new Error(check.quick_check);
       db.exec(SCHEMA);
