@@ -64,6 +64,18 @@ export async function openRuntime(onnx: Uint8Array): Promise<Result<OpenGraph, M
   }
 }
 
+/** One thread, no arena: what every graph is opened with. */
+export const sessionOptions: InferenceSession.SessionOptions = {
+  executionProviders: ['cpu'],
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  enableCpuMemArena: false,
+  enableMemPattern: false,
+  graphOptimizationLevel: 'all',
+  logSeverityLevel: 3,
+};
+
 /** Of this process, by what is in them; bounded by the models that somebody runs. */
 const graphs = new Map<string, { users: number; readonly opening: ReturnType<typeof create> }>();
 
@@ -75,16 +87,7 @@ async function create(onnx: Uint8Array): Promise<Omit<OpenGraph, 'release'> & { 
   // behind. A factory's box talks to nobody whom its owner did not name.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const runtime = await import('onnxruntime-node');
-  const session = await runtime.InferenceSession.create(onnx, {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    enableCpuMemArena: false,
-    enableMemPattern: false,
-    graphOptimizationLevel: 'all',
-    logSeverityLevel: 3,
-  });
+  const session = await runtime.InferenceSession.create(onnx, sessionOptions);
   return { runtime, session };
 }
 

@@ -1,6 +1,7 @@
 import * as runtime from 'onnxruntime-node';
 import { Random } from '../../../agent/base/random.ts';
 import { startModel } from '../../../models/catalog.ts';
+import { sessionOptions } from '../../../models/onnx/session.ts';
 import { trainFromRows } from '../../../models/training/train.ts';
 import { quantile, rounded } from './measure.ts';
 
@@ -40,16 +41,7 @@ export async function benchScore(rounds: number, runs: number): Promise<ScoreFig
   const { session, manifest } = started.value;
   if (manifest.window.rows !== rows) throw new Error(`the model takes ${manifest.window.rows} rows, not ${rows}`);
   // The very options of the agent's own session: the figure is about what we add to a call, not about settings.
-  const bare = await runtime.InferenceSession.create(trained.value.onnx, {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    enableCpuMemArena: false,
-    enableMemPattern: false,
-    graphOptimizationLevel: 'all',
-    logSeverityLevel: 3,
-  });
+  const bare = await runtime.InferenceSession.create(trained.value.onnx, sessionOptions);
   const window = Float32Array.from({ length: rows * channels }, () => random.normal());
   const measured: { readonly ours: Float64Array; readonly bare: Float64Array }[] = [];
   for (let round = -1; round < rounds; round++) {
