@@ -1,6 +1,6 @@
 import { Button, Kbd, useMantineColorScheme } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
+import { type ComponentType, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { CallError, client } from './client.ts';
 import { LanguageChoice } from './language-choice.tsx';
@@ -37,42 +37,34 @@ export function App() {
   return line === 'locked-out' ? <LoginPage /> : <Shell />;
 }
 
-const PAGES = [
-  ['', 'now'],
-  ['fleet', 'fleet'],
-  ['duties', 'duties'],
-  ['models', 'models'],
-  ['maintenance', 'maintenance'],
-  ['incidents', 'incidents'],
-  ['events', 'events'],
-  ['refused', 'refused'],
-] as const;
+/** In the order of the menu: the first part of the address, its word, the list, and the page of one item of it. */
+const PAGES: readonly Place[] = [
+  { at: '', word: 'now', List: NowPage },
+  { at: 'fleet', word: 'fleet', List: FleetPage },
+  { at: 'duties', word: 'duties', List: DutiesPage },
+  { at: 'models', word: 'models', List: ModelsPage },
+  { at: 'maintenance', word: 'maintenance', List: MaintenancePage },
+  { at: 'incidents', word: 'incidents', List: IncidentsPage, Item: IncidentPage },
+  { at: 'events', word: 'events', List: EventsPage },
+  { at: 'refused', word: 'refused', List: RefusedPage },
+];
 
-function Page({ path }: { readonly path: readonly string[] }) {
+interface Place {
+  readonly at: string;
+  readonly word: 'now' | 'fleet' | 'duties' | 'models' | 'maintenance' | 'incidents' | 'events' | 'refused';
+  readonly List: ComponentType;
+  readonly Item?: ComponentType<{ readonly id: string }>;
+}
+
+/** Alarms have no list of their own: it is the first page. */
+const ALARMS = { List: NowPage, Item: AlarmPage };
+
+function Page({ path: [at = '', id] }: { readonly path: readonly string[] }) {
   const { t } = useTranslation();
-  const [page, id] = path;
-  switch (page) {
-    case undefined:
-      return <NowPage />;
-    case 'alarms':
-      return id === undefined ? <NowPage /> : <AlarmPage key={id} id={id} />;
-    case 'fleet':
-      return <FleetPage />;
-    case 'duties':
-      return <DutiesPage />;
-    case 'maintenance':
-      return <MaintenancePage />;
-    case 'models':
-      return <ModelsPage />;
-    case 'incidents':
-      return id === undefined ? <IncidentsPage /> : <IncidentPage key={id} id={id} />;
-    case 'events':
-      return <EventsPage />;
-    case 'refused':
-      return <RefusedPage />;
-    default:
-      return <p className="empty">{t('notFound')}</p>;
-  }
+  const place: Pick<Place, 'List' | 'Item'> | undefined = at === 'alarms' ? ALARMS : PAGES.find((one) => one.at === at);
+  if (place === undefined) return <p className="empty">{t('notFound')}</p>;
+  const { List, Item } = place;
+  return id !== undefined && Item !== undefined ? <Item key={id} id={id} /> : <List />;
 }
 
 function Shell() {
@@ -93,8 +85,8 @@ function Shell() {
 
   const current = path[0] ?? '';
   useEffect(() => {
-    const name = PAGES.find(([href]) => href === current)?.[1];
-    document.title = name === undefined ? 'Millwright' : `${t(name)} – Millwright`;
+    const word = PAGES.find(({ at }) => at === current)?.word;
+    document.title = word === undefined ? 'Millwright' : `${t(word)} – Millwright`;
   }, [current, t]);
 
   useEffect(() => {
@@ -134,8 +126,8 @@ function Shell() {
         <span className="brand">Millwright</span>
         <span className="site-name">{status.data?.site}</span>
         <nav aria-label={t('pages')}>
-          {PAGES.map(([href, word]) => (
-            <Link key={href} href={`/${href}`} aria-current={current === href ? 'page' : undefined}>
+          {PAGES.map(({ at, word }) => (
+            <Link key={at} href={`/${at}`} aria-current={current === at ? 'page' : undefined}>
               {t(word)}
             </Link>
           ))}

@@ -1,9 +1,9 @@
-import { useSyncExternalStore } from 'react';
 import type { z } from 'zod';
 import { type StreamName, streamSchemas } from '../../api/schemas.ts';
 import type { EventFilter } from './client.ts';
 import { CallError, client } from './client.ts';
 import { setServerTime } from './clock.ts';
+import { held } from './held.ts';
 import { byBeginning, change, queries, queryClient, setAlarm } from './queries.ts';
 
 /**
@@ -26,34 +26,24 @@ const RETRY_CAP_MS = 5_000;
 const EVENTS_KEPT = 1_000;
 const RECENT_KEPT = 500;
 
-let state: LiveState = { line: 'connecting', heardAt: undefined };
-const listeners = new Set<() => void>();
+const state = held<LiveState>({ line: 'connecting', heardAt: undefined });
 let source: EventSource | undefined;
 let lastId = '';
 let failures = 0;
 let retryTimer: number | undefined;
 let watchTimer: number | undefined;
 
-const set = (next: Partial<LiveState>): void => {
-  state = { ...state, ...next };
-  for (const tell of listeners) tell();
-};
+const set = (next: Partial<LiveState>): void => state.set({ ...state.get(), ...next });
 
-export const useLive = (): LiveState =>
-  useSyncExternalStore(
-    (tell) => {
-      listeners.add(tell);
-      return () => listeners.delete(tell);
-    },
-    () => state,
-  );
+export const useLive = state.use;
 
 export const startLive = (): void => {
   stopLive();
   set({ line: 'connecting' });
   connect();
   watchTimer = window.setInterval(() => {
-    if (state.line === 'open' && state.heardAt !== undefined && Date.now() - state.heardAt > SILENT_MS) broke();
+    const { line, heardAt } = state.get();
+    if (line === 'open' && heardAt !== undefined && Date.now() - heardAt > SILENT_MS) broke();
   }, 1_000);
 };
 
@@ -113,101 +103,70 @@ const take = (name: StreamName, text: string): void => {
   } catch {
     return;
   }
-  const read = <N extends StreamName>(of: N): z.infer<(typeof streamSchemas)[N]> | undefined => {
-    const parsed = streamSchemas[of].safeParse(value);
-    return parsed.success ? (parsed.data as z.infer<(typeof streamSchemas)[N]>) : undefined;
-  };
-  switch (name) {
-    case 'beat': {
-      const beat = read('beat');
-      if (beat !== undefined) setServerTime(beat.now);
-      return;
+  hints[name]?.();
+  apply(name, value);
+};
+
+/** What a coordinator of another version says in another form is left out; the next load brings it. */
+const apply = <N extends StreamName>(name: N, value: unknown): void => {
+  const parsed = streamSchemas[name].safeParse(value);
+  if (parsed.success) changes[name]?.(parsed.data as Told<N>);
+};
+
+type Told<N extends StreamName> = z.infer<(typeof streamSchemas)[N]>;
+
+/** These only say that something changed, so they are believed in whatever form they come. */
+const hints: { readonly [N in StreamName]?: () => void } = {
+  run: () => void queryClient.invalidateQueries({ queryKey: queries.runs.queryKey }),
+  reset: () => void queryClient.invalidateQueries(),
+};
+
+/** A list with one item more, or anew: the newest first. */
+const withNewest =
+  <K extends string, T extends { readonly [key in K]: unknown }>(item: T, id: K) =>
+  (old: readonly T[]): T[] =>
+    [item, ...old.filter((one) => one[id] !== item[id])].slice(0, RECENT_KEPT);
+
+/** What each word of the stream changes in the lists that the page holds. */
+const changes: { readonly [N in StreamName]?: (told: Told<N>) => void } = {
+  beat: ({ now }) => setServerTime(now),
+  status: (status) => queryClient.setQueryData(queries.status.queryKey, status),
+  duties: ({ items }) => change(queries.duties.queryKey, () => items),
+  models: ({ items }) => change(queries.models.queryKey, () => items),
+  verdict: ({ items }) => change(queries.verdict.queryKey, () => items),
+  order: (order) => change(queries.orders.queryKey, withNewest(order, 'id')),
+  quarantine: (row) => change(queries.quarantine.queryKey, withNewest(row, 'id')),
+  alarm: setAlarm,
+  incident: (incident) => {
+    change(queries.incidents.queryKey, (old) =>
+      [incident, ...old.filter((i) => i.incident !== incident.incident)].sort(byBeginning).slice(0, RECENT_KEPT),
+    );
+    void queryClient.invalidateQueries({ queryKey: ['incident', incident.incident] });
+  },
+  event: (event) => {
+    if (event.name === 'evidence') {
+      // An alarm may share the evidence of another name, so all that are on the screen are asked for again.
+      void queryClient.invalidateQueries({ queryKey: ['evidence'] });
     }
-    case 'alarm': {
-      const alarm = read('alarm');
-      if (alarm !== undefined) setAlarm(alarm);
-      return;
-    }
-    case 'incident': {
-      const incident = read('incident');
-      if (incident === undefined) return;
-      change(queries.incidents.queryKey, (old) =>
-        [incident, ...old.filter((i) => i.incident !== incident.incident)].sort(byBeginning).slice(0, RECENT_KEPT),
+    for (const query of queryClient.getQueryCache().findAll({ queryKey: ['events'] })) {
+      const filter = query.queryKey[1] as EventFilter;
+      if (filter.agent !== '' && filter.agent !== event.agent) continue;
+      if (filter.name !== '' && filter.name !== event.name) continue;
+      change(queries.events(filter).queryKey, (old) =>
+        old.some((e) => e.cursor === event.cursor)
+          ? old
+          : [event, ...old].slice(0, Math.min(filter.limit, EVENTS_KEPT)),
       );
-      void queryClient.invalidateQueries({ queryKey: ['incident', incident.incident] });
-      return;
     }
-    case 'event': {
-      const event = read('event');
-      if (event === undefined) return;
-      if (event.name === 'evidence') {
-        // An alarm may share the evidence of another name, so all that are on the screen are asked for again.
-        void queryClient.invalidateQueries({ queryKey: ['evidence'] });
-      }
-      for (const query of queryClient.getQueryCache().findAll({ queryKey: ['events'] })) {
-        const filter = query.queryKey[1] as EventFilter;
-        if (filter.agent !== '' && filter.agent !== event.agent) continue;
-        if (filter.name !== '' && filter.name !== event.name) continue;
-        change(queries.events(filter).queryKey, (old) =>
-          old.some((e) => e.cursor === event.cursor)
-            ? old
-            : [event, ...old].slice(0, Math.min(filter.limit, EVENTS_KEPT)),
-        );
-      }
-      return;
+  },
+  agent: (agent) => {
+    const known = queryClient.getQueryData(queries.agents.queryKey);
+    // Whose agent went silent, its alarms say “source lost”.
+    if (known?.find((a) => a.agent === agent.agent)?.presence !== agent.presence) {
+      void queryClient.invalidateQueries({ queryKey: queries.alarms.queryKey });
     }
-    case 'agent': {
-      const agent = read('agent');
-      if (agent === undefined) return;
-      const known = queryClient.getQueryData(queries.agents.queryKey);
-      // Whose agent went silent, its alarms say “source lost”.
-      if (known?.find((a) => a.agent === agent.agent)?.presence !== agent.presence) {
-        void queryClient.invalidateQueries({ queryKey: queries.alarms.queryKey });
-      }
-      change(queries.agents.queryKey, (old) =>
-        [...old.filter((a) => a.agent !== agent.agent), agent].sort((a, b) => (a.agent < b.agent ? -1 : 1)),
-      );
-      return;
-    }
-    case 'duties': {
-      const duties = read('duties');
-      if (duties !== undefined) change(queries.duties.queryKey, () => duties.items);
-      return;
-    }
-    case 'order': {
-      const order = read('order');
-      if (order === undefined) return;
-      change(queries.orders.queryKey, (old) => [order, ...old.filter((o) => o.id !== order.id)].slice(0, RECENT_KEPT));
-      return;
-    }
-    case 'models': {
-      const models = read('models');
-      if (models !== undefined) change(queries.models.queryKey, () => models.items);
-      return;
-    }
-    case 'verdict': {
-      const verdict = read('verdict');
-      if (verdict !== undefined) change(queries.verdict.queryKey, () => verdict.items);
-      return;
-    }
-    case 'quarantine': {
-      const row = read('quarantine');
-      if (row === undefined) return;
-      change(queries.quarantine.queryKey, (old) => [row, ...old.filter((q) => q.id !== row.id)].slice(0, RECENT_KEPT));
-      return;
-    }
-    case 'status': {
-      const status = read('status');
-      if (status !== undefined) queryClient.setQueryData(queries.status.queryKey, status);
-      return;
-    }
-    case 'run':
-      void queryClient.invalidateQueries({ queryKey: queries.runs.queryKey });
-      return;
-    case 'readings':
-      return;
-    case 'reset':
-      void queryClient.invalidateQueries();
-      return;
-  }
+    change(queries.agents.queryKey, (old) =>
+      [...old.filter((a) => a.agent !== agent.agent), agent].sort((a, b) => (a.agent < b.agent ? -1 : 1)),
+    );
+  },
 };

@@ -1,7 +1,8 @@
 import { Button, PasswordInput } from '@mantine/core';
-import { type FormEvent, useEffect, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { CallError, client } from './client.ts';
+import { Form } from './form.tsx';
 import { LanguageChoice } from './language-choice.tsx';
 import { startLive } from './live.ts';
 
@@ -31,8 +32,7 @@ export function LoginPage() {
     window.addEventListener('hashchange', onHash);
     return () => window.removeEventListener('hashchange', onHash);
   }, []);
-  const logIn = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
+  const logIn = async (): Promise<void> => {
     setBusy(true);
     setError(undefined);
     try {
@@ -46,7 +46,7 @@ export function LoginPage() {
   };
   return (
     <main className="login" id="content">
-      <form onSubmit={(event) => void logIn(event)}>
+      <Form onSend={() => void logIn()}>
         <p className="brand">Millwright</p>
         <h1>{t('loginTitle')}</h1>
         <p className="muted">{t('loginText')}</p>
@@ -66,7 +66,7 @@ export function LoginPage() {
           {t('logIn')}
         </Button>
         <LanguageChoice />
-      </form>
+      </Form>
     </main>
   );
 }

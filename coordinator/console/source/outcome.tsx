@@ -4,6 +4,9 @@ import { Sign } from './shapes.tsx';
 
 const OUTCOMES = ['HEALED', 'RECOVERED', 'FAILED', 'ESCALATED', 'CANCELLED', 'DENIED', 'EXPIRED'] as const;
 
+/** Its own page. */
+export const incidentHref = (incident: string): string => `/incidents/${encodeURIComponent(incident)}`;
+
 /** How a run ended, in words; with a sign when it did not end well. */
 export function Outcome({ incident }: { readonly incident: IncidentView }) {
   const { t } = useTranslation();

@@ -1,20 +1,17 @@
-import { useSyncExternalStore } from 'react';
+import { held } from './held.ts';
 
 /** Who sits at this page. Kept on the device; it goes into the record of what is acknowledged, and proves nothing. */
 const KEPT = 'millwright-name';
-const listeners = new Set<() => void>();
+const kept = (): string => localStorage.getItem(KEPT) ?? '';
+const person = held(kept());
+
+// Another page on the same device asked already.
+window.addEventListener('storage', ({ key }) => key === KEPT && person.set(kept()));
 
 export const setPerson = (name: string): void => {
   if (name === '') localStorage.removeItem(KEPT);
   else localStorage.setItem(KEPT, name);
-  for (const tell of listeners) tell();
+  person.set(name);
 };
 
-export const usePerson = (): string =>
-  useSyncExternalStore(
-    (tell) => {
-      listeners.add(tell);
-      return () => listeners.delete(tell);
-    },
-    () => localStorage.getItem(KEPT) ?? '',
-  );
+export const usePerson = person.use;

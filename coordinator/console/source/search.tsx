@@ -1,5 +1,6 @@
-import { TextInput } from '@mantine/core';
+import type { TFunction } from 'i18next';
 import { useTranslation } from 'react-i18next';
+import { TextField } from './form.tsx';
 import { useQueryValue } from './route.ts';
 
 /** The search field of a list; what it holds stands in the address as `q`. */
@@ -7,13 +8,13 @@ export function Search() {
   const { t } = useTranslation();
   const [q, setQ] = useQueryValue('q');
   return (
-    <TextInput
+    <TextField
       className="search"
       type="search"
       aria-label={t('search')}
       placeholder={t('search')}
       value={q}
-      onChange={(event) => setQ(event.currentTarget.value)}
+      onText={setQ}
       maxLength={200}
       data-search
     />
@@ -37,20 +38,32 @@ export function More({ count }: { readonly count: number }) {
   return count <= 0 ? null : <p className="muted">{t('more', { count })}</p>;
 }
 
+/** Of a query: whether its answer is still to come, and what came instead of it. */
+export interface Waited {
+  readonly isPending: boolean;
+  readonly error: Error | null;
+}
+
+/** What is said while a query has brought nothing yet; undefined once it has. */
+export const waitText = (t: TFunction, { isPending, error }: Waited): string | undefined => {
+  if (error !== null) return t('failed', { message: error.message });
+  return isPending ? t('loading') : undefined;
+};
+
 /** What stands in the place of a list: an error, “loading”, or that nothing is there. */
 export function Placeholder({
   query,
   empty,
   text,
 }: {
-  readonly query: { readonly isPending: boolean; readonly error: Error | null };
+  readonly query: Waited;
   readonly empty: string;
   readonly text?: string;
 }) {
   const { t } = useTranslation();
   const [q, setQ] = useQueryValue('q');
-  if (query.error !== null) return <p className="empty">{t('failed', { message: query.error.message })}</p>;
-  if (query.isPending) return <p className="empty muted">{t('loading')}</p>;
+  const waits = waitText(t, query);
+  if (waits !== undefined) return <p className={query.error === null ? 'empty muted' : 'empty'}>{waits}</p>;
   if (q !== '')
     return (
       <p className="empty">

@@ -1,23 +1,14 @@
-import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { AlarmView } from '../../../api/schemas.ts';
-import {
-  AckedBy,
-  Countdown,
-  doing,
-  heldText,
-  isWaiting,
-  PRIORITY,
-  relevant,
-  SourceLost,
-  useAcknowledge,
-  WhoAreYou,
-  what,
-} from '../alarm-parts.tsx';
+import { Acknowledge, Notices, useAcknowledge, WhoAreYou } from '../acknowledging.tsx';
+import { Acknowledged, Doubts, PRIORITY, RespondWithin } from '../alarm-parts.tsx';
 import { Link } from '../link.tsx';
+import { Crumb, TitleLine } from '../list-page.tsx';
+import { incidentHref } from '../outcome.tsx';
 import { queries } from '../queries.ts';
+import { doing, repairOf } from '../repairs.ts';
 import { useQueryValue } from '../route.ts';
 import { Placeholder } from '../search.tsx';
 import { PriorityShape } from '../shapes.tsx';
@@ -33,9 +24,7 @@ export function AlarmPage({ id }: { readonly id: string }) {
   const alarm = alarms.data?.find(({ alarmId }) => alarmId === id);
   return (
     <section className="alarm-page">
-      <p className="crumb">
-        <Link href="/">← {t('now')}</Link>
-      </p>
+      <Crumb href="/" word="now" />
       {alarm !== undefined ? <Alarm alarm={alarm} /> : <Placeholder query={alarms} empty={t('noAlarm')} />}
     </section>
   );
@@ -43,53 +32,27 @@ export function AlarmPage({ id }: { readonly id: string }) {
 
 function Alarm({ alarm }: { readonly alarm: AlarmView }) {
   const { t } = useTranslation();
-  const runs = useQuery(queries.runs);
-  const incidents = useQuery(queries.incidents);
+  const { run, incident } = repairOf(alarm, useQuery(queries.runs).data, useQuery(queries.incidents).data);
   const evidence = useQuery(queries.evidence(alarm.alarmId));
   const [asked] = useQueryValue('evidence');
-  const { acknowledge, notice, clearNotice, isBusy, asking } = useAcknowledge();
-  const run = runs.data?.find(({ thing, workflow }) => thing === alarm.thing && workflow !== '');
-  const incident = run && relevant(run, alarm) ? incidents.data?.find((i) => i.run === run.run) : undefined;
-  const standing = alarm.state === 'UNACK' || alarm.state === 'ACKED';
-  const who = asking(alarm);
+  const acknowledging = useAcknowledge();
+  const isStanding = alarm.state === 'UNACK' || alarm.state === 'ACKED';
   useEffect(() => {
     document.title = `${alarm.thing}, ${alarm.name} – Millwright`;
   }, [alarm.thing, alarm.name]);
   return (
     <>
-      <div className="title-line">
-        <h1>
-          <PriorityShape alarm={alarm} /> {alarm.thing}
-        </h1>
-        {isWaiting(alarm) ? (
-          <Button
-            className="acknowledge"
-            size="md"
-            variant={alarm.state === 'UNACK' ? 'filled' : 'default'}
-            loading={isBusy(alarm)}
-            aria-label={t('acknowledgeOf', { what: what(alarm), occurrence: alarm.occurrence })}
-            onClick={() => acknowledge(alarm)}
-          >
-            {t('acknowledge')}
-          </Button>
-        ) : (
-          <span className="muted">{t(`state${alarm.state}`)}</span>
-        )}
-      </div>
-      {who !== undefined && <WhoAreYou {...who} />}
-      {notice !== undefined && (
-        <div
-          className={notice.kind === 'refused' ? 'bar' : 'muted'}
-          role={notice.kind === 'refused' ? 'alert' : 'status'}
-        >
-          {notice.text}{' '}
-          {notice.kind === 'refused' && (
-            <Button variant="default" onClick={clearNotice}>
-              {t('close')}
-            </Button>
-          )}
-        </div>
-      )}
+      <TitleLine
+        title={
+          <>
+            <PriorityShape alarm={alarm} /> {alarm.thing}
+          </>
+        }
+      >
+        <Acknowledge alarm={alarm} by={acknowledging} />
+      </TitleLine>
+      <WhoAreYou alarm={alarm} by={acknowledging} />
+      <Notices of={acknowledging} />
       <div className="alarm-facts" data-alarm={alarm.alarmId} data-occurrence={alarm.occurrence}>
         <div>
           <h2>{t('colWhat')}</h2>
@@ -102,29 +65,24 @@ function Alarm({ alarm }: { readonly alarm: AlarmView }) {
             {alarm.name} · {t('priorityOf', { word: t(`priority${PRIORITY[alarm.priority]}`) })} ·{' '}
             {t(`state${alarm.state}`)} · {t('toldBy', { agent: alarm.reporter })}
           </p>
-          {alarm.held !== null && <p className="muted">{heldText(t, alarm.held)}</p>}
-          {alarm.behind !== null && <p className="muted">{t('behindCause', { thing: alarm.behind })}</p>}
-          {alarm.blind && <p className="doubt">{t('blind')}</p>}
-          {alarm.sourceLostSince !== null && <SourceLost since={alarm.sourceLostSince} />}
+          <div className="doubts">
+            <Doubts alarm={alarm} />
+          </div>
         </div>
         <div>
           <h2>{t('colYou')}</h2>
           <p>
             <strong>{alarm.response}</strong>
           </p>
-          {alarm.state === 'UNACK' && alarm.respondWithinMs > 0 && alarm.held === null && alarm.behind === null && (
-            <Countdown until={alarm.since + alarm.respondWithinMs} />
-          )}
-          {alarm.acknowledgedBy !== null && alarm.acknowledgedAt !== null && (
-            <AckedBy by={alarm.acknowledgedBy} at={alarm.acknowledgedAt} />
-          )}
+          <RespondWithin alarm={alarm} />
+          <Acknowledged alarm={alarm} />
           <p className="muted">
-            {t(standing ? 'standsSince' : 'goneSince')} <At at={alarm.since} /> (<Ago at={alarm.since} />)
+            {t(isStanding ? 'standsSince' : 'goneSince')} <At at={alarm.since} /> (<Ago at={alarm.since} />)
           </p>
         </div>
         <div>
           <h2>{t('colDoing')}</h2>
-          <p>{doing(t, run, alarm)}</p>
+          <p>{doing(t, run)}</p>
           <p>
             <Link className="inline-link" href={`/maintenance?thing=${encodeURIComponent(alarm.thing)}`}>
               {t('toMaintenance')}
@@ -132,7 +90,7 @@ function Alarm({ alarm }: { readonly alarm: AlarmView }) {
           </p>
           {incident !== undefined && (
             <p>
-              <Link className="inline-link" href={`/incidents/${encodeURIComponent(incident.incident)}`}>
+              <Link className="inline-link" href={incidentHref(incident.incident)}>
                 {t('timeline')}
               </Link>
             </p>

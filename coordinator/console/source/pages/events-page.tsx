@@ -1,8 +1,10 @@
-import { Button, NativeSelect, TextInput } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { memo, useDeferredValue } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { EventView } from '../../../api/schemas.ts';
+import { Choice, TextField } from '../form.tsx';
+import { TitleLine } from '../list-page.tsx';
 import { queries } from '../queries.ts';
 import { useQueryValue } from '../route.ts';
 import { matches, Placeholder, Search } from '../search.tsx';
@@ -38,13 +40,12 @@ export function EventsPage() {
   );
   return (
     <section>
-      <div className="title-line">
-        <h1>{t('events')}</h1>
+      <TitleLine title={t('events')}>
         <div className="filters">
-          <NativeSelect
+          <Choice
             aria-label={t('agent')}
             value={agent}
-            onChange={(event) => setAgent(event.currentTarget.value)}
+            onText={setAgent}
             data={[
               { value: '', label: t('anyAgent') },
               ...[...new Set([...agents.map((a) => a.agent), agent])]
@@ -52,25 +53,25 @@ export function EventsPage() {
                 .map((a) => ({ value: a, label: a })),
             ]}
           />
-          <NativeSelect
+          <Choice
             aria-label={t('severity')}
             value={severity}
-            onChange={(event) => setSeverity(event.currentTarget.value)}
+            onText={setSeverity}
             data={[
               { value: '', label: t('anySeverity') },
               ...SEVERITIES.map((s) => ({ value: s, label: `≥ ${t(WORD[s])}` })),
             ]}
           />
-          <TextInput
+          <TextField
             aria-label={t('eventName')}
             placeholder={t('anyName')}
             value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
+            onText={setName}
             maxLength={256}
           />
           <Search />
         </div>
-      </div>
+      </TitleLine>
       {rows.length === 0 ? (
         <Placeholder query={events} empty={t('noEvents')} />
       ) : (

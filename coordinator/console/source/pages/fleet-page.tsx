@@ -2,132 +2,112 @@ import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import type { AgentView } from '../../../api/schemas.ts';
 import { useNow } from '../clock.ts';
+import { ListPage } from '../list-page.tsx';
+import { type Column, ListTable } from '../list-table.tsx';
 import { Matters } from '../matter.tsx';
 import { queries } from '../queries.ts';
-import { useQueryValue } from '../route.ts';
-import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
 import { Sign, signOf } from '../shapes.tsx';
 import { Ago, span } from '../times.tsx';
 
 export function FleetPage() {
   const { t } = useTranslation();
-  const agents = useQuery(queries.agents);
-  const [q] = useQueryValue('q');
-  const found = (agents.data ?? []).filter((a) =>
-    matches(q, a.agent, a.host, a.presence, a.version, ...a.duties, ...a.checks.map((c) => c.check)),
-  );
-  const rows = found.slice(0, ROWS);
+  const columns: Column<AgentView>[] = [
+    { head: t('agent'), kind: 'name', cell: (agent) => <Name agent={agent} /> },
+    { head: t('presence'), cell: (agent) => <Presence agent={agent} /> },
+    { head: t('seenBy'), cell: (agent) => <SeenBy agent={agent} /> },
+    { head: t('duties'), cell: (agent) => <Duties agent={agent} /> },
+    { head: t('notOk'), cell: (agent) => <NotOk agent={agent} /> },
+    { head: t('outbox'), kind: 'figures', cell: (agent) => <Outbox agent={agent} /> },
+    {
+      head: t('heard'),
+      kind: 'right',
+      cell: ({ heardAt }) => (heardAt === null ? <span className="muted">–</span> : <Ago at={heardAt} />),
+    },
+  ];
   return (
-    <section>
-      <div className="title-line">
-        <h1>{t('fleet')}</h1>
-        <Search />
-      </div>
-      <Matters />
-      {rows.length === 0 ? (
-        <Placeholder query={agents} empty={t('noAgents')} text={t('noAgentsText')} />
-      ) : (
-        <table className="list">
-          <thead>
-            <tr>
-              <th scope="col">{t('agent')}</th>
-              <th scope="col">{t('presence')}</th>
-              <th scope="col">{t('seenBy')}</th>
-              <th scope="col">{t('duties')}</th>
-              <th scope="col">{t('notOk')}</th>
-              <th scope="col" className="right">
-                {t('outbox')}
-              </th>
-              <th scope="col" className="right">
-                {t('heard')}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((agent) => (
-              <Agent key={agent.agent} agent={agent} />
-            ))}
-          </tbody>
-        </table>
-      )}
-      <More count={found.length - rows.length} />
-    </section>
+    <ListPage
+      title={t('fleet')}
+      query={useQuery(queries.agents)}
+      searched={(a) => [a.agent, a.host, a.presence, a.version, ...a.duties, ...a.checks.map((c) => c.check)]}
+      empty={t('noAgents')}
+      text={t('noAgentsText')}
+      above={<Matters />}
+    >
+      {(rows) => <ListTable columns={columns} rows={rows} keyOf={({ agent }) => agent} mark="data-agent" />}
+    </ListPage>
   );
 }
 
-function Agent({ agent }: { readonly agent: AgentView }) {
-  const { t } = useTranslation();
-  const bad = agent.checks.filter((c) => signOf(c.status) !== undefined);
-  const offline = agent.presence !== 'online';
+interface OfAgent {
+  readonly agent: AgentView;
+}
+
+function Name({ agent: { agent, host, version } }: OfAgent) {
   return (
-    <tr data-agent={agent.agent}>
-      <th scope="row">
-        {agent.agent}
+    <>
+      {agent}
+      <span className="sub muted">{[host, version].filter((part) => part !== null && part !== '').join(' · ')}</span>
+    </>
+  );
+}
+
+function Presence({ agent: { presence, presenceSince } }: OfAgent) {
+  const { t } = useTranslation();
+  const offline = presence !== 'online';
+  return (
+    <>
+      <span className={offline ? 'wrong' : undefined}>
+        {offline && <Sign kind={presence === 'offline' ? 'F' : 'C'} />}
+        {t(presence)}
+      </span>
+      {presenceSince !== null && (
         <span className="sub muted">
-          {[agent.host, agent.version].filter((part) => part !== null && part !== '').join(' · ')}
+          <Ago at={presenceSince} />
         </span>
-      </th>
-      <td data-label={t('presence')}>
-        <span className={offline ? 'wrong' : undefined}>
-          {offline && <Sign kind={agent.presence === 'offline' ? 'F' : 'C'} />}
-          {t(agent.presence)}
-        </span>
-        {agent.presenceSince !== null && (
-          <span className="sub muted">
-            <Ago at={agent.presenceSince} />
-          </span>
-        )}
-      </td>
-      <td data-label={t('seenBy')}>
-        <SeenBy agent={agent} />
-      </td>
-      <td data-label={t('duties')}>
-        {agent.duties.length === 0 ? (
-          <span className="muted">–</span>
-        ) : (
-          <ul className="words">
-            {agent.duties.map((duty) => (
-              <li key={duty}>{duty}</li>
-            ))}
-          </ul>
-        )}
-      </td>
-      <td data-label={t('notOk')}>
-        {bad.length === 0 && agent.anomalous.length === 0 ? (
-          <span className="muted">{t('allOk')}</span>
-        ) : (
-          <ul className="words">
-            {bad.map((c) => (
-              <li key={c.check} className="wrong">
-                <Sign kind={signOf(c.status) ?? 'C'} label={c.status} />
-                {c.check}
-                {c.text !== '' && <span className="sub muted">{c.text}</span>}
-              </li>
-            ))}
-            {agent.anomalous.map((model) => (
-              <li key={model} className="wrong">
-                <Sign kind="S" />
-                {model}
-                <span className="sub muted">{t('anomalous')}</span>
-              </li>
-            ))}
-          </ul>
-        )}
-      </td>
-      <td data-label={t('outbox')} className="right figures num">
-        <Outbox agent={agent} />
-      </td>
-      <td data-label={t('heard')} className="right">
-        {agent.heardAt === null ? <span className="muted">–</span> : <Ago at={agent.heardAt} />}
-      </td>
-    </tr>
+      )}
+    </>
+  );
+}
+
+function Duties({ agent: { duties } }: OfAgent) {
+  if (duties.length === 0) return <span className="muted">–</span>;
+  return (
+    <ul className="words">
+      {duties.map((duty) => (
+        <li key={duty}>{duty}</li>
+      ))}
+    </ul>
+  );
+}
+
+/** Checks that are not well, and models that see something strange. */
+function NotOk({ agent: { checks, anomalous } }: OfAgent) {
+  const { t } = useTranslation();
+  const bad = checks.filter((c) => signOf(c.status) !== undefined);
+  if (bad.length === 0 && anomalous.length === 0) return <span className="muted">{t('allOk')}</span>;
+  return (
+    <ul className="words">
+      {bad.map((c) => (
+        <li key={c.check} className="wrong">
+          <Sign kind={signOf(c.status) ?? 'C'} label={c.status} />
+          {c.check}
+          {c.text !== '' && <span className="sub muted">{c.text}</span>}
+        </li>
+      ))}
+      {anomalous.map((model) => (
+        <li key={model} className="wrong">
+          <Sign kind="S" />
+          {model}
+          <span className="sub muted">{t('anomalous')}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 
 /** How the others see it: the mesh's own judgement, not the broker's. */
-function SeenBy({ agent }: { readonly agent: AgentView }) {
+function SeenBy({ agent: { seenBy } }: OfAgent) {
   const { t } = useTranslation();
-  const { seenBy } = agent;
   const said = (
     [
       ['alive', 'aliveN', undefined],
@@ -150,7 +130,7 @@ function SeenBy({ agent }: { readonly agent: AgentView }) {
   );
 }
 
-function Outbox({ agent: { outbox, store } }: { readonly agent: AgentView }) {
+function Outbox({ agent: { outbox, store } }: OfAgent) {
   const { t } = useTranslation();
   const now = useNow();
   if (outbox === null) return <span className="muted">–</span>;

@@ -4,7 +4,7 @@ import type { CSSProperties } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { IncidentDetail } from '../../../api/schemas.ts';
 import { CallError } from '../client.ts';
-import { Link } from '../link.tsx';
+import { Crumb, TitleLine } from '../list-page.tsx';
 import { Outcome } from '../outcome.tsx';
 import { queries } from '../queries.ts';
 import { Placeholder } from '../search.tsx';
@@ -17,9 +17,7 @@ export function IncidentPage({ id }: { readonly id: string }) {
   const missing = query.error instanceof CallError && query.error.status === 404;
   return (
     <section className="incident">
-      <p className="crumb">
-        <Link href="/incidents">← {t('incidents')}</Link>
-      </p>
+      <Crumb href="/incidents" word="incidents" />
       {query.data !== undefined ? (
         <Incident incident={query.data} />
       ) : missing ? (
@@ -36,14 +34,17 @@ function Incident({ incident }: { readonly incident: IncidentDetail }) {
   const nodes = nodesOf(t, incident);
   return (
     <>
-      <div className="title-line">
-        <h1>
-          {incident.thing} <span className="muted">{incident.symptom}</span>
-        </h1>
+      <TitleLine
+        title={
+          <>
+            {incident.thing} <span className="muted">{incident.symptom}</span>
+          </>
+        }
+      >
         <p className="outcome">
           <Outcome incident={incident} />
         </p>
-      </div>
+      </TitleLine>
       <p className="muted">
         {t('runBy', { run: incident.run, agent: incident.agent })}
         {incident.relapse && ` · ${t('relapseLong')}`}

@@ -1,80 +1,44 @@
 import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
+import type { IncidentView } from '../../../api/schemas.ts';
 import { Link } from '../link.tsx';
-import { Outcome } from '../outcome.tsx';
+import { ListPage } from '../list-page.tsx';
+import { type Column, ListTable } from '../list-table.tsx';
+import { incidentHref, Outcome } from '../outcome.tsx';
 import { queries } from '../queries.ts';
-import { useQueryValue } from '../route.ts';
-import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
 import { Ago, figure } from '../times.tsx';
 
 export function IncidentsPage() {
   const { t, i18n } = useTranslation();
-  const incidents = useQuery(queries.incidents);
-  const [q] = useQueryValue('q');
-  const found = (incidents.data ?? []).filter((i) =>
-    matches(q, i.thing, i.symptom, i.workflow, i.outcome, i.agent, i.reason),
-  );
-  const rows = found.slice(0, ROWS);
+  const length = (ms: number | null): string => figure(t, i18n.language, ms);
+  const columns: Column<IncidentView>[] = [
+    {
+      head: t('colAsset'),
+      kind: 'name',
+      cell: ({ incident, thing, workflow }) => (
+        <>
+          <Link href={incidentHref(incident)}>{thing}</Link>
+          <span className="sub muted">{workflow}</span>
+        </>
+      ),
+    },
+    { head: t('symptom'), cell: ({ symptom }) => symptom },
+    { head: t('outcome'), cell: (incident) => <Outcome incident={incident} /> },
+    { head: t('mttd'), kind: 'figures', cell: ({ mttdMs }) => length(mttdMs) },
+    { head: t('mtta'), kind: 'figures', cell: ({ mttaMs }) => length(mttaMs) },
+    { head: t('mttr'), kind: 'figures', cell: ({ mttrMs }) => length(mttrMs) },
+    { head: t('agent'), cell: ({ agent }) => agent },
+    { head: t('when'), kind: 'right', cell: ({ firstBadAt }) => <Ago at={firstBadAt} /> },
+  ];
   return (
-    <section>
-      <div className="title-line">
-        <h1>{t('incidents')}</h1>
-        <Search />
-      </div>
-      {rows.length === 0 ? (
-        <Placeholder query={incidents} empty={t('noIncidents')} text={t('noIncidentsText')} />
-      ) : (
-        <table className="list">
-          <thead>
-            <tr>
-              <th scope="col">{t('colAsset')}</th>
-              <th scope="col">{t('symptom')}</th>
-              <th scope="col">{t('outcome')}</th>
-              <th scope="col" className="right">
-                {t('mttd')}
-              </th>
-              <th scope="col" className="right">
-                {t('mtta')}
-              </th>
-              <th scope="col" className="right">
-                {t('mttr')}
-              </th>
-              <th scope="col">{t('agent')}</th>
-              <th scope="col" className="right">
-                {t('when')}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((i) => (
-              <tr key={i.incident} data-incident={i.incident}>
-                <th scope="row">
-                  <Link href={`/incidents/${encodeURIComponent(i.incident)}`}>{i.thing}</Link>
-                  <span className="sub muted">{i.workflow}</span>
-                </th>
-                <td data-label={t('symptom')}>{i.symptom}</td>
-                <td data-label={t('outcome')}>
-                  <Outcome incident={i} />
-                </td>
-                <td data-label={t('mttd')} className="right figures num">
-                  {figure(t, i18n.language, i.mttdMs)}
-                </td>
-                <td data-label={t('mtta')} className="right figures num">
-                  {figure(t, i18n.language, i.mttaMs)}
-                </td>
-                <td data-label={t('mttr')} className="right figures num">
-                  {figure(t, i18n.language, i.mttrMs)}
-                </td>
-                <td data-label={t('agent')}>{i.agent}</td>
-                <td data-label={t('when')} className="right">
-                  <Ago at={i.firstBadAt} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      <More count={found.length - rows.length} />
-    </section>
+    <ListPage
+      title={t('incidents')}
+      query={useQuery(queries.incidents)}
+      searched={(i) => [i.thing, i.symptom, i.workflow, i.outcome, i.agent, i.reason]}
+      empty={t('noIncidents')}
+      text={t('noIncidentsText')}
+    >
+      {(rows) => <ListTable columns={columns} rows={rows} keyOf={({ incident }) => incident} mark="data-incident" />}
+    </ListPage>
   );
 }

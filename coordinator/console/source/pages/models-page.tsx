@@ -4,39 +4,32 @@ import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { ModelView } from '../../../api/schemas.ts';
 import { Command } from '../copy.tsx';
+import { ListPage } from '../list-page.tsx';
 import { adviceFor, byUrgency } from '../model-advice.ts';
 import { queries } from '../queries.ts';
-import { useQueryValue } from '../route.ts';
-import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
 import { Sign } from '../shapes.tsx';
 import { Ago } from '../times.tsx';
 
 /** Which models judge the machines, whether they may be believed, and what sits beside them. */
 export function ModelsPage() {
   const { t } = useTranslation();
-  const models = useQuery(queries.models);
-  const [q] = useQueryValue('q');
-  const found = (models.data ?? [])
-    .filter((m) => matches(q, m.model, m.agent, m.file, m.state, m.shadow?.file, t(`model_${m.state}`)))
-    .sort(byUrgency);
-  const rows = found.slice(0, ROWS);
   return (
-    <section>
-      <div className="title-line">
-        <h1>{t('models')}</h1>
-        <Search />
-      </div>
-      {rows.length === 0 ? (
-        <Placeholder query={models} empty={t('noModels')} text={t('noModelsText')} />
-      ) : (
+    <ListPage
+      title={t('models')}
+      query={useQuery(queries.models)}
+      searched={(m) => [m.model, m.agent, m.file, m.state, m.shadow?.file, t(`model_${m.state}`)]}
+      order={byUrgency}
+      empty={t('noModels')}
+      text={t('noModelsText')}
+    >
+      {(rows) => (
         <ul className="models">
           {rows.map((model) => (
             <Model key={`${model.model} ${model.agent}`} model={model} />
           ))}
         </ul>
       )}
-      <More count={found.length - rows.length} />
-    </section>
+    </ListPage>
   );
 }
 

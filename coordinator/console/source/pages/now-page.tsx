@@ -1,29 +1,15 @@
-import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { AlarmView, IncidentView, RunView } from '../../../api/schemas.ts';
-import {
-  AckedBy,
-  alarmHref,
-  Countdown,
-  doing,
-  heldText,
-  isWaiting,
-  PRIORITY,
-  relevant,
-  SourceLost,
-  useAcknowledge,
-  WhoAreYou,
-  what,
-} from '../alarm-parts.tsx';
-import { useNow } from '../clock.ts';
-import { Link } from '../link.tsx';
+import { Notices, useAcknowledge } from '../acknowledging.tsx';
+import { Announcer } from '../announcer.tsx';
+import { useKeys } from '../keys.ts';
 import { byNeed, queries } from '../queries.ts';
+import { repairOf } from '../repairs.ts';
 import { useQueryValue } from '../route.ts';
 import { More, matches, Placeholder, ROWS, Search } from '../search.tsx';
-import { PriorityShape } from '../shapes.tsx';
-import { Ago, startOfDay } from '../times.tsx';
+import { AlarmRow } from './alarm-row.tsx';
+import { NothingNeedsYou } from './nothing-needs-you.tsx';
 import { Strip } from './strip.tsx';
 
 /** What needs a person now. Empty is beautiful. */
@@ -43,7 +29,7 @@ export function NowPage() {
   const needing = standing.filter((alarm) => alarm.state !== 'ACKED').length;
   const settling = useSettling(rows.map((alarm) => alarm.alarmId).join('\n'));
 
-  const { acknowledge, notice, clearNotice, isBusy, asking } = useAcknowledge();
+  const acknowledging = useAcknowledge();
 
   const mark = (alarmId: string): void => {
     setAt(alarmId);
@@ -54,7 +40,7 @@ export function NowPage() {
     k: () => step(-1),
     a: () => {
       const marked = rows.find((alarm) => alarm.alarmId === at);
-      if (marked !== undefined) acknowledge(marked);
+      if (marked !== undefined) acknowledging.acknowledge(marked);
       else step(1);
     },
   });
@@ -78,17 +64,7 @@ export function NowPage() {
           </h1>
           {(standing.length > 3 || q !== '') && <Search />}
         </div>
-        <p className="muted hidden-when-empty" role="status">
-          {notice?.kind === 'done' ? notice.text : ''}
-        </p>
-        {notice?.kind === 'refused' && (
-          <div className="bar" role="alert">
-            {notice.text}{' '}
-            <Button variant="default" onClick={clearNotice}>
-              {t('close')}
-            </Button>
-          </div>
-        )}
+        <Notices of={acknowledging} />
         <Announcer alarms={alarms.data} />
         {rows.length === 0 ? (
           standing.length === 0 && alarms.data !== undefined ? (
@@ -109,17 +85,14 @@ export function NowPage() {
             </div>
             <ol className="alarms">
               {rows.map((alarm) => (
-                <Row
+                <AlarmRow
                   key={alarm.alarmId}
                   alarm={alarm}
-                  run={runs.data?.find((run) => run.thing === alarm.thing && run.workflow !== '')}
-                  incidents={incidents.data ?? []}
+                  repair={repairOf(alarm, runs.data, incidents.data)}
                   marked={alarm.alarmId === at}
                   settling={settling}
-                  busy={isBusy(alarm)}
+                  acknowledging={acknowledging}
                   onMark={() => setAt(alarm.alarmId)}
-                  onAcknowledge={() => acknowledge(alarm)}
-                  asking={asking(alarm)}
                 />
               ))}
             </ol>
@@ -129,166 +102,6 @@ export function NowPage() {
       </section>
       <Strip />
     </div>
-  );
-}
-
-function Row({
-  alarm,
-  run,
-  incidents,
-  marked,
-  settling,
-  busy,
-  onMark,
-  onAcknowledge,
-  asking,
-}: {
-  readonly alarm: AlarmView;
-  readonly run: RunView | undefined;
-  readonly incidents: readonly IncidentView[];
-  readonly marked: boolean;
-  readonly settling: boolean;
-  readonly busy: boolean;
-  readonly onMark: () => void;
-  readonly onAcknowledge: () => void;
-  readonly asking: { readonly onName: (name: string) => void; readonly onLeave: () => void } | undefined;
-}) {
-  const { t } = useTranslation();
-  const incident = run && incidents.find((i) => i.run === run.run);
-  const waits = isWaiting(alarm);
-  return (
-    <li
-      id={`alarm-${alarm.alarmId}`}
-      className={`alarm ${alarm.priority} ${alarm.state}`}
-      tabIndex={-1}
-      aria-current={marked || undefined}
-      data-alarm={alarm.alarmId}
-      data-occurrence={alarm.occurrence}
-      onFocus={onMark}
-    >
-      <PriorityShape alarm={alarm} />
-      <div className="who">
-        <strong>{alarm.thing}</strong>
-        <span className="muted">{t(`priority${PRIORITY[alarm.priority]}`)}</span>
-      </div>
-      <div className="what">
-        <strong>
-          <Link href={alarmHref(alarm.alarmId)}>{alarm.cause}</Link>
-        </strong>
-        <span className="muted">{alarm.evidence}</span>
-        {marked && alarm.consequence !== '' && <span className="muted">→ {alarm.consequence}</span>}
-        {alarm.held !== null && <span className="muted">{heldText(t, alarm.held)}</span>}
-        {alarm.behind !== null && <span className="muted">{t('behindCause', { thing: alarm.behind })}</span>}
-        {alarm.blind && <span className="doubt">{t('blind')}</span>}
-        {alarm.sourceLostSince !== null && <SourceLost since={alarm.sourceLostSince} />}
-      </div>
-      <div className="doing" data-label={t('colDoing')}>
-        <span>
-          {doing(t, run, alarm)}
-          {run !== undefined && relevant(run, alarm) && (
-            <span className="muted">
-              {' '}
-              <Ago at={run.at} />
-            </span>
-          )}
-        </span>
-        {incident !== undefined && run !== undefined && relevant(run, alarm) && (
-          <Link href={`/incidents/${encodeURIComponent(incident.incident)}`}>{t('timeline')}</Link>
-        )}
-      </div>
-      <div className="you" data-label={t('colYou')}>
-        <span>{alarm.response}</span>
-        {alarm.state === 'UNACK' && alarm.respondWithinMs > 0 && alarm.held === null && alarm.behind === null && (
-          <Countdown until={alarm.since + alarm.respondWithinMs} />
-        )}
-        {alarm.state === 'RTNUN' && <span className="muted">{t('stateRTNUN')}</span>}
-        {alarm.acknowledgedBy !== null && alarm.acknowledgedAt !== null && (
-          <AckedBy by={alarm.acknowledgedBy} at={alarm.acknowledgedAt} />
-        )}
-      </div>
-      <div className="since right">
-        <Ago at={alarm.since} />
-      </div>
-      <div className="act">
-        {waits ? (
-          <Button
-            className="acknowledge"
-            size="md"
-            variant={alarm.state === 'UNACK' ? 'filled' : 'default'}
-            disabled={settling}
-            loading={busy}
-            aria-label={t('acknowledgeOf', { what: what(alarm), occurrence: alarm.occurrence })}
-            onClick={onAcknowledge}
-          >
-            {t('acknowledge')}
-          </Button>
-        ) : (
-          <span className="muted">{t('stateACKED')}</span>
-        )}
-      </div>
-      {asking !== undefined && <WhoAreYou {...asking} />}
-    </li>
-  );
-}
-
-function NothingNeedsYou({ incidents }: { readonly incidents: readonly IncidentView[] }) {
-  const { t } = useTranslation();
-  const midnight = startOfDay(useNow());
-  const matters = useQuery(queries.verdict).data ?? [];
-  const heals = incidents.filter((i) => i.outcome === 'HEALED' && (i.healedAt ?? 0) >= midnight).length;
-  if (matters.length > 0) {
-    return (
-      <div className="empty" data-empty>
-        <p className="big">{t('matterButNoAlarm')}</p>
-        <p>
-          <Link className="inline-link" href="/fleet">
-            {t('matter')}
-          </Link>
-        </p>
-      </div>
-    );
-  }
-  return (
-    <div className="empty beautiful" data-empty>
-      <svg viewBox="0 0 64 64" aria-hidden="true">
-        <circle cx="32" cy="32" r="29" />
-        <path d="m20 33 8.5 8.5L45 25" />
-      </svg>
-      <p className="big">{t('nothingNeedsYou')}</p>
-      <p className="muted">{heals === 0 ? t('healsSince_zero') : t('healsSince', { count: heals })}</p>
-    </div>
-  );
-}
-
-/** Tells screen readers of alarms that came while the page was open, politely, once each. */
-function Announcer({ alarms }: { readonly alarms: readonly AlarmView[] | undefined }) {
-  const { t } = useTranslation();
-  const known = useRef<Set<string>>(undefined);
-  const [text, setText] = useState('');
-  useEffect(() => {
-    if (alarms === undefined) return;
-    const now = alarms.filter((alarm) => alarm.state === 'UNACK');
-    const before = known.current;
-    known.current = new Set(now.map((alarm) => `${alarm.alarmId}\n${alarm.occurrence}`));
-    if (before === undefined) return;
-    const fresh = now.filter((alarm) => !before.has(`${alarm.alarmId}\n${alarm.occurrence}`)).slice(0, 3);
-    if (fresh.length === 0) return;
-    setText(
-      fresh
-        .map((alarm) =>
-          t('newAlarm', {
-            priority: t(`priority${PRIORITY[alarm.priority]}`),
-            asset: alarm.thing,
-            what: alarm.cause,
-          }),
-        )
-        .join('. '),
-    );
-  }, [alarms, t]);
-  return (
-    <p className="visually-hidden" aria-live="polite" data-announcer>
-      {text}
-    </p>
   );
 }
 
@@ -306,21 +119,4 @@ const useSettling = (order: string): boolean => {
     return () => window.clearTimeout(timer);
   }, [order]);
   return settled !== order;
-};
-
-const useKeys = (keys: Readonly<Record<string, () => void>>): void => {
-  const latest = useRef(keys);
-  latest.current = keys;
-  const onKey = useCallback((event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if ((event.target as HTMLElement).closest('input, select, textarea') !== null) return;
-    const work = latest.current[event.key];
-    if (work === undefined) return;
-    event.preventDefault();
-    work();
-  }, []);
-  useEffect(() => {
-    window.addEventListener('keydown', onKey);
-    return () => window.removeEventListener('keydown', onKey);
-  }, [onKey]);
 };

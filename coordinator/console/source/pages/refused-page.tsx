@@ -1,129 +1,128 @@
 import { useQuery } from '@tanstack/react-query';
+import { type ReactNode, useId } from 'react';
 import { useTranslation } from 'react-i18next';
+import type { EventView, QuarantineView, StatusView } from '../../../api/schemas.ts';
+import { TitleLine } from '../list-page.tsx';
+import { type Column, ListTable } from '../list-table.tsx';
 import { queries } from '../queries.ts';
+import { type Waited, waitText } from '../search.tsx';
 import { At } from '../times.tsx';
 
 /** Who and what was turned away: by the mesh, by the broker, and into quarantine. */
 export function RefusedPage() {
   const { t } = useTranslation();
-  const status = useQuery(queries.status).data;
-  const intruders = useQuery(queries.events({ agent: '', name: 'intruder-refused', limit: 200 })).data;
-  const quarantine = useQuery(queries.quarantine).data;
-  const counts = Object.entries(status?.broker.refused ?? {}).filter(([, n]) => n > 0);
   return (
     <section className="refused">
-      <div className="title-line">
-        <h1>{t('refused')}</h1>
-      </div>
+      <TitleLine title={t('refused')} />
       <p className="muted">{t('refusedIntro')}</p>
-
-      <h2>{t('atMesh')}</h2>
-      {intruders === undefined || intruders.length === 0 ? (
-        <p className="muted">{intruders === undefined ? t('loading') : t('nobodyRefused')}</p>
-      ) : (
-        <table className="list" data-refused="mesh">
-          <thead>
-            <tr>
-              <th scope="col">{t('when')}</th>
-              <th scope="col">{t('reason')}</th>
-              <th scope="col">{t('address')}</th>
-              <th scope="col">{t('agent')}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {intruders.map((e) => (
-              <tr key={e.cursor}>
-                <td data-label={t('when')}>
-                  <At at={e.ts} />
-                </td>
-                <td data-label={t('reason')}>{e.text}</td>
-                <td data-label={t('address')} className="breakable">
-                  {e.subject}
-                </td>
-                <td data-label={t('agent')}>{e.agent}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-
-      <h2>{t('atBroker')}</h2>
-      {status?.broker.mode === 'external' ? (
-        <p className="muted">{t('externalBroker')}</p>
-      ) : counts.length === 0 ? (
-        <p className="muted">{t('nobodyRefused')}</p>
-      ) : (
-        <>
-          <ul className="chips figures">
-            {counts.map(([reason, n]) => (
-              <li key={reason}>{t('countOf', { n, what: reason })}</li>
-            ))}
-          </ul>
-          <table className="list" data-refused="broker">
-            <thead>
-              <tr>
-                <th scope="col">{t('when')}</th>
-                <th scope="col">{t('reason')}</th>
-                <th scope="col">{t('name')}</th>
-                <th scope="col">{t('address')}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {status?.broker.recent.map((r) => (
-                <tr key={`${r.at} ${r.address} ${r.reason} ${r.name}`}>
-                  <td data-label={t('when')}>
-                    <At at={r.at} />
-                  </td>
-                  <td data-label={t('reason')}>{r.reason}</td>
-                  <td data-label={t('name')} className="breakable">
-                    {r.name === '' ? '–' : r.name}
-                  </td>
-                  <td data-label={t('address')} className="breakable">
-                    {r.address}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </>
-      )}
-
-      <h2>{t('inQuarantine')}</h2>
-      {quarantine === undefined || quarantine.length === 0 ? (
-        <p className="muted">{quarantine === undefined ? t('loading') : t('nothingQuarantined')}</p>
-      ) : (
-        <table className="list" data-refused="quarantine">
-          <thead>
-            <tr>
-              <th scope="col">{t('when')}</th>
-              <th scope="col">{t('agent')}</th>
-              <th scope="col">{t('topic')}</th>
-              <th scope="col">{t('reason')}</th>
-              <th scope="col" className="right">
-                {t('size')}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {quarantine.map((row) => (
-              <tr key={row.id}>
-                <td data-label={t('when')}>
-                  <At at={row.at} />
-                </td>
-                <td data-label={t('agent')}>{row.agent}</td>
-                <td data-label={t('topic')} className="breakable">
-                  {row.topic}
-                  {row.preview !== '' && <span className="sub muted preview">{row.preview.slice(0, 160)}</span>}
-                </td>
-                <td data-label={t('reason')}>{row.reason}</td>
-                <td data-label={t('size')} className="right figures num">
-                  {t('bytes', { n: row.bytes })}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      <AtMesh />
+      <AtBroker />
+      <InQuarantine />
     </section>
+  );
+}
+
+/** One place where something is turned away: what it turned away, or in a line why nothing stands there. */
+function Place({
+  name,
+  title,
+  query,
+  nothing,
+  children,
+}: {
+  readonly name: string;
+  readonly title: string;
+  readonly query: Waited;
+  /** Said instead of the children. */
+  readonly nothing: string | undefined;
+  readonly children: ReactNode;
+}) {
+  const { t } = useTranslation();
+  const id = useId();
+  const said = waitText(t, query) ?? nothing;
+  return (
+    <section data-refused={name} aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      {said === undefined ? children : <p className="muted">{said}</p>}
+    </section>
+  );
+}
+
+function AtMesh() {
+  const { t } = useTranslation();
+  const query = useQuery(queries.events({ agent: '', name: 'intruder-refused', limit: 200 }));
+  const intruders = query.data ?? [];
+  const columns: Column<EventView>[] = [
+    { head: t('when'), cell: ({ ts }) => <At at={ts} /> },
+    { head: t('reason'), cell: ({ text }) => text },
+    { head: t('address'), kind: 'breakable', cell: ({ subject }) => subject },
+    { head: t('agent'), cell: ({ agent }) => agent },
+  ];
+  const nothing = intruders.length === 0 ? t('nobodyRefused') : undefined;
+  return (
+    <Place name="mesh" title={t('atMesh')} query={query} nothing={nothing}>
+      <ListTable columns={columns} rows={intruders} keyOf={({ cursor }) => cursor} />
+    </Place>
+  );
+}
+
+type Refusal = StatusView['broker']['recent'][number];
+
+function AtBroker() {
+  const { t } = useTranslation();
+  const query = useQuery(queries.status);
+  const { mode, refused = {}, recent = [] } = query.data?.broker ?? {};
+  const counts = Object.entries(refused).filter(([, n]) => n > 0);
+  const columns: Column<Refusal>[] = [
+    { head: t('when'), cell: ({ at }) => <At at={at} /> },
+    { head: t('reason'), cell: ({ reason }) => reason },
+    { head: t('name'), kind: 'breakable', cell: ({ name }) => (name === '' ? '–' : name) },
+    { head: t('address'), kind: 'breakable', cell: ({ address }) => address },
+  ];
+  const nothing = mode === 'external' ? t('externalBroker') : counts.length === 0 ? t('nobodyRefused') : undefined;
+  return (
+    <Place name="broker" title={t('atBroker')} query={query} nothing={nothing}>
+      <ul className="chips figures">
+        {counts.map(([reason, n]) => (
+          <li key={reason}>{t('countOf', { n, what: reason })}</li>
+        ))}
+      </ul>
+      <ListTable
+        columns={columns}
+        rows={recent}
+        keyOf={({ at, address, reason, name }) => `${at} ${address} ${reason} ${name}`}
+      />
+    </Place>
+  );
+}
+
+/** So much of a message is shown; the whole lies in the store. */
+const PREVIEW = 160;
+
+function InQuarantine() {
+  const { t } = useTranslation();
+  const query = useQuery(queries.quarantine);
+  const kept = query.data ?? [];
+  const columns: Column<QuarantineView>[] = [
+    { head: t('when'), cell: ({ at }) => <At at={at} /> },
+    { head: t('agent'), cell: ({ agent }) => agent },
+    {
+      head: t('topic'),
+      kind: 'breakable',
+      cell: ({ topic, preview }) => (
+        <>
+          {topic}
+          {preview !== '' && <span className="sub muted preview">{preview.slice(0, PREVIEW)}</span>}
+        </>
+      ),
+    },
+    { head: t('reason'), cell: ({ reason }) => reason },
+    { head: t('size'), kind: 'figures', cell: ({ bytes }) => t('bytes', { n: bytes }) },
+  ];
+  const nothing = kept.length === 0 ? t('nothingQuarantined') : undefined;
+  return (
+    <Place name="quarantine" title={t('inQuarantine')} query={query} nothing={nothing}>
+      <ListTable columns={columns} rows={kept} keyOf={({ id }) => id} />
+    </Place>
   );
 }

@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { useNow } from '../clock.ts';
 import { Link } from '../link.tsx';
 import { MattersInShort } from '../matter.tsx';
+import { incidentHref } from '../outcome.tsx';
 import { queries } from '../queries.ts';
 import { Sign } from '../shapes.tsx';
 import { Ago, figure, span, startOfDay } from '../times.tsx';
@@ -82,7 +83,7 @@ export function Strip() {
               .slice(0, 6)
               .map((i) => (
                 <li key={i.incident}>
-                  <Link href={`/incidents/${encodeURIComponent(i.incident)}`}>{i.thing}</Link>
+                  <Link href={incidentHref(i.incident)}>{i.thing}</Link>
                   <span className="muted">
                     <Ago at={i.healedAt ?? i.receivedAt} />
                   </span>
