@@ -54,7 +54,7 @@ export interface StatusSource {
   /** What was recorded around alarms, newest first. */
   evidence(): readonly object[];
   /** The whole of one, JSON as it was hashed; undefined when it is not kept here. */
-  readEvidence(id: string): string | undefined;
+  readEvidence(id: string): Promise<string | undefined>;
 }
 
 /** What may be done with a model of this box. */
@@ -220,7 +220,7 @@ export async function startStatusApi({ host, port, token, source }: StatusApiOpt
   );
   server.get('/v1/evidence', async () => ({ evidence: source.evidence() }));
   server.get<{ Params: { id: string } }>('/v1/evidence/:id', async ({ params }, reply) => {
-    const text = source.readEvidence(params.id);
+    const text = await source.readEvidence(params.id);
     if (text !== undefined) return reply.type('application/json').send(text);
     return reply.code(404).send({
       code: 'no-such-evidence',

@@ -34,7 +34,7 @@ it('evidence over the API → listed, given whole as it was hashed, 404 for what
   const whole = '{"v":1,"series":[]}';
   const ask = await door({
     evidence: () => [{ id: 'a1', state: 'kept' }],
-    readEvidence: (id) => (id === 'a1' ? whole : undefined),
+    readEvidence: async (id) => (id === 'a1' ? whole : undefined),
   });
   expect((await ask('GET', '/v1/evidence')).body).toEqual({ evidence: [{ id: 'a1', state: 'kept' }] });
   expect((await ask('GET', '/v1/evidence/a1')).body).toEqual(JSON.parse(whole));

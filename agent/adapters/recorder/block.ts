@@ -31,6 +31,25 @@ export function pack({ times, values, qualities }: Columns, count: number): Uint
   return deflateRawSync(raw, { level: 1 });
 }
 
+/** Samples as they come back from a block, without the way through one. */
+export function settled({ times, values, qualities }: Columns, count: number): Columns {
+  const first = times[0] ?? 0;
+  let last = Math.round(first);
+  let time = first;
+  const settledTimes = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    const next = Math.max(last, Math.round(times[i] ?? 0));
+    time += Math.min(next - last, 0xffff_ffff);
+    last = next;
+    settledTimes[i] = time;
+  }
+  return {
+    times: settledTimes,
+    values: Float64Array.from({ length: count }, (_, i) => values[i] ?? Number.NaN),
+    qualities: Uint8Array.from({ length: count }, (_, i) => qualities[i] ?? 2),
+  };
+}
+
 /** Undefined for bytes that are no block: a damaged disk costs the block, not the agent. */
 export function unpack(from: number, count: number, bytes: Uint8Array): Columns | undefined {
   if (!Number.isInteger(count) || count < 0 || count > blockSamples) return undefined;

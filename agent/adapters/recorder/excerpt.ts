@@ -1,5 +1,6 @@
 import type { EvidenceCurve, Excerpt } from '../../wire/evidence.ts';
 import type { Columns } from './block.ts';
+import { runOut } from './turns.ts';
 
 /** The most that travels inside a report; the whole stays on the box. */
 export const excerptBytes = 8_000;
@@ -12,6 +13,9 @@ export interface NamedColumns {
   readonly marks?: Pick<EvidenceCurve, 'threshold' | 'shares' | 'limits'>;
 }
 
+/** More curves than this are never told; who reads series for an excerpt needs no more of them. */
+export const excerptSeries = 8;
+
 /** Fewer say nothing of what is usual. */
 const usualFrom = 8;
 
@@ -20,22 +24,50 @@ const usualFrom = 8;
  * value, so that a spike of one sample is never smoothed away; fewer points, then fewer series, until it fits. Series
  * come in the order of their weight. `at`: when it was raised, which is where what was usual before is compared.
  */
-export function excerpt(series: readonly NamedColumns[], from: number, to: number, at: number = to): string {
-  const known = series.slice(0, 8).map((one) => ({ one, ...beforeAndAt(one.columns, from, at) }));
+export const excerpt = (series: readonly NamedColumns[], from: number, to: number, at: number = to): string =>
+  runOut(excerptSteps(series, from, to, at));
+
+/** The same in steps of about a millisecond where a series has tens of thousands of samples. */
+export function* excerptSteps(
+  series: readonly NamedColumns[],
+  from: number,
+  to: number,
+  at: number,
+): Generator<undefined, string> {
+  const known: Known[] = [];
+  for (const one of series.slice(0, excerptSeries)) {
+    known.push({ one, ...(yield* beforeAndAt(one.columns, from, at)), byPoints: new Map() });
+  }
   for (let count = known.length; count > 0; count--) {
     for (const points of [160, 100, 60, 40, 24, 12]) {
       const step = Math.max(1, to - from) / (points >> 1);
-      const curves = known.slice(0, count).map(({ one, usual, raised }) => {
+      const curves: EvidenceCurve[] = [];
+      for (const { one, usual, raised, byPoints } of known.slice(0, count)) {
         const { name, unit, columns, marks } = one;
+        let told = byPoints.get(points);
+        if (told === undefined) {
+          told = pointsOf(columns, from, step, points >> 1);
+          byPoints.set(points, told);
+          yield;
+        }
         const about = { ...(unit === undefined ? {} : { unit }), ...marks, ...(usual && { usual }) };
         const said = raised === undefined ? about : { ...about, raised };
-        return { name, points: pointsOf(columns, from, step, points >> 1), ...said };
-      });
+        curves.push({ name, points: told, ...said });
+      }
       const text = JSON.stringify({ from, to, at, step: Math.round(step) / 1_000, curves } satisfies Excerpt);
       if (Buffer.byteLength(text) <= excerptBytes) return text;
+      yield;
     }
   }
   return JSON.stringify({ from, to, curves: [] } satisfies Excerpt);
+}
+
+interface Known {
+  readonly one: NamedColumns;
+  readonly usual: [number, number] | undefined;
+  readonly raised: number | undefined;
+  /** What was reckoned already, by how many points there may be. */
+  readonly byPoints: Map<number, EvidenceCurve['points']>;
 }
 
 function pointsOf(columns: Columns, from: number, width: number, stretches: number): EvidenceCurve['points'] {
@@ -63,30 +95,35 @@ function pointsOf(columns: Columns, from: number, width: number, stretches: numb
 }
 
 /** What was usual in the first half of what led to it, by what one wild sample does not move; and the value then. */
-function beforeAndAt(
+function* beforeAndAt(
   columns: Columns,
   from: number,
   at: number,
-): { readonly usual: [number, number] | undefined; readonly raised: number | undefined } {
-  const early: number[] = [];
+): Generator<undefined, Pick<Known, 'usual' | 'raised'>> {
+  const early = new Float64Array(columns.times.length);
+  let count = 0;
   let last: number | undefined;
   for (let i = 0; i < columns.times.length && (columns.times[i] ?? 0) <= at; i++) {
     if (!isGood(columns, i)) continue;
     last = columns.values[i] ?? 0;
-    if ((columns.times[i] ?? 0) < (from + at) / 2) early.push(last);
+    if ((columns.times[i] ?? 0) < (from + at) / 2) early[count++] = last;
   }
+  yield;
   const raised = last === undefined ? undefined : short(last);
-  if (early.length < usualFrom) return { usual: undefined, raised };
-  const middle = median(early);
-  const spread = 1.4826 * median(early.map((value) => Math.abs(value - middle)));
+  if (count < usualFrom) return { usual: undefined, raised };
+  const values = early.subarray(0, count).sort();
+  const middle = median(values);
+  yield;
+  const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)).sort());
+  yield;
   return { usual: [short(middle), short(spread)], raised };
 }
 
 const isGood = ({ values, qualities }: Columns, i: number): boolean =>
   Number.isFinite(values[i] ?? Number.NaN) && qualities[i] !== 2;
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
+/** Of sorted values. */
+function median(sorted: Float64Array): number {
   const half = sorted.length >> 1;
   const upper = sorted[half] ?? 0;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? upper)) / 2;

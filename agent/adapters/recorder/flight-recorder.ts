@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import type { ConditionIndex, ModelIndex, ThingIndex } from '../../base/ids.ts';
 import type { LocalAlarm } from '../../core/effect.ts';
 import { dependencies } from '../../core/health/condition-evaluator.ts';
@@ -9,8 +10,10 @@ import type { Observation } from '../../core/observation.ts';
 import type { ReportBody } from '../../core/reporting/report.ts';
 import type { SitePlan } from '../../core/site-plan.ts';
 import { type EvidenceCurve, type EvidenceStage, scorePrefix } from '../../wire/evidence.ts';
-import { excerpt, type NamedColumns } from './excerpt.ts';
+import { evidenceHead, evidenceTail, packText, seriesText } from './evidence-text.ts';
+import { excerptSeries, excerptSteps, type NamedColumns } from './excerpt.ts';
 import { type EvidenceRow, Recorder, type RecorderLimits, type RecorderStats } from './recorder.ts';
+import { Turns } from './turns.ts';
 
 export interface FlightRecorderOptions {
   readonly dir: string;
@@ -38,15 +41,20 @@ export interface FlightRecorder {
   /** Newest first. */
   evidence(): readonly EvidenceRow[];
   /** The whole of one, as it was hashed; undefined when it is not kept (any more). */
-  read(id: string): string | undefined;
+  read(id: string): Promise<string | undefined>;
   stats(): RecorderStats;
-  stop(): void;
+  /** What waits in memory is written; evidence that is not whole yet is made by the next life. */
+  stop(): Promise<void>;
 }
 
-/** An evidence that still waits for what comes after. */
+/** An evidence that still waits for what comes after, or for being packed. */
 interface Open extends EvidenceRow {
   /** Wall clock at which it is closed. */
-  readonly dueAt: number;
+  dueAt: number;
+  /** Where it ends, in the source's time: known when it falls due, whenever its turn comes. */
+  end: number | undefined;
+  /** What led to it is still to be told, and then that it is the story of these, too. */
+  untold: { readonly subject: string; readonly occurrence: string }[] | undefined;
   /** What the models said when it was raised, by series; of a life before this one nobody knows it any more. */
   readonly said?: ReadonlyMap<string, Said>;
 }
@@ -58,8 +66,15 @@ const mostOpen = 16;
 const mostSeries = 24;
 const mostShares = 12;
 const mostLimits = 8;
-/** Samples in one evidence, over all its series: packing them must not hold up the agent. */
+/** Samples in one evidence, over all its series: what it may take of memory and disk. */
 const mostSamples = 40_000;
+/** So many names of one story wait for their turn; a storm of alarms must fill no memory. */
+const mostUntold = 32;
+/** A disk that refuses an evidence is asked again after so long. */
+const againMs = 60_000;
+/** What a box makes itself is smaller by far; a damaged row must not become a flood. */
+const mostTextBytes = 64 * 2 ** 20;
+const inflate = promisify(gunzip);
 /** What happens to one thing within this is one story: it is recorded once, and told with both names. */
 const sameStoryMs = 60_000;
 
@@ -70,6 +85,10 @@ export const scoreSeries = (model: string): string => `${scorePrefix}${model}`;
  * was before and after an alarm or an anomaly as evidence. Of each evidence two events tell: at once, with what led to
  * it, and when it is complete, with the hash of what is kept on the box. Both carry an excerpt of at most 8 kB.
  *
+ * An evidence is large, and the agent must answer probes meanwhile: it is read, written as JSON, packed and hashed in
+ * slices of a few milliseconds, one evidence after the other. It is put down in one transaction, so that it is there as a
+ * whole or not at all; what an end of the agent cuts off is still open, and the next life packs it.
+ *
  * Time is the source's: a device whose clock is wrong, or a recording that is played, gives one consistent story.
  */
 export function createFlightRecorder(options: FlightRecorderOptions): FlightRecorder {
@@ -78,6 +97,12 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
   const newest = new Map<string, number>();
   const told = new Set<string>();
   const open = new Map<string, Open>();
+  const turns = new Turns();
+  const ending = new AbortController();
+  let working: Promise<void> | undefined;
+  let isWorking = false;
+  /** Why an evidence is not kept yet. */
+  let trouble: string | undefined;
   /** Of each subject the occurrence that has its evidence already: an alarm that is said again is no new one. */
   const known = new Map<string, string>();
   const scores = new Map<ModelIndex, Score>();
@@ -87,7 +112,9 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
   for (const row of recorder.evidence(1_000)) {
     if (row.occurrence !== '' && !known.has(row.subject)) known.set(row.subject, row.occurrence);
     // What comes after was cut off by the restart; what is there is closed soon.
-    if (row.state === 'open' && open.size < mostOpen) open.set(row.id, { ...row, dueAt: wall() });
+    if (row.state === 'open' && open.size < mostOpen) {
+      open.set(row.id, { ...row, dueAt: wall(), end: undefined, untold: undefined });
+    }
   }
 
   const describe = (name: string, unit: string | undefined, everyMs: number | undefined): void => {
@@ -140,7 +167,11 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     const same = [...open.values()].find(
       (one) => one.thing === thingName(thing) && one.dueAt - afterMs > wall() - sameStoryMs,
     );
-    if (same !== undefined) return tell(same, 'same', subject, occurrence);
+    if (same !== undefined) {
+      if (same.untold === undefined || same.untold.length >= mostUntold) tell(same, 'same', subject, occurrence);
+      else same.untold.push({ subject, occurrence });
+      return;
+    }
     if (open.size >= mostOpen) return;
     const id = `${wall().toString(36)}-${randomBytes(4).toString('hex')}`;
     const row: EvidenceRow = {
@@ -156,9 +187,8 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
       bytes: 0,
     };
     recorder.putEvidence(row, undefined);
-    const begun = { ...row, dueAt: wall() + afterMs, said: saidNow(series) };
-    open.set(id, begun);
-    tell(row, 'begun', subject, occurrence, excerpt(collect(begun, at), row.from, at));
+    open.set(id, { ...row, dueAt: wall() + afterMs, end: undefined, untold: [], said: saidNow(series) });
+    work();
   };
 
   /** Threshold and shares of each score among these, as its model told them last. */
@@ -191,35 +221,96 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
       ])
       .slice(0, mostLimits);
 
-  const collect = ({ series, from, said }: EvidenceRow & Pick<Open, 'said'>, to: number): NamedColumns[] =>
-    series.map((name) => {
-      const spec = plan.signals.find(({ id }) => id === name);
-      const limits = spec === undefined ? [] : limitsOf(spec.index);
-      return {
-        name,
-        unit: spec?.unit,
-        columns: recorder.read(name, from, to, Math.floor(mostSamples / series.length)),
-        marks: { ...said?.get(name), ...(limits.length === 0 ? {} : { limits }) },
-      };
-    });
-
-  const finish = (row: Open): void => {
-    open.delete(row.id);
-    const to = Math.max(row.to, sourceNow(row.series));
-    const columns = collect(row, to);
-    const { id, subject, occurrence, thing, from } = row;
-    const series = columns.map(({ name, unit, columns: { times, values, qualities } }) => ({
+  /** One series of an evidence, block by block. */
+  function* collected({ series, from, said }: Open, name: string, to: number): Generator<undefined, NamedColumns> {
+    const spec = plan.signals.find(({ id }) => id === name);
+    const limits = spec === undefined ? [] : limitsOf(spec.index);
+    return {
       name,
-      unit,
-      samples: Array.from(times, (time, i) => [time, finiteOrNull(values[i]), qualities[i]]),
-    }));
-    const text = JSON.stringify({ v: 1, id, agent, site: plan.site, subject, occurrence, thing, from, to, series });
-    const data = gzipSync(text, { level: 3 });
-    const sha256 = createHash('sha256').update(text).digest('hex');
-    const { dueAt: _due, said: _said, ...evidence } = row;
+      unit: spec?.unit,
+      columns: yield* recorder.reading(name, from, to, Math.floor(mostSamples / series.length)),
+      marks: { ...said?.get(name), ...(limits.length === 0 ? {} : { limits }) },
+    };
+  }
+
+  function* begunExcerpt(row: Open): Generator<undefined, string> {
+    const columns: NamedColumns[] = [];
+    for (const name of row.series.slice(0, excerptSeries)) columns.push(yield* collected(row, name, row.to));
+    return yield* excerptSteps(columns, row.from, row.to, row.to);
+  }
+
+  /** The whole as text; of its series those that an excerpt may show are kept, the rest is gone when it is written. */
+  function* evidenceText(row: Open, to: number, shown: NamedColumns[]): Generator<string, void> {
+    yield evidenceHead({ ...row, to, agent, site: plan.site });
+    for (const [i, name] of row.series.entries()) {
+      const reading = collected(row, name, to);
+      let step = reading.next();
+      for (; step.done !== true; step = reading.next()) yield '';
+      if (i > 0) yield ',';
+      yield* seriesText(step.value);
+      if (shown.length < excerptSeries) shown.push(step.value);
+    }
+    yield evidenceTail;
+  }
+
+  const tellBegun = async (row: Open): Promise<void> => {
+    const excerpt = await turns.run(begunExcerpt(row)).catch((error: unknown) => {
+      trouble = `what led to ${row.subject} could not be read: ${String(error)}`;
+      return { value: '' };
+    });
+    if (excerpt === undefined) return;
+    const also = row.untold ?? [];
+    row.untold = undefined;
+    tell(row, 'begun', row.subject, row.occurrence, excerpt.value);
+    for (const { subject, occurrence } of also) tell(row, 'same', subject, occurrence);
+  };
+
+  const finish = async (row: Open, to: number): Promise<void> => {
+    const shown: NamedColumns[] = [];
+    const packed = await packText(evidenceText(row, to, shown), turns, ending.signal);
+    if (packed === undefined) return;
+    const { data, sha256 } = packed;
+    const excerpt = await turns.run(excerptSteps(shown, row.from, to, row.to));
+    const isReady = await turns.run(recorder.makeRoom(data.length));
+    if (excerpt === undefined || isReady === undefined) return;
+    const { dueAt: _due, end: _end, said: _said, untold: _untold, ...evidence } = row;
     const kept: EvidenceRow = { ...evidence, to, state: 'kept', sha256, bytes: data.length };
-    recorder.putEvidence(kept, data);
-    tell(kept, 'kept', subject, occurrence, excerpt(columns, from, to, row.to));
+    const put = await turns.turn(() => recorder.putEvidence(kept, data));
+    if (put === undefined) return;
+    if (!put.value) throw new Error('the disk refused it');
+    open.delete(row.id);
+    tell(kept, 'kept', row.subject, row.occurrence, excerpt.value);
+    writeLater();
+  };
+
+  /** Whatever is to be told or packed, one after the other: what has just begun before what is complete. */
+  const workOff = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      const rows = [...open.values()];
+      const begun = rows.find(({ untold }) => untold !== undefined);
+      const due = rows.find(({ dueAt, end }) => end !== undefined && dueAt <= wall());
+      if (begun !== undefined) {
+        await tellBegun(begun);
+      } else if (due?.end !== undefined) {
+        try {
+          await finish(due, due.end);
+          trouble = undefined;
+        } catch (error) {
+          due.dueAt = wall() + againMs;
+          trouble = `evidence of ${due.subject} could not be kept: ${String(error)}`;
+        }
+      } else break;
+    }
+    // Not later: whoever comes in the same moment is to begin anew.
+    isWorking = false;
+  };
+  const work = (): void => {
+    if (isWorking) return;
+    isWorking = true;
+    working = workOff().catch((error: unknown) => {
+      isWorking = false;
+      trouble = `evidence could not be told: ${String(error)}`;
+    });
   };
 
   const tell = (row: EvidenceRow, stage: EvidenceStage, subject: string, occurrence: string, curves = ''): void => {
@@ -272,11 +363,14 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
   };
 
   /** The rest of a round, a slice at a time: whatever else waits goes in between. */
-  let rest: NodeJS.Immediate | undefined;
-  const later = (): void => {
-    rest ??= setImmediate(() => {
-      rest = undefined;
-      if (recorder.slice()) later();
+  let isWriting = false;
+  const writeLater = (): void => {
+    if (isWriting) return;
+    isWriting = true;
+    void (async () => {
+      while ((await turns.turn(() => recorder.slice()))?.value);
+    })().finally(() => {
+      isWriting = false;
     });
   };
 
@@ -320,21 +414,28 @@ export function createFlightRecorder(options: FlightRecorderOptions): FlightReco
     tick() {
       const now = wall();
       markMaintenance();
-      if (recorder.tick(now)) later();
-      for (const row of [...open.values()]) if (row.dueAt <= now) finish(row);
+      if (recorder.tick(now)) writeLater();
+      for (const row of open.values()) {
+        if (row.dueAt <= now) row.end ??= Math.max(row.to, sourceNow(row.series));
+      }
+      work();
     },
     evidence: () => recorder.evidence(),
-    read(id) {
+    async read(id) {
       const data = recorder.evidenceData(id);
-      return data === undefined ? undefined : gunzipSync(data).toString('utf8');
+      if (data === undefined) return undefined;
+      return (await inflate(data, { maxOutputLength: mostTextBytes })).toString('utf8');
     },
-    stats: () => recorder.stats(),
-    stop() {
-      clearImmediate(rest);
+    stats: () => {
+      const stats = recorder.stats();
+      const all = [stats.trouble, trouble].filter((one) => one !== undefined);
+      return { ...stats, trouble: all.length === 0 ? undefined : all.join('; ') };
+    },
+    async stop() {
+      ending.abort();
+      turns.close();
+      await working;
       recorder.close();
     },
   };
 }
-
-const finiteOrNull = (value: number | undefined): number | null =>
-  value !== undefined && Number.isFinite(value) ? value : null;

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { openDatabase, relaxed, transaction } from '../store/database.ts';
-import { blockSamples, type Columns, pack, unpack } from './block.ts';
+import { blockSamples, type Columns, pack, settled, unpack } from './block.ts';
+import { Portion } from './portion.ts';
+import { runOut, sliceMs } from './turns.ts';
 
 export const recorderFile = 'recorder.db';
 
@@ -29,10 +31,16 @@ const evidenceShare = 0.4;
 const pageBytes = 4_096;
 /** Blocks of one round: it bounds what is written within a second. */
 const blocksPerRound = 128;
-/** Blocks of one transaction, and so how long the event loop is held: 0.2 ms each to pack, 1 ms to write. */
-const blocksPerSlice = 8;
-/** And the clock has its word, since a busy box packs slower. */
-const sliceMs = 4;
+/** Blocks of one transaction, and so how long the event loop is held: 0.2 ms each to pack, 1 ms to write them all. */
+const blocksPerSlice = { least: 2, most: 8, aimMs: sliceMs };
+/** Old blocks that go in one transaction. At the least more than five hundred tags at 1 Hz bring in a second. */
+const oldPerSlice = { least: 16, most: 256, aimMs: sliceMs };
+/** As many of the oldest at a time make room for what comes: some pages. */
+const oldestAtOnce = 16;
+/** Bringing the log into the file waits for the disk twice, however little it is: it may take longer than a slice. */
+const bringInMs = 10;
+/** The log is never brought in more often than this much more than usual. */
+const leastOfLog = 1 / 4;
 /**
  * At about so many pages the log is brought into the file, in a slice of its own: it is what waits for the disk. Where
  * nobody calls for slices a commit does it, at `most`. A long log has to be brought in less often; a small recorder has no
@@ -100,6 +108,8 @@ export interface RecorderStats {
   readonly trouble: string | undefined;
 }
 
+type Statement = 'insert' | 'update' | 'series' | 'span' | 'close' | 'pages' | 'free' | 'oldest' | 'old' | 'data';
+
 interface OpenBlock extends Columns {
   readonly times: Float64Array;
   readonly values: Float64Array;
@@ -117,16 +127,20 @@ interface OpenBlock extends Columns {
  * that is bounded in bytes and age, and beside it spans in which things were not healthy and the evidence of alarms.
  *
  * Samples wait in memory until their block is full or `flushMs` old; blocks are written a few at a time, in slices of some
- * milliseconds, so that five hundred tags make no burst and hold nobody up. The oldest goes first; evidence has its own share and never pushes the ring out. A disk
+ * milliseconds by the clock, fewer in one where the disk is slow, so that five hundred tags make no burst and hold nobody up.
+ * The oldest goes first; evidence has its own share and never pushes the ring out. A disk
  * that refuses costs samples, which are counted, and nothing else.
  */
 export class Recorder {
   readonly limits: RecorderLimits;
   readonly #db: DatabaseSync;
   readonly #buffers = new Map<string, OpenBlock>();
-  readonly #statements: Record<'insert' | 'update' | 'series' | 'span' | 'close' | 'pages' | 'free', StatementSync>;
+  readonly #statements: Record<Statement, StatementSync>;
   readonly #misfortune: string | undefined;
   readonly #log: ReturnType<typeof logOf>;
+  readonly #elapsed: () => number;
+  /** How many blocks a slice writes, how many old ones one lets go, how many pages the log grows. */
+  readonly #portions: Readonly<Record<'blocks' | 'old' | 'log', Portion>>;
   #dropped = 0;
   #trouble: string | undefined;
   #closed = false;
@@ -138,8 +152,10 @@ export class Recorder {
   /** Wall clock as last told: what is old is judged by it, whatever clock the device has. */
   #now = 0;
 
-  constructor(dir: string, limits: Partial<RecorderLimits> = {}) {
+  /** `elapsed`: milliseconds of a clock that never steps; how long slices take is judged by it. */
+  constructor(dir: string, limits: Partial<RecorderLimits> = {}, elapsed: () => number = () => performance.now()) {
     this.limits = { ...recorderDefaults, ...limits };
+    this.#elapsed = elapsed;
     const { db, misfortune } = openDatabase({ dir, file: recorderFile, migrations });
     this.#db = db;
     this.#misfortune =
@@ -149,6 +165,12 @@ export class Recorder {
           ? `not opened (${misfortune.reason}): kept in memory only`
           : undefined;
     this.#log = logOf(this.limits.bytes);
+    const { pages: logPages } = this.#log;
+    this.#portions = {
+      blocks: new Portion(blocksPerSlice),
+      old: new Portion(oldPerSlice),
+      log: new Portion({ least: logPages * leastOfLog, most: logPages, aimMs: bringInMs }),
+    };
     db.exec(`PRAGMA wal_autocheckpoint = ${this.#log.most}`);
     const pages = Math.max(512, Math.floor((this.limits.bytes - this.#log.bytes) / pageBytes));
     db.exec(`PRAGMA max_page_count = ${pages}`);
@@ -162,6 +184,9 @@ export class Recorder {
       close: db.prepare('UPDATE span SET to_ms = ? WHERE subject = ? AND to_ms IS NULL'),
       pages: db.prepare('PRAGMA page_count'),
       free: db.prepare('PRAGMA freelist_count'),
+      oldest: db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block ORDER BY at_ms LIMIT ?)'),
+      old: db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block WHERE at_ms < ? LIMIT ?)'),
+      data: db.prepare('SELECT data FROM block WHERE id = ?'),
     };
   }
 
@@ -227,24 +252,30 @@ export class Recorder {
     return this.slice();
   }
 
-  /** A few milliseconds of the round's work; true when there is more. */
+  /** A few milliseconds of the round's work; true when there is more. What it took decides how much the next one does. */
   slice(): boolean {
     if (this.#closed) return false;
+    const { blocks: portion, log } = this.#portions;
     if (this.#due.length === 0) {
-      if (this.#logged >= this.#log.pages) this.#bringIn();
+      if (this.#logged >= log.size) this.#bringIn();
       return false;
     }
-    const began = performance.now();
+    const began = this.#elapsed();
     const blocks: Packed[] = [];
-    while (blocks.length < blocksPerSlice && (blocks.length === 0 || performance.now() - began < sliceMs)) {
+    // Half of the time to pack, for the write comes on top.
+    const hasTime = (): boolean => blocks.length < blocksPerSlice.least || this.#elapsed() - began < sliceMs / 2;
+    while (blocks.length < portion.size && hasTime()) {
       const series = this.#due.pop();
       if (series === undefined) break;
       const buffer = this.#buffers.get(series);
       // It may have become full meanwhile, and been written.
       if (buffer?.dirtySince !== undefined) blocks.push(packed(series, buffer));
     }
-    if (blocks.length > 0) this.#put(blocks);
-    return this.#due.length > 0 || this.#logged >= this.#log.pages;
+    if (blocks.length > 0) {
+      this.#put(blocks);
+      portion.took(blocks.length, this.#elapsed() - began);
+    }
+    return this.#due.length > 0 || this.#logged >= log.size;
   }
 
   /** Everything that waits, now. */
@@ -275,9 +306,23 @@ export class Recorder {
     });
   }
 
+  /** Lets the oldest samples go until there is room for so many bytes more; in steps. */
+  *makeRoom(bytes: number): Generator<undefined, void> {
+    for (let round = 0; round < 10_000 && !this.#closed && this.#used() + bytes > this.#usable(); round++) {
+      let gone = 0;
+      const isWritten = this.#write(() => {
+        gone = this.#dropOldest();
+      });
+      if (!isWritten || gone === 0) return;
+      yield;
+    }
+  }
+
+  /** The whole row at once or nothing of it; false when the disk refused. Room for `data` is better made before. */
   putEvidence(row: EvidenceRow, data: Uint8Array | undefined): boolean {
     const budget = this.limits.bytes * evidenceShare;
     const { id, subject, occurrence, thing, from, to, series, state, sha256, bytes } = row;
+    this.#logged += 4 + Math.ceil((data?.length ?? 0) / pageBytes);
     return this.#write(() => {
       for (;;) {
         const kept = Number(this.#db.prepare('SELECT coalesce(sum(bytes), 0) AS n FROM evidence').get()?.['n'] ?? 0);
@@ -318,9 +363,47 @@ export class Recorder {
 
   /** Samples of one series within from … to, oldest first, those in memory too; the newest `most` of them. */
   read(series: string, from: number, to: number, most: number): Columns {
+    return runOut(this.reading(series, from, to, most));
+  }
+
+  /** The same block by block, a step each. What comes after the first step is not in it. */
+  *reading(series: string, from: number, to: number, most: number): Generator<undefined, Columns> {
+    if (this.#closed) return joined([], from, to, most);
     const buffer = this.#buffers.get(series);
-    if (buffer?.dirtySince !== undefined) this.#store([[series, buffer]]);
-    return readSeries(this.#db, series, from, to, most);
+    const rows = this.#db
+      .prepare(
+        'SELECT id, from_ms, n FROM block WHERE series = ? AND to_ms >= ? AND from_ms <= ? ORDER BY from_ms DESC',
+      )
+      .iterate(series, from, to);
+    const listed: { readonly id: number; readonly from: number; readonly count: number }[] = [];
+    const blocks: { readonly from: number; readonly columns: Columns }[] = [];
+    if (buffer?.dirtySince !== undefined) {
+      blocks.push({ from: buffer.times[0] ?? 0, columns: settled(buffer, buffer.count) });
+    }
+    let held = 0;
+    for (const row of rows) {
+      const one = { id: Number(row['id']), from: Number(row['from_ms']), count: Number(row['n']) };
+      // The beginning of what waits in memory.
+      if (blocks.length > 0 && one.id === buffer?.row) continue;
+      listed.push(one);
+      held += one.count;
+      if (held >= most + 2 * blockSamples || listed.length >= most) break;
+    }
+    for (const { id, from: begin, count } of listed) {
+      yield;
+      if (this.#closed) break;
+      // The ring may have let it go meanwhile.
+      const data = this.#statements.data.get(id)?.['data'];
+      const columns = data instanceof Uint8Array ? unpack(begin, count, data) : undefined;
+      if (columns !== undefined) blocks.push({ from: begin, columns });
+    }
+    yield;
+    return joined(
+      blocks.sort((a, b) => a.from - b.from).map(({ columns }) => columns),
+      from,
+      to,
+      most,
+    );
   }
 
   stats(): RecorderStats {
@@ -390,27 +473,30 @@ export class Recorder {
 
   /** The log into the file. Whoever reads at this moment keeps some of it there; the next time has it. */
   #bringIn(): void {
+    const began = this.#elapsed();
+    const pages = this.#logged;
     this.#logged = 0;
     try {
       this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
     } catch (error) {
       this.#trouble = error instanceof Error ? error.message : String(error);
     }
+    this.#portions.log.took(pages, this.#elapsed() - began);
   }
 
   /** Makes room for so many bytes by letting the oldest blocks go; nine tenths of the file are used at most. */
   #room(bytes: number): void {
-    const limit = (this.limits.bytes - this.#log.bytes) * 0.9;
-    for (let round = 0; this.#used() + bytes > limit && round < 1_000; round++) {
-      const gone = this.#dropOldest();
-      if (gone === 0) return;
+    for (let round = 0; this.#used() + bytes > this.#usable() && round < 10_000; round++) {
+      if (this.#dropOldest() === 0) return;
     }
   }
 
+  #usable(): number {
+    return (this.limits.bytes - this.#log.bytes) * 0.9;
+  }
+
   #dropOldest(): number {
-    return Number(
-      this.#db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block ORDER BY at_ms LIMIT 256)').run().changes,
-    );
+    return Number(this.#statements.oldest.run(oldestAtOnce).changes);
   }
 
   #forget(now: number): void {
@@ -418,14 +504,17 @@ export class Recorder {
     const old = this.#db.prepare('SELECT 1 FROM block WHERE at_ms < ? LIMIT 1').get(before);
     const spans = Number(this.#db.prepare('SELECT count(*) AS n FROM span').get()?.['n'] ?? 0);
     if (old === undefined && spans <= mostSpans) return;
+    const began = this.#elapsed();
+    let gone = 0;
     this.#write(() => {
-      this.#db.prepare('DELETE FROM block WHERE id IN (SELECT id FROM block WHERE at_ms < ? LIMIT 512)').run(before);
+      gone = Number(this.#statements.old.run(before, this.#portions.old.size).changes);
       if (spans > mostSpans) {
         this.#db
           .prepare('DELETE FROM span WHERE rowid IN (SELECT rowid FROM span ORDER BY from_ms LIMIT ?)')
           .run(spans - mostSpans);
       }
     });
+    this.#portions.old.took(gone, this.#elapsed() - began);
   }
 
   #used(): number {
@@ -457,9 +546,6 @@ interface Packed {
 const packed = (series: string, buffer: OpenBlock): Packed => ({ series, buffer, data: pack(buffer, buffer.count) });
 
 export function readSeries(db: DatabaseSync, series: string, from: number, to: number, most: number): Columns {
-  const times: number[] = [];
-  const values: number[] = [];
-  const qualities: number[] = [];
   const rows = db
     .prepare(
       'SELECT from_ms, n, data FROM block WHERE series = ? AND to_ms >= ? AND from_ms <= ? ORDER BY from_ms DESC',
@@ -474,18 +560,37 @@ export function readSeries(db: DatabaseSync, series: string, from: number, to: n
     held += columns.times.length;
     if (held >= most + 2 * blockSamples) break;
   }
-  for (const block of blocks.reverse()) {
-    for (let i = 0; i < block.times.length; i++) {
-      const time = block.times[i] ?? 0;
-      if (time < from || time > to) continue;
-      times.push(time);
-      values.push(block.values[i] ?? Number.NaN);
-      qualities.push(block.qualities[i] ?? 2);
+  return joined(blocks.reverse(), from, to, most);
+}
+
+/** Blocks in order of time as one, cut to from … to, and to the newest `most`. */
+function joined(blocks: readonly Columns[], from: number, to: number, most: number): Columns {
+  let count = 0;
+  for (const { times } of blocks) {
+    for (let i = 0; i < times.length; i++) if (isWithin(times[i], from, to)) count++;
+  }
+  let skip = Math.max(0, count - most);
+  const length = count - skip;
+  const joint = {
+    times: new Float64Array(length),
+    values: new Float64Array(length),
+    qualities: new Uint8Array(length),
+  };
+  let at = 0;
+  for (const { times, values, qualities } of blocks) {
+    for (let i = 0; i < times.length; i++) {
+      if (!isWithin(times[i], from, to) || skip-- > 0) continue;
+      joint.times[at] = times[i] ?? 0;
+      joint.values[at] = values[i] ?? Number.NaN;
+      joint.qualities[at] = qualities[i] ?? 2;
+      at++;
     }
   }
-  const cut = Math.max(0, times.length - most);
-  return { times: times.slice(cut), values: values.slice(cut), qualities: qualities.slice(cut) };
+  return joint;
 }
+
+const isWithin = (time: number | undefined, from: number, to: number): boolean =>
+  time !== undefined && time >= from && time <= to;
 
 export function readEvidence(db: DatabaseSync, most: number): readonly EvidenceRow[] {
   return db

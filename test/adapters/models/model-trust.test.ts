@@ -92,7 +92,7 @@ async function life(
     if (stopped) return;
     stopped = true;
     await scorer.stop();
-    recorder.stop();
+    await recorder.stop();
   };
   onTestFinished(stop);
   await scorer.start();

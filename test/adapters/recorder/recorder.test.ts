@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { blockSamples, pack, unpack } from '../../../agent/adapters/recorder/block.ts';
+import { blockSamples, pack, settled, unpack } from '../../../agent/adapters/recorder/block.ts';
 import { excerpt, excerptBytes } from '../../../agent/adapters/recorder/excerpt.ts';
 import { openRecording, Recorder } from '../../../agent/adapters/recorder/recorder.ts';
 import { Random } from '../../../agent/base/random.ts';
@@ -32,6 +32,31 @@ describe('block', () => {
           q: qualities,
         });
       }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('samples that wait in memory → read as they will come back from their block', () => {
+    const sample = fc.record({
+      step: fc.double({ min: -10, max: 9e7, noNaN: true }),
+      value: fc.double(),
+      quality: fc.integer({ min: 0, max: 2 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 2e12, noNaN: true }),
+        fc.array(sample, { minLength: 1, maxLength: blockSamples }),
+        (start, samples) => {
+          let time = start;
+          const columns = {
+            times: samples.map(({ step }) => (time += step)),
+            values: samples.map(({ value }) => value),
+            qualities: samples.map(({ quality }) => quality),
+          };
+          const count = samples.length;
+          expect(settled(columns, count)).toEqual(unpack(columns.times[0] ?? 0, count, pack(columns, count)));
+        },
+      ),
       { numRuns: 100 },
     );
   });
@@ -108,6 +133,42 @@ describe('recorder', () => {
     const after = openRecording(dir)!;
     expect(after.prepare('SELECT count(DISTINCT series) AS n FROM block').get()?.['n']).toBe(500);
     after.close();
+  });
+
+  it('a slow disk → slices of two blocks instead of eight, and every block is written; quick again → eight again', async () => {
+    const clock = { now: 0, stepMs: 30 };
+    const dir = await temporaryFolder();
+    const recorder = new Recorder(dir, {}, () => (clock.now += clock.stepMs));
+    const begin = 1_700_000_000_000;
+    let sample = 0;
+    const round = (): number[] => {
+      const at = begin + sample++ * 31_000;
+      for (let i = 0; i < 100; i++) recorder.take(`press/t${i}`, at, i, 0, at);
+      const sizes: number[] = [];
+      // Rounds of a second until all that waited is there.
+      for (let second = 31; sizes.reduce((sum, size) => sum + size, 0) < 100 && second < 80; second++) {
+        const now = at + second * 1_000;
+        const written = () => Number(db.prepare('SELECT count(*) AS n FROM block WHERE at_ms = ?').get(now)?.['n']);
+        let before = 0;
+        for (let more = true, first = true; more; first = false) {
+          more = first ? recorder.tick(now) : recorder.slice();
+          const after = written();
+          if (after > before) sizes.push(after - before);
+          before = after;
+        }
+      }
+      return sizes;
+    };
+    const db = openRecording(dir)!;
+    const slow = round();
+    expect(slow.reduce((sum, size) => sum + size, 0)).toBe(100);
+    expect(slow.every((size) => size === 2)).toBe(true);
+    clock.stepMs = 0.1;
+    const quick = round();
+    expect(quick.reduce((sum, size) => sum + size, 0)).toBe(100);
+    expect(Math.max(...quick)).toBe(8);
+    db.close();
+    recorder.close();
   });
 
   it('a log that grows → brought into the file in a slice of its own, before a commit has to; then it begins anew', async () => {
