@@ -706,6 +706,39 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     await page.locator('main').getByText('by anna').waitFor();
   });
 
+  test('what is of another day → says its date, and the date covers nothing', async () => {
+    say(...healed(4), alarm());
+    const api = '/api/v1/incidents/label-service%2Frestart-4';
+    await eventually(async () => (await get(coordinator.api, api)).status === 200, { deadlineMs: WAIT_MS });
+    const today = new Date();
+    const date = `${today.getDate()} ${today.toLocaleString('en-GB', { month: 'short' })} ${today.getFullYear()}`;
+    await page.clock.setFixedTime(Date.now() + 3 * 86_400_000);
+    const edges = async (left: string, right: string): Promise<readonly [number, number]> => {
+      const [one, other] = await Promise.all(
+        [page.locator(left), page.locator(right)].map((at) => at.first().boundingBox()),
+      );
+      return [(one?.x ?? Number.NaN) + (one?.width ?? 0), other?.x ?? Number.NaN];
+    };
+    await open('/incidents/label-service%2Frestart-4');
+    await page.getByText(`on edge-1 · ${date}`).waitFor();
+    const [clock, mark] = await edges('.point .clock time', '.point .mark');
+    expect(clock).toBeLessThanOrEqual(mark);
+    await page.goto(`${coordinator.api}/events`);
+    await page.locator('[data-event="alarm-on"]').getByText(date).waitFor();
+    const [at, sign] = await edges('.events .at time', '.events .sign-place');
+    expect(at).toBeLessThanOrEqual(sign);
+  });
+
+  test('what cannot be loaded → says so and why, in the place where it would stand', async () => {
+    const broken = { status: 500, json: { code: 'store', message: 'the disk is full', remedy: '' } };
+    await page.route('**/api/v1/quarantine*', (route) => route.fulfill(broken));
+    await open('/refused');
+    const place = page.getByRole('region', { name: 'In quarantine' });
+    await place.getByText('This could not be loaded: the disk is full').waitFor();
+    await page.getByRole('region', { name: 'Refused by the mesh' }).getByText('Nobody was turned away.').waitFor();
+    expectComplaint(/500/);
+  });
+
   const PAGES = ['/', '/fleet', '/duties', '/incidents', '/incidents/label-service%2Frestart-4', '/events', '/refused'];
 
   test('every page, light and dark → axe finds nothing serious', async () => {
@@ -742,6 +775,17 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     }
     expect(await page.locator('html').getAttribute('data-mantine-color-scheme')).toBe('dark');
     expect(found).toEqual([]);
+  });
+
+  test('menu → whole on a tablet; on a phone the page that is shown stands in it', async () => {
+    await page.setViewportSize({ width: 820, height: 1_100 });
+    await open('/refused');
+    const menu = page.locator('header nav');
+    expect(await menu.evaluate((nav) => nav.scrollWidth <= nav.clientWidth)).toBe(true);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.reload();
+    const current = await menu.getByRole('link', { name: 'Refused' }).boundingBox();
+    expect((current?.x ?? 999) + (current?.width ?? 0)).toBeLessThanOrEqual(390);
   });
 
   test('phone of 390 px → nothing is cut off, and what is touched is 44 px high', async () => {

@@ -97,10 +97,11 @@ export function Acknowledge({
       className="acknowledge"
       size="md"
       variant={alarm.state === 'UNACK' ? 'filled' : 'default'}
-      disabled={settling}
+      aria-disabled={settling || undefined}
       loading={by.isBusy(alarm)}
       aria-label={t('acknowledgeOf', { what: what(alarm), occurrence: alarm.occurrence })}
-      onClick={() => by.acknowledge(alarm)}
+      // Not `disabled`, which would make every button blink whenever an alarm comes.
+      onClick={() => settling || by.acknowledge(alarm)}
     >
       {t('acknowledge')}
     </Button>

@@ -1,6 +1,6 @@
 import { Button, Kbd, useMantineColorScheme } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { type ComponentType, useEffect, useState } from 'react';
+import { type ComponentType, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { CallError, client } from './client.ts';
 import { LanguageChoice } from './language-choice.tsx';
@@ -125,13 +125,7 @@ function Shell() {
       <header>
         <span className="brand">Millwright</span>
         <span className="site-name">{status.data?.site}</span>
-        <nav aria-label={t('pages')}>
-          {PAGES.map(({ at, word }) => (
-            <Link key={at} href={`/${at}`} aria-current={current === at ? 'page' : undefined}>
-              {t(word)}
-            </Link>
-          ))}
-        </nav>
+        <Menu current={current} />
         <div className="tools">
           <span className={`line line-${live.line}`}>
             {t(live.line === 'open' ? 'live' : live.line === 'broken' ? 'staleShort' : 'connecting')}
@@ -171,6 +165,27 @@ function Shell() {
       </main>
       {helping && <Keys onClose={() => setHelping(false)} />}
     </div>
+  );
+}
+
+function Menu({ current }: { readonly current: string }) {
+  const { t } = useTranslation();
+  const menu = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a phone it is wider than the screen: where the reader is must be seen in it.
+    const here = menu.current?.querySelector(`[href="/${CSS.escape(current)}"]`);
+    if (menu.current === null || here == null) return;
+    const [all, one] = [menu.current.getBoundingClientRect(), here.getBoundingClientRect()];
+    menu.current.scrollLeft += one.left + one.width / 2 - all.left - all.width / 2;
+  }, [current]);
+  return (
+    <nav aria-label={t('pages')} ref={menu}>
+      {PAGES.map(({ at, word }) => (
+        <Link key={at} href={`/${at}`} aria-current={current === at ? 'page' : undefined}>
+          {t(word)}
+        </Link>
+      ))}
+    </nav>
   );
 }
 

@@ -6,7 +6,7 @@ import { Curves } from './evidence-charts.tsx';
 import { type Found, findEvidence, followedMs } from './evidence-curves.ts';
 import { Link } from './link.tsx';
 import { Sign } from './shapes.tsx';
-import { Ago, At } from './times.tsx';
+import { Ago, At, size } from './times.tsx';
 
 /** What the box recorded around the moment of an alarm, and what of it was out of the usual. */
 export function Evidence({
@@ -51,7 +51,7 @@ export function Evidence({
 
 /** Where nothing is drawn, and where what is drawn is not all, that is said. */
 function State({ found }: { readonly found: Found }) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const now = useNow();
   if (found.kind === 'awaited') return <p className="muted">{t('evidenceAwaited')}</p>;
   if (found.kind === 'none') return <p className="muted">{t('evidenceNone')}</p>;
@@ -69,7 +69,7 @@ function State({ found }: { readonly found: Found }) {
         {t('evidenceBy', { agent: view.agent })} <At at={view.from} />
         {' – '}
         <At at={view.to} />
-        {view.bytes !== null && ` · ${t('evidenceKept', { kb: Math.max(1, Math.round(view.bytes / 1_000)) })}`}
+        {view.bytes !== null && ` · ${t('evidenceKept', { size: size(i18n.language, view.bytes) })}`}
         {view.stage === 'begun' && !late && ` · ${t('evidenceFollows')}`}
       </p>
       {late && (

@@ -1,5 +1,5 @@
-import { Button } from '@mantine/core';
-import { useState } from 'react';
+import { Button, Input } from '@mantine/core';
+import { useId, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Command } from './copy.tsx';
 import { Form, TextField } from './form.tsx';
@@ -26,6 +26,7 @@ export function Signature({
   const [by, setBy] = useState(person);
   const [file, setFile] = useState<File>();
   const [trouble, setTrouble] = useState('');
+  const fileId = useId();
   const able = canSign();
   const send = (): void => {
     if (file === undefined || by.trim() === '') return;
@@ -49,15 +50,15 @@ export function Signature({
           <p className="muted">{t('signText')}</p>
           <div className="fields">
             <TextField label={t('nameInSite')} size="md" value={by} onText={setBy} maxLength={63} required />
-            <label className="file">
-              {t('keyFile')}
+            <Input.Wrapper className="file" id={fileId} label={t('keyFile')} size="md" required>
               <input
+                id={fileId}
                 type="file"
                 accept=".key,.pem"
                 onChange={(event) => setFile(event.currentTarget.files?.[0])}
                 required
               />
-            </label>
+            </Input.Wrapper>
           </div>
           {trouble !== '' && (
             <p className="wrong" role="alert">

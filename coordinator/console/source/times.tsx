@@ -35,6 +35,13 @@ export const figure = (t: TFunction, language: string, ms: number | null): strin
 
 const utc = (at: number): string => `${new Date(at).toISOString().replace('T', ' ').replace('Z', '')} UTC`;
 
+/** How much is stored or sent: `840 B`, `123 kB`, `4.2 MB`. */
+export const size = (language: string, bytes: number): string => {
+  if (bytes < 1_000) return `${bytes} B`;
+  const [n, unit, maximumFractionDigits] = bytes < 1e6 ? [bytes / 1e3, 'kB', 0] : [bytes / 1e6, 'MB', 1];
+  return `${new Intl.NumberFormat(language, { maximumFractionDigits }).format(n)} ${unit}`;
+};
+
 /** “12 s ago”, true every second; UTC when pointed at. */
 export function Ago({ at }: { readonly at: number }) {
   const { t } = useTranslation();
@@ -55,8 +62,9 @@ const formatOf = (language: string, dated: boolean, fine: boolean): Intl.DateTim
   const key = `${language} ${dated} ${fine}`;
   let format = formats.get(key);
   if (format === undefined) {
-    format = new Intl.DateTimeFormat(language, {
-      ...(dated ? { year: 'numeric', month: '2-digit', day: '2-digit' } : {}),
+    format = new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, {
+      // A month by its name: 11/12 is another day for every second reader.
+      ...(dated ? { year: 'numeric', month: 'short', day: 'numeric' } : {}),
       hour: '2-digit',
       minute: '2-digit',
       second: '2-digit',
@@ -69,10 +77,20 @@ const formatOf = (language: string, dated: boolean, fine: boolean): Intl.DateTim
 };
 
 /** Local time of day, with the date when it was another day; UTC when pointed at. */
-export function At({ at, fine = false }: { readonly at: number; readonly fine?: boolean }) {
+export function At({
+  at,
+  fine = false,
+  day,
+}: {
+  readonly at: number;
+  /** With milliseconds. */
+  readonly fine?: boolean;
+  /** A moment of the day that the reader already knows; without it, today. */
+  readonly day?: number;
+}) {
   const { i18n } = useTranslation();
   const date = new Date(at);
-  const dated = startOfDay(at) !== startOfDay(Date.now());
+  const dated = startOfDay(at) !== startOfDay(day ?? Date.now());
   return (
     <time dateTime={date.toISOString()} title={utc(at)} className="figures">
       {formatOf(i18n.language, dated, fine).format(date)}

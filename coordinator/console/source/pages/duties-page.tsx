@@ -26,11 +26,11 @@ export function DutiesPage() {
     },
     { head: t('kind'), cell: ({ kind }) => kind },
     { head: t('holder'), cell: (duty) => <Holders duty={duty} /> },
-    { head: t('term'), kind: 'figures', cell: (duty) => perHolder(duty, ({ term }) => term) },
+    { head: t('term'), kind: 'figures', cell: (duty) => perHolder(duty, ({ term }) => term, nobody) },
     {
       head: t('colSince'),
       kind: 'right',
-      cell: (duty) => perHolder(duty, ({ since }) => (since === null ? '–' : <Ago at={since} />)),
+      cell: (duty) => perHolder(duty, ({ since }) => (since === null ? nobody : <Ago at={since} />), nobody),
     },
   ];
   return (
@@ -48,8 +48,14 @@ export function DutiesPage() {
 }
 
 /** A line for each of them, so that term and time stand beside their agent. */
-const perHolder = ({ holders }: DutyView, told: (holder: DutyView['holders'][number]) => ReactNode): ReactNode =>
-  holders.map((holder) => <div key={holder.agent}>{told(holder)}</div>);
+const perHolder = (
+  { holders }: DutyView,
+  told: (holder: DutyView['holders'][number]) => ReactNode,
+  without: ReactNode = null,
+): ReactNode =>
+  holders.length === 0 ? without : holders.map((holder) => <div key={holder.agent}>{told(holder)}</div>);
+
+const nobody = <span className="muted">–</span>;
 
 function Holders({ duty }: { readonly duty: DutyView }) {
   const { t } = useTranslation();

@@ -42,25 +42,19 @@ export function EventsPage() {
     <section>
       <TitleLine title={t('events')}>
         <div className="filters">
-          <Choice
-            aria-label={t('agent')}
+          <Filter
+            name={t('agent')}
+            any={t('anyAgent')}
             value={agent}
             onText={setAgent}
-            data={[
-              { value: '', label: t('anyAgent') },
-              ...[...new Set([...agents.map((a) => a.agent), agent])]
-                .filter((a) => a !== '')
-                .map((a) => ({ value: a, label: a })),
-            ]}
+            of={[...new Set([...agents.map((a) => a.agent), agent])].filter((a) => a !== '').map((a) => [a, a])}
           />
-          <Choice
-            aria-label={t('severity')}
+          <Filter
+            name={t('severity')}
+            any={t('anySeverity')}
             value={severity}
             onText={setSeverity}
-            data={[
-              { value: '', label: t('anySeverity') },
-              ...SEVERITIES.map((s) => ({ value: s, label: `≥ ${t(WORD[s])}` })),
-            ]}
+            of={SEVERITIES.map((s) => [s, `≥ ${t(WORD[s])}`])}
           />
           <TextField
             aria-label={t('eventName')}
@@ -93,6 +87,24 @@ export function EventsPage() {
       )}
     </section>
   );
+}
+
+/** One of several, or any. */
+function Filter({
+  name,
+  any,
+  value,
+  onText,
+  of,
+}: {
+  readonly name: string;
+  readonly any: string;
+  readonly value: string;
+  readonly onText: (value: string) => void;
+  readonly of: readonly (readonly [value: string, label: string])[];
+}) {
+  const data = [{ value: '', label: any }, ...of.map(([value, label]) => ({ value, label }))];
+  return <Choice aria-label={name} value={value} onText={onText} data={data} />;
 }
 
 /** Drawn once: an event does not change, and a thousand of them stand here while others come. */

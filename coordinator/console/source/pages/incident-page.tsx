@@ -46,7 +46,7 @@ function Incident({ incident }: { readonly incident: IncidentDetail }) {
         </p>
       </TitleLine>
       <p className="muted">
-        {t('runBy', { run: incident.run, agent: incident.agent })}
+        {t('runBy', { run: incident.run, agent: incident.agent })} · <At at={incident.firstBadAt} />
         {incident.relapse && ` · ${t('relapseLong')}`}
       </p>
       <Axis incident={incident} nodes={nodes} />
@@ -172,7 +172,7 @@ function Point({ node, from }: { readonly node: Node; readonly from: number }) {
     <li className={`point ${node.kind}`}>
       <span className="offset figures num">+{figure(t, i18n.language, Math.max(0, node.at - from))}</span>
       <span className="clock">
-        <At at={node.at} fine />
+        <At at={node.at} fine day={from} />
       </span>
       <span className="mark" aria-hidden>
         {FORMS[node.kind]}

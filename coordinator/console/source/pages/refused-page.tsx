@@ -6,7 +6,7 @@ import { TitleLine } from '../list-page.tsx';
 import { type Column, ListTable } from '../list-table.tsx';
 import { queries } from '../queries.ts';
 import { type Waited, waitText } from '../search.tsx';
-import { At } from '../times.tsx';
+import { At, size } from '../times.tsx';
 
 /** Who and what was turned away: by the mesh, by the broker, and into quarantine. */
 export function RefusedPage() {
@@ -100,7 +100,7 @@ function AtBroker() {
 const PREVIEW = 160;
 
 function InQuarantine() {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const query = useQuery(queries.quarantine);
   const kept = query.data ?? [];
   const columns: Column<QuarantineView>[] = [
@@ -117,7 +117,7 @@ function InQuarantine() {
       ),
     },
     { head: t('reason'), cell: ({ reason }) => reason },
-    { head: t('size'), kind: 'figures', cell: ({ bytes }) => t('bytes', { n: bytes }) },
+    { head: t('size'), kind: 'figures', cell: ({ bytes }) => size(i18n.language, bytes) },
   ];
   const nothing = kept.length === 0 ? t('nothingQuarantined') : undefined;
   return (

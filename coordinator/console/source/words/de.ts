@@ -254,7 +254,7 @@ export const de: Words = {
     'Zu diesem Alarm kamen keine Kurven. Eine Box, ein Mitglied oder eine Platte hat keine, ein nie gelesenes Signal auch nicht.',
   evidenceEarlier: 'Zu diesem Auftreten kam nichts. Was Sie sehen, gehört zu einer anderen Zeit.',
   evidenceBy: 'Aufgezeichnet von {{agent}},',
-  evidenceKept: 'das Ganze ({{kb}} kB) liegt dort',
+  evidenceKept: 'das Ganze ({{size}}) liegt dort',
   evidenceFollows: 'was folgt, kommt zwei Minuten nach dem Alarm',
   evidenceLate: 'Was auf den Alarm folgte, ist nicht gekommen. {{agent}} ist vielleicht weg oder neu gestartet.',
   evidenceUnreadable: 'Die Box hat davon berichtet, aber es kam keine Kurve, die diese Seite lesen kann.',
@@ -403,7 +403,6 @@ export const de: Words = {
   name: 'Name',
   topic: 'Thema',
   size: 'Größe',
-  bytes: '{{n}} B',
   externalBroker: 'Ein fremder Broker zählt seine Abweisungen selbst.',
   countOf: '{{n}} × {{what}}',
 

@@ -251,7 +251,7 @@ export const en = {
     'No curves came for this alarm. A box, a member or a disk has none; a signal that was never read has none either.',
   evidenceEarlier: 'Nothing came for this occurrence. What you see belongs to another time.',
   evidenceBy: 'Recorded by {{agent}},',
-  evidenceKept: 'the whole ({{kb}} kB) is kept there',
+  evidenceKept: 'the whole ({{size}}) is kept there',
   evidenceFollows: 'what follows comes two minutes after the alarm',
   evidenceLate: 'What followed the alarm has not come. {{agent}} may be away or have started anew.',
   evidenceUnreadable: 'The box told of it, but no curve came that this page can read.',
@@ -400,7 +400,6 @@ export const en = {
   name: 'Name',
   topic: 'Topic',
   size: 'Size',
-  bytes: '{{n}} B',
   externalBroker: 'An external broker counts its refusals itself.',
   countOf: '{{n}} × {{what}}',
 

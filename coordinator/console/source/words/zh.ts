@@ -251,7 +251,7 @@ export const zh: Words = {
   evidenceNone: '这条报警没有曲线。盒子、成员或磁盘的报警没有曲线，从未读到的信号也没有。',
   evidenceEarlier: '本次报警没有收到记录。下面显示的是另一时间的。',
   evidenceBy: '由 {{agent}} 记录，',
-  evidenceKept: '完整数据（{{kb}} kB）保存在该盒',
+  evidenceKept: '完整数据（{{size}}）保存在该盒',
   evidenceFollows: '之后的部分在报警两分钟后到达',
   evidenceLate: '报警之后的部分没有到达。{{agent}} 可能离线或已重启。',
   evidenceUnreadable: '盒子上报了记录，但没有本页能读取的曲线。',
@@ -397,7 +397,6 @@ export const zh: Words = {
   name: '名称',
   topic: '主题',
   size: '大小',
-  bytes: '{{n}} B',
   externalBroker: '外部消息服务器自行统计其拒绝次数。',
   countOf: '{{n}} × {{what}}',
 
