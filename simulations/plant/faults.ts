@@ -61,6 +61,13 @@ export const faultCatalogue = {
     rampSeconds: 0,
     signals: ['Plc.Mode'],
   },
+  'press-late-answers': {
+    machine: 'press',
+    kind: 'late answers',
+    about: 'the OPC UA server, the pump skid’s as well, takes up to three seconds for everything that it says',
+    rampSeconds: 0,
+    signals: [],
+  },
   'pump-cavitation': {
     machine: 'pump-skid',
     kind: 'cavitation',

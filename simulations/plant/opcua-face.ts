@@ -1,5 +1,7 @@
+import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import type { UAVariable } from 'node-opcua';
+import { lateLine } from './late-line.ts';
 import type { OpcUaTag } from './register-map.ts';
 import type { TokenLadder } from './token-ladder.ts';
 
@@ -17,6 +19,8 @@ export interface OpcUaFaceOptions {
   readonly writable?: ReadonlyMap<string, (value: number) => void>;
   /** A program that compares tokens: `Ladder.Block` is what it reads, `Ladder.Mark` what it shows; arrays of UInt16. */
   readonly ladder?: TokenLadder;
+  /** How late everything goes out that the server says, at the moment: a device that is overloaded. Default: not at all. */
+  readonly delayMs?: () => number;
   /** Called with the node id whenever a client begins to monitor a value. */
   readonly onMonitored: (nodeId: string) => void;
 }
@@ -104,6 +108,17 @@ export async function openOpcUaFace(options: OpcUaFaceOptions): Promise<OpcUaFac
   }
   if (options.ladder !== undefined) addLadder(options.ladder);
   await server.start();
+  if (options.delayMs !== undefined) holdBack(options.delayMs);
+
+  /** On the server's own sockets and not on a relay before them: its address stays the one that it tells its clients. */
+  function holdBack(delayMs: () => number): void {
+    for (const endpoint of server.endpoints) {
+      const { _server: listener } = endpoint as unknown as { readonly _server: Server };
+      listener.prependListener('connection', (socket: Socket) => {
+        socket.write = lateLine(socket, delayMs) as Socket['write'];
+      });
+    }
+  }
 
   function addLadder(program: TokenLadder): void {
     const folder = namespace.addObject({

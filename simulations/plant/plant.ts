@@ -118,6 +118,7 @@ export async function startPlant(options: PlantOptions = {}): Promise<Plant> {
       Pump: [...pumpTags, ...machineTags],
       Press: [...pressTags, ...machineTags, ...controllerTags],
     },
+    delayMs: () => lateMs('press-late-answers'),
     onMonitored,
   });
   const modbus = await openModbusFace({

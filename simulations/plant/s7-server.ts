@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { lateLine } from './late-line.ts';
 
 /**
  * A controller that speaks S7comm over ISO-on-TCP (RFC 1006), as an S7-300 does: reads and writes of data blocks,
@@ -87,6 +88,7 @@ export async function openS7Server(options: S7ServerOptions): Promise<S7Server> 
     sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
+    const send = lateLine(socket, () => controller.delayMs);
     const link = { connected: false, pdu: 240 };
     let held: Buffer = Buffer.alloc(0);
     socket.on('data', (data) => {
@@ -104,8 +106,7 @@ export async function openS7Server(options: S7ServerOptions): Promise<S7Server> 
         frame.writeUInt16BE(0x0300, 0);
         frame.writeUInt16BE(frame.length, 2);
         answer.copy(frame, 4);
-        if (controller.delayMs === 0) socket.write(frame);
-        else setTimeout(() => socket.destroyed || socket.write(frame), controller.delayMs);
+        send(frame);
       }
     });
   });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ModbusRTU from 'modbus-serial';
-import { AttributeIds, OPCUAClient } from 'node-opcua';
+import { AttributeIds, OPCUAClient, TimestampsToReturn } from 'node-opcua';
 // @ts-expect-error: it brings no types.
 import NodeS7 from 'nodes7';
 import { afterEach, expect, test } from 'vitest';
@@ -86,6 +86,49 @@ test('opc ua: a controller in STOP → its mode says so, its values turn uncerta
 
   plant.setFault('press-plc-stop', false);
   await eventually(async () => (await read('Press.Bearing.RMS')).statusCode.isGood(), { what: 'RUN again' });
+});
+
+test('opc ua: late answers come late, what is said unasked as well, all in its order; repaired → as before', async () => {
+  const plant = await plantOf();
+  const client = OPCUAClient.create({ endpointMustExist: false });
+  await client.connect(plant.opcua);
+  undo.push(() => client.disconnect());
+  const session = await client.createSession();
+  undo.push(() => session.close());
+  const took = async (): Promise<number> => {
+    const begun = performance.now();
+    await session.read({ nodeId: 'ns=1;s=Pump.State', attributeId: AttributeIds.Value });
+    return performance.now() - begun;
+  };
+  const subscription = await session.createSubscription2({
+    requestedPublishingInterval: 100,
+    requestedMaxKeepAliveCount: 10,
+    requestedLifetimeCount: 100,
+    publishingEnabled: true,
+  });
+  const item = await subscription.monitor(
+    { nodeId: 'ns=1;s=Press.Bearing.RMS', attributeId: AttributeIds.Value },
+    { samplingInterval: 0, queueSize: 100, discardOldest: true },
+    TimestampsToReturn.Both,
+  );
+  const said: { readonly stamp: number; readonly late: number }[] = [];
+  item.on('changed', ({ sourceTimestamp }) => {
+    const stamp = sourceTimestamp?.getTime() ?? 0;
+    said.push({ stamp, late: Date.now() - stamp });
+  });
+  await eventually(() => said.length > 3, { what: 'values' });
+
+  plant.setFault('press-late-answers', true, 0.2);
+  expect(plant.truth().at(-1)).toMatchObject({ fault: 'press-late-answers', kind: 'late answers' });
+  await eventually(async () => (await took()) >= 595, { what: 'a late answer' });
+  const before = said.length;
+  await eventually(() => said.length > before + 5, { what: 'values that come late' });
+  for (const { late } of said.slice(before)) expect(late).toBeGreaterThan(590);
+
+  plant.setFault('press-late-answers', false);
+  await eventually(async () => (await took()) < 300, { what: 'a prompt answer' });
+  const stamps = said.map(({ stamp }) => stamp);
+  expect(stamps).toEqual([...stamps].sort((a, b) => a - b));
 });
 
 test('s7: the oven’s controller says its mode and its values; in STOP they stand still', async () => {
