@@ -1,8 +1,9 @@
 import type * as UA from 'node-opcua-client';
 import { err, ok, type Result } from '../../base/result.ts';
+import type { AnswerAge } from './answer-age.ts';
 import { reasonOf, within } from './keep-connected.ts';
 import type { OpcUaDriver } from './opcua-driver.ts';
-import type { ControllerFact, ControllerQuestion } from './source.ts';
+import type { ControllerFact, ControllerQuestion, SourceClock } from './source.ts';
 
 /** Server_ServerStatus_State and Server_ServiceLevel, the same on every server (Part 6, annex A). */
 const stateNode = 'i=2259';
@@ -46,4 +47,40 @@ export async function askServer(
   } catch (error) {
     return err(reasonOf(error));
   }
+}
+
+/**
+ * Asks the server for its state again and again, one question at a time, so that `age` knows how late it answers. `told`
+ * is called with each answer, `over` when there is none within `ms`, which ends the asking as well. Returns what ends it.
+ */
+export function keepAsking(
+  ua: OpcUaDriver,
+  session: UA.ClientSession,
+  age: AnswerAge,
+  clock: Pick<SourceClock, 'now'>,
+  ms: number,
+  told: () => void,
+  over: (reason: string) => void,
+): () => void {
+  let ended = false;
+  let next: NodeJS.Timeout | undefined;
+  const answered = (): void => {
+    if (ended) return;
+    next = setTimeout(ask, age.answered(clock.now()));
+    told();
+  };
+  const ask = (): void => {
+    age.ask(clock.now());
+    const read = session.read({ nodeId: stateNode, attributeId: ua.AttributeIds.Value });
+    within(read, ms, 'the server answers too late').then(answered, (error: unknown) => {
+      // A refusal is an answer, too.
+      if ((error as { response?: unknown } | null)?.response === undefined) over(reasonOf(error));
+      else answered();
+    });
+  };
+  ask();
+  return () => {
+    ended = true;
+    clearTimeout(next);
+  };
 }

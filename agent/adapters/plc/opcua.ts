@@ -1,14 +1,15 @@
 import type * as UA from 'node-opcua-client';
 import { err, type Result } from '../../base/result.ts';
 import { type Instant, wallTime } from '../../base/time.ts';
-import type { Quality, Sample } from '../../core/health/signal.ts';
+import type { Quality } from '../../core/health/signal.ts';
 import type { Tag } from '../../driver/bindings.ts';
 import type { LentConnection } from '../gateway/lent-connection.ts';
+import { AnswerAge } from './answer-age.ts';
 import { bounded, reasonOf, type Session, within } from './keep-connected.ts';
 import { LinkedSource } from './linked-source.ts';
 import { createClient, identify, type OpcUaConnection, openClient, reach } from './opcua-client.ts';
 import { loadDriver, type OpcUaDriver } from './opcua-driver.ts';
-import { askServer } from './opcua-server.ts';
+import { askServer, keepAsking } from './opcua-server.ts';
 import { changeOf, type Reading, SampleMaker } from './sample-maker.ts';
 import type { ControllerFact, ControllerQuestion, SourceOptions } from './source.ts';
 
@@ -19,6 +20,12 @@ const silenceMs = 3_500;
 /** Tags that the server refused (unknown node, a program download) are asked for again this often. */
 const retryRefusedMs = 10_000;
 const queueSize = 1_000;
+/**
+ * From one question of how late the server is to the next: two periods of the quickest tag, within these bounds. A
+ * question costs what a publishing does (measured: some two milliseconds of CPU on a busy box).
+ */
+const leastAskMs = 500;
+const mostAskMs = 2_000;
 
 /**
  * OPC UA, subscribed: one session, one subscription, one monitored item per tag.
@@ -32,13 +39,18 @@ const queueSize = 1_000;
  * Rejected: sampling at `every`. It would make a fast machine's peaks a matter of luck. The cost is bounded by the
  * queue and by the server's own smallest interval.
  *
+ * What a server sends unasked may have been on its way for long, and its own clock does not tell: it is asked for its
+ * state every second or two, and what it says is taken to be as old as its answers are (answer-age.ts).
+ *
  * Security: with `sign` or `sign-and-encrypt` the server's certificate must lie in `<pki>/trusted/certs`; an unknown
  * one is put into `<pki>/rejected` and the connection refused: a person moves it. Nothing is trusted on first sight.
  */
 export class OpcUaSource extends LinkedSource<OpcUaConnection> {
   readonly #makers: readonly SampleMaker[];
-  readonly #last: (Sample | undefined)[];
   readonly #readings: (Reading | undefined)[];
+  /** When each tag was handed on the last time: not how old its value was then. */
+  readonly #toldAt: (Instant | undefined)[];
+  #age = new AnswerAge(mostAskMs);
   /** Tags whose deadband the server does not bear: they are filtered here. */
   readonly #plain = new Set<number>();
   /** Why the server refuses a tag; told in the log once per tag and life, since it is asked again every ten seconds. */
@@ -48,8 +60,8 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
   constructor(options: SourceOptions<OpcUaConnection>) {
     super(options);
     this.#makers = options.tags.map((tag) => new SampleMaker(tag));
-    this.#last = options.tags.map(() => undefined);
     this.#readings = options.tags.map(() => undefined);
+    this.#toldAt = options.tags.map(() => undefined);
   }
 
   lend(): LentConnection | undefined {
@@ -63,7 +75,7 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
   }
 
   protected async open(signal: AbortSignal): Promise<Session> {
-    const { connection, tags, log, pki } = this.options;
+    const { connection, tags, log, pki, clock } = this.options;
     await reach(connection.endpoint, this.timing.connectMs, signal);
     const ua = await loadDriver();
     const client = await createClient(ua, connection, pki, this.timing);
@@ -73,8 +85,10 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
     });
     let closed = false;
     const timers: NodeJS.Timeout[] = [];
+    let stopAsking = () => {};
     const close = async (): Promise<void> => {
       closed = true;
+      stopAsking();
       this.#lent = undefined;
       for (const timer of timers) clearInterval(timer);
       await bounded(client.disconnect(), 2_000);
@@ -164,10 +178,20 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
       this.#lent = { kind: 'opcua', session };
       this.link.found();
       // What a former connection said proves nothing about this one.
-      this.#last.fill(undefined);
       this.#readings.fill(undefined);
+      this.#toldAt.fill(undefined);
+      const askMs = 2 * Math.min(...tags.map((tag) => tag.everyMs));
+      const age = new AnswerAge(Math.min(mostAskMs, Math.max(leastAskMs, askMs)));
+      this.#age = age;
+      const tell = () => {
+        const news = age.news();
+        if (news?.late)
+          log?.warn({ ms: news.ms }, 'the server answers late: what it says is taken for that much older');
+        else if (news !== undefined) log?.info({ ms: news.ms }, 'the server answers promptly again');
+      };
+      stopAsking = keepAsking(ua, session, age, clock, this.timing.connectMs, tell, over);
       await monitor();
-      const begun = this.options.clock.now();
+      const begun = clock.now();
 
       const step = Math.max(50, publishMs / 4);
       timers.push(
@@ -197,15 +221,17 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
     const quality = qualityOf(data.statusCode.value);
     if (quality !== 'good') this.counted.refusals++;
     const stamp = data.sourceTimestamp ?? data.serverTimestamp;
+    const now = clock.now();
     const reading: Reading = {
       raw: plain(data.value?.value),
       quality,
       why: quality === 'good' ? undefined : `the device says ${data.statusCode.name}`,
       sourceTime: stamp ? wallTime(stamp.getTime()) : clock.wall(),
+      asOf: this.#age.asOf(now),
     };
-    const sample = this.#makers[i]!.make(clock.now(), reading);
+    const sample = this.#makers[i]!.make(now, reading);
+    this.#toldAt[i] = now;
     this.#readings[i] = reading;
-    this.#last[i] = sample;
     this.counted.samples++;
     handlers.onSample(sample);
   }
@@ -216,18 +242,22 @@ export class OpcUaSource extends LinkedSource<OpcUaConnection> {
     const now = clock.now();
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[i]!;
-      const last = this.#last[i];
+      const toldAt = this.#toldAt[i];
       // Half a period of grace, and at least one publishing: the device's own next value usually comes just after its
       // time. The first value of a connection may need much longer on a busy box, unless the server said it has none.
       const grace = Math.max(tag.everyMs * 1.5, publishMs * 1.1);
       const first = refused.includes(i) ? grace : Math.max(grace, silenceMs);
-      if (last === undefined ? now - begun < first : now - last.receiveTime < grace) continue;
+      if (toldAt === undefined ? now - begun < first : now - toldAt < grace) continue;
       const known = refused.includes(i) ? undefined : this.#readings[i];
       const why = refused.includes(i)
         ? `the server refuses this tag: ${this.#refusedWhy.get(i) ?? 'not yet asked'}`
         : 'no value yet';
-      const sample = this.#makers[i]!.make(now, known ?? { raw: undefined, why, sourceTime: clock.wall() });
-      this.#last[i] = sample;
+      const reading: Reading =
+        known === undefined
+          ? { raw: undefined, why, sourceTime: clock.wall() }
+          : { ...known, asOf: this.#age.asOf(now) };
+      const sample = this.#makers[i]!.make(now, reading);
+      this.#toldAt[i] = now;
       this.counted.repeats++;
       handlers.onSample(sample);
     }
