@@ -739,7 +739,10 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     expectComplaint(/500/);
   });
 
-  const PAGES = ['/', '/fleet', '/duties', '/incidents', '/incidents/label-service%2Frestart-4', '/events', '/refused'];
+  const PAGES = [
+    ...['/', '/fleet', '/duties', '/models', '/maintenance', '/incidents', '/incidents/label-service%2Frestart-4'],
+    ...['/events', '/refused'],
+  ];
 
   test('every page, light and dark → axe finds nothing serious', async () => {
     say(
@@ -768,7 +771,7 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
       // The other pages are made of the same parts; dark only differs in its colours.
       for (const path of scheme === 'light' ? PAGES : ['/', '/fleet', '/incidents/label-service%2Frestart-4']) {
         await page.goto(`${coordinator.api}${path}`);
-        await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2').first().waitFor();
+        await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2, .empty .big').first().waitFor();
         await look(`${path} ${scheme}`);
       }
       if (scheme === 'light') await page.getByRole('button', { name: 'Dark' }).click();
@@ -795,7 +798,7 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     await open();
     for (const path of PAGES) {
       await page.goto(`${coordinator.api}${path}`);
-      await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2').first().waitFor();
+      await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2, .empty .big').first().waitFor();
       expect([path, await page.locator('html').evaluate((html) => html.scrollWidth)]).toEqual([path, 390]);
     }
     await page.goto(coordinator.api);
