@@ -99,6 +99,7 @@ export async function retrain(
   let looking: NodeJS.Timeout | undefined;
   let late: NodeJS.Timeout | undefined;
   let stop: (() => void) | undefined;
+  let isOver = false;
   try {
     const said = await new Promise<RetrainAnswer>((resolve) => {
       const refuse = (code: RetrainProblem['code'], why: string) => resolve({ ok: false, code, why });
@@ -124,16 +125,19 @@ export async function retrain(
         if (used !== undefined) usedMs = (used.user + used.system) / 1_000;
         if (usedMs > budget.cpuMs) return refuse('budget', `it used up its ${words(budget.cpuMs)} of CPU time`);
         // The limit of its heap does not count arrays of numbers, which lie beside it.
+        if (isOver) return;
         const heap = await worker.getHeapStatistics().catch(() => undefined);
         const heldMb = heap === undefined ? 0 : (heap.used_heap_size + heap.external_memory) / 2 ** 20;
         if (heldMb > budget.memoryMb) return refuse('budget', memoryWords(budget));
-        looking = setTimeout(() => void look(), lookEveryMs);
+        // The thread may have gone while it was asked: nobody looks after it any more.
+        if (!isOver) looking = setTimeout(() => void look(), lookEveryMs);
       };
       void look();
     });
     if (!said.ok) return err({ code: said.code, why: said.why });
     return ok({ sha256: said.sha256, rows: said.rows, cpuMs: usedMs });
   } finally {
+    isOver = true;
     clearTimeout(looking);
     clearTimeout(late);
     if (stop !== undefined) signal?.removeEventListener('abort', stop);

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   boxModels,
   type RetrainBudget,
@@ -155,6 +156,18 @@ describe('limits of the thread', () => {
     const real = await box({ rows: Array.from({ length: 6_000 }, () => names.map(() => random.normal())) });
     const fitted = await retrain({ ...real, kind: 'autoencoder' }, score, { ...budget, cpuMs: 300 });
     expect(fitted).toEqual({ ok: false, error: { code: 'budget', why: 'it used up its 0.3 s of CPU time' } });
+  });
+
+  it('ended while it was asked what it uses → nobody asks it again', async () => {
+    const asked = vi.spyOn(Worker.prototype, 'cpuUsage');
+    onTestFinished(() => asked.mockRestore());
+    const ending = new AbortController();
+    const fitting = retrain(task, score, budget, ending.signal, program('for (;;);'));
+    ending.abort();
+    expect(await fitting).toEqual({ ok: false, error: { code: 'stopped', why: 'stopped' } });
+    expect(asked.mock.calls.length).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(asked.mock.calls.length).toBe(1);
   });
 
   it('a real fit in less memory than it needs → ended, said; this process lives', async () => {
