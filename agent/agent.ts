@@ -84,7 +84,7 @@ export interface AgentSetup {
   readonly broker: BrokerAddress | undefined;
   /** Undefined: this box shows itself to nobody but through the mesh and the broker. */
   readonly api: { readonly host: string; readonly port: number; readonly token: string } | undefined;
-  /** What this agent may cost its box; over it, checks are shed in the declared order. Without one nothing is shed. */
+  /** What this agent may cost its box; over it, checks and models are shed in the declared order. Without one nothing is shed. */
   readonly budget?: Budget | undefined;
   /** What the recorder may take of the disk; 64 MiB unless said. */
   readonly recorderBytes?: number | undefined;
@@ -248,6 +248,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       wall: () => clock.wall(),
       onScore: (model, score, end) => recorder.onScore(model, score, end),
       maintenance: (thing) => core.maintenanceOf(thing)?.id,
+      rest: (model) => core.health.modelRest(model),
     });
     stops.push(() => learners.stop());
     const checks = createCheckPort({
@@ -284,6 +285,7 @@ export async function startAgent(setup: AgentSetup): Promise<RunningAgent> {
       wall: () => clock.wall(),
       report: (body) => void report(body),
       maintenance: (thing) => core.maintenanceOf(thing)?.id,
+      rest: (model) => core.health.modelRest(model),
     });
     stops.every(modelsEveryMs, () => void models.tick());
     stops.push(() => models.stop());

@@ -36,9 +36,11 @@ export function modelLines({
       : [
           shadow.state === 'refused'
             ? `  shadow ${shadow.file}: refused: ${shadow.why}`
-            : `  shadow ${shadow.file}: ${rate(shadow)}; ${shadow.agreement === undefined ? 'not compared yet' : `agrees in ${figure(shadow.agreement * 100)} %, alone above in ${shadow.onlyShadow} windows, the other in ${shadow.onlyIncumbent}`}`,
+            : `  shadow ${shadow.file}: ${shadow.state === 'shed' ? `${shadow.why}; ` : ''}${rate(shadow)}; ${shadow.agreement === undefined ? 'not compared yet' : `agrees in ${figure(shadow.agreement * 100)} %, alone above in ${shadow.onlyShadow} windows, the other in ${shadow.onlyIncumbent}`}`,
         ]),
-    ...(previous === undefined ? [] : [`  stands by: ${previous.file}: ${rate(previous)}`]),
+    ...(previous === undefined
+      ? []
+      : [`  stands by: ${previous.file}: ${previous.state === 'shed' ? `${previous.why}; ` : ''}${rate(previous)}`]),
     ...(lastFit?.outcome === 'none' ? [`  not trained anew on ${lastFit.at}: ${lastFit.why}`] : []),
     ...(drift.state === 'moved'
       ? [

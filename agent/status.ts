@@ -10,6 +10,7 @@ import type { DutyIndex } from './base/ids.ts';
 import { type Instant, never } from './base/time.ts';
 import type { AgentCore } from './core/agent-core.ts';
 import type { DutySpec } from './core/duties/duty.ts';
+import type { HealthSnapshot } from './core/health/health.ts';
 import { forecastText } from './core/health/health.ts';
 import type { ModelSpec } from './core/health/model.ts';
 import { sheddingOrder } from './core/health/shedding.ts';
@@ -350,7 +351,7 @@ export function agentHealth(around: Surroundings): object {
     models: health.models
       .filter((model) => model.here)
       .slice(0, 200)
-      .map((model) => modelHealth(plan.models[model.model], model.anomalous, model.why, trust)),
+      .map((model) => modelHealth(plan.models[model.model], model, trust)),
     standing: around.store.alarms().filter((row) => row.state === 'on').length,
     localHealth: core.membership.localHealth,
     verdict: verdictHealth(core),
@@ -367,8 +368,7 @@ export function agentHealth(around: Surroundings): object {
 /** One model in the words of the fleet page; figures are rounded, so that they are not news every second. */
 function modelHealth(
   spec: ModelSpec | undefined,
-  anomalous: string,
-  why: string | undefined,
+  { anomalous, why, rests }: HealthSnapshot['models'][number],
   trusts: ReadonlyMap<string, ModelTrust>,
 ): NonNullable<AgentHealth['models']>[number] {
   const model = spec?.id ?? '';
@@ -385,9 +385,9 @@ function modelHealth(
   const moved = (drift?.inputs ?? []).filter((one) => one.moved).slice(0, 16);
   return {
     model,
-    state: anomalous === 'true' ? 'anomalous' : anomalous === 'false' ? 'normal' : 'unknown',
+    state: rests ? 'shed' : anomalous === 'true' ? 'anomalous' : anomalous === 'false' ? 'normal' : 'unknown',
     // How long it has been silent would be news every second.
-    ...(why === undefined || (incumbent?.state !== 'refused' && !learns) ? {} : { why: why.slice(0, 512) }),
+    ...(why === undefined || (incumbent?.state !== 'refused' && !learns && !rests) ? {} : { why: why.slice(0, 512) }),
     kind: learns ? 'learns' : 'file',
     ...(incumbent === undefined
       ? {}

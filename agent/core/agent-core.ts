@@ -1004,9 +1004,14 @@ export class AgentCore {
           caused = true;
           break;
         case 'shedding-changed': {
-          const { level, slowed, paused, text } = output;
+          const { level, slowed, paused, resting, text } = output;
           const severity = level === 0 ? 'notice' : 'warning';
-          this.#event('shedding-changed', this.#name(this.identity.self), severity, text, { level, slowed, paused });
+          this.#event('shedding-changed', this.#name(this.identity.self), severity, text, {
+            level,
+            slowed,
+            paused,
+            resting,
+          });
           break;
         }
         case 'digest-changed':

@@ -72,6 +72,7 @@ export const healthSchema = z.object({
     .array(
       z.object({
         model: word,
+        /** `normal`, `anomalous`, `unknown`, or `shed`: not scored, because the box is over its budget. */
         state: word,
         why: z.string().max(512).optional(),
         file: z.string().max(512).optional(),

@@ -195,7 +195,7 @@ export const modelViewSchema = z.object({
   /** `file` or `learns`. */
   kind: name,
   agent: name.nullable(),
-  state: z.enum(['normal', 'anomalous', 'unknown', 'refused', 'missing']),
+  state: z.enum(['normal', 'anomalous', 'unknown', 'refused', 'shed', 'missing']),
   why: z.string().nullable(),
   file: z.string().nullable(),
   version: z.string().nullable(),

@@ -28,13 +28,13 @@ export function modelViews(agents: readonly FleetAgent[]): ModelView[] {
 
 const view = (said: Partial<Said> & Pick<Said, 'model' | 'state'>, agent: string | null, kind: string): ModelView => {
   const { model, shadow, previous } = said;
-  const isRefused = said.why !== undefined && said.kind !== 'learns';
+  const isRefused = said.why !== undefined && said.kind !== 'learns' && said.state !== 'shed';
   return {
     model,
     thing: model.split('/')[0] ?? model,
     kind: said.kind ?? kind,
     agent,
-    state: isRefused ? 'refused' : (oneOf(['normal', 'anomalous'], said.state) ?? 'unknown'),
+    state: isRefused ? 'refused' : (oneOf(['normal', 'anomalous', 'shed'], said.state) ?? 'unknown'),
     why: said.why ?? null,
     file: said.file === undefined || said.file === '' ? null : said.file,
     version: said.version ?? null,

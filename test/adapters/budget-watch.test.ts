@@ -21,7 +21,7 @@ test('cpu over the budget for a minute → one step up a minute, with the figure
   const run = spend(new BudgetJudge({ cpuShare: 0.1, memoryBytes: undefined }));
   expect(run(600, 0.05)).toEqual([]);
   const risen = run(600, 0.2);
-  expect(risen.map((one) => one.level)).toEqual([1, 2, 3]);
+  expect(risen.map((one) => one.level)).toEqual([1, 2, 3, 4]);
   expect(risen[0]?.why).toMatch(/^over its budget \(1\d(\.\d)? % of a core, 10 % allowed\)$/);
   expect(risen[1]!.atMs - risen[0]!.atMs).toBeGreaterThanOrEqual(60_000);
 });

@@ -41,6 +41,15 @@ describe('models of the site', () => {
     expect(rows[1]?.why).toBe('learns, 3 of 60 rows');
   });
 
+  it('a model that its box has no time for → shed, not refused, with the reason', () => {
+    const why = 'not scored: this agent is over its budget';
+    for (const kind of ['file', 'learns']) {
+      const row = only(bearing({ state: 'shed', kind, why }));
+      expect(modelViewSchema.parse(row)).toMatchObject({ state: 'shed', why });
+    }
+    expect(only(bearing({ state: 'unknown', why: 'sha256 differs' })).state).toBe('refused');
+  });
+
   it('agent of before or after these fields → still a row, unknown words for what nobody knows', () => {
     const old = only({ model: 'press/bearing', state: 'anomalous', file: 'press/1', drift: 'sideways' });
     expect(old).toMatchObject({ state: 'anomalous', drift: 'unknown', windows: null, seat: null, shadow: null });

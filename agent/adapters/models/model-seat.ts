@@ -2,6 +2,7 @@ import type { AnyManifest, Catalog } from '../../../models/catalog.ts';
 import type { ThingIndex } from '../../base/ids.ts';
 import type { WallTime } from '../../base/time.ts';
 import type { ModelSpec, Score } from '../../core/health/model.ts';
+import { type ModelRest, restText } from '../../core/health/shedding.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
 import type { EventReport } from '../../core/reporting/report.ts';
 import type { Deliver } from '../../driver/ports.ts';
@@ -41,6 +42,8 @@ export interface SeatOptions {
   readonly drift?: DriftOptions | undefined;
   /** How long the model before is scored beside a new one. */
   readonly probationMs?: number | undefined;
+  /** How much of this model's work is shed now, to keep within the box's budget. */
+  readonly rest?: (() => ModelRest) | undefined;
 }
 
 interface Chair {
@@ -49,6 +52,8 @@ interface Chair {
   tally: Tally;
   refused: string | undefined;
   manifest: AnyManifest | undefined;
+  /** It has no lane because there is no time for it: it gets one again when there is. */
+  isResting: boolean;
 }
 
 /** A week holds every shift and every product that a plant runs. */
@@ -157,6 +162,27 @@ export class ModelSeat {
     if (sees) for (const { tally } of this.#chairs.values()) tally.confirm(this.#options.wall());
   }
 
+  /**
+   * Lets go of what is shed now, its session and memory with it, and takes up again what is not. What was counted of it
+   * stays. To be asked again and again: seats change meanwhile.
+   */
+  async keepWithin(): Promise<void> {
+    for (const [role, chair] of [...this.#chairs]) {
+      if (this.#rests(role)) {
+        const { lane } = chair;
+        if (lane === undefined || chair.refused !== undefined) continue;
+        // The next one goes on from there; it would begin from nothing.
+        if (role === 'incumbent') this.#driftRecord = this.#driftState();
+        chair.isResting = true;
+        chair.lane = undefined;
+        await lane.stop();
+      } else if (chair.isResting) {
+        chair.isResting = false;
+        await this.#open(role);
+      }
+    }
+  }
+
   /** Undefined when it is done; else why not. */
   async act(act: SeatAct, by: string): Promise<string | undefined> {
     switch (act) {
@@ -225,7 +251,8 @@ export class ModelSeat {
     if (incumbent === undefined || this.#stopped) return;
     const { rate } = incumbent.tally.falseAlarms(now);
     const isFailing = rate !== undefined && rate > this.#limit;
-    if (previous !== undefined && previous.lane === undefined && previous.refused === undefined) {
+    const isWanted = previous !== undefined && previous.lane === undefined && previous.refused === undefined;
+    if (isWanted && !this.#rests('previous')) {
       const isOnProbation = now - this.#since < (this.#options.probationMs ?? probationDefaultMs);
       if (isFailing || isOnProbation) await this.#open('previous');
     }
@@ -286,8 +313,11 @@ export class ModelSeat {
         from: chair.occupant.from,
         version: chair.manifest?.version,
         sha256: chair.manifest?.onnx.sha256 ?? chair.occupant.sha256,
-        state: chair.refused === undefined ? (chair.lane?.stats().state ?? 'asleep') : 'refused',
-        why: chair.refused,
+        state:
+          chair.refused !== undefined
+            ? 'refused'
+            : (chair.lane?.stats().state ?? (chair.isResting ? 'shed' : 'asleep')),
+        why: chair.refused ?? (chair.isResting ? restText : undefined),
         windows,
         above,
         falseAlarmRate: rate,
@@ -322,7 +352,7 @@ export class ModelSeat {
       const { stretches, windows, above } = tally.state();
       tallies[role] = { stretches: [...stretches], windows, above };
     }
-    const drift = this.#drift?.state();
+    const drift = this.#driftState();
     return {
       v: 1,
       siteFile: this.spec.file,
@@ -336,17 +366,20 @@ export class ModelSeat {
       tallies,
       agreement: this.#agreement.state(),
       ...(this.#fit === undefined ? {} : { fit: this.#fit }),
-      ...(drift === undefined
-        ? {}
-        : {
-            drift: {
-              ...drift,
-              sums: [...drift.sums],
-              bins: drift.bins.map((bins) => [...bins]),
-              last: drift.last.map(({ psi, ...one }) => (psi === undefined ? one : { ...one, psi })),
-            },
-          }),
+      ...(drift === undefined ? {} : { drift }),
     };
+  }
+
+  #driftState(): SeatRecord['drift'] {
+    const drift = this.#drift?.state();
+    return (
+      drift && {
+        ...drift,
+        sums: [...drift.sums],
+        bins: drift.bins.map((bins) => [...bins]),
+        last: drift.last.map(({ psi, ...one }) => (psi === undefined ? one : { ...one, psi })),
+      }
+    );
   }
 
   async stop(): Promise<void> {
@@ -363,12 +396,15 @@ export class ModelSeat {
       tally: new Tally(this.#options.tally ?? tallyDefaults, tally),
       refused: undefined,
       manifest: undefined,
+      isResting: false,
     });
   }
 
   async #open(role: Role): Promise<void> {
     const chair = this.#chairs.get(role);
     if (chair === undefined || chair.lane !== undefined || this.#stopped) return;
+    chair.isResting = this.#rests(role);
+    if (chair.isResting) return;
     const { occupant } = chair;
     const { signals, catalogs, maxBytes } = this.#options;
     const lane = new ScoringLane(occupant.file, this.spec, signals, {
@@ -401,6 +437,11 @@ export class ModelSeat {
       this.#driftRecord as ConstructorParameters<typeof DriftWatch>[2],
     );
     this.#driftRecord = undefined;
+  }
+
+  #rests(role: Role): boolean {
+    const rest = this.#options.rest?.() ?? 'nothing';
+    return rest === 'all' || (rest === 'beside' && role !== 'incumbent');
   }
 
   #roleOf(lane: ScoringLane): Role | undefined {

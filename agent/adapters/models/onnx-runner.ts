@@ -5,6 +5,7 @@ import type { CheckIndex, ModelIndex, SignalIndex, ThingIndex } from '../../base
 import type { WallTime } from '../../base/time.ts';
 import { dependencies } from '../../core/health/condition-evaluator.ts';
 import type { ModelSpec, Score } from '../../core/health/model.ts';
+import type { ModelRest } from '../../core/health/shedding.ts';
 import type { Sample } from '../../core/health/signal.ts';
 import type { Observation } from '../../core/observation.ts';
 import type { ReportBody } from '../../core/reporting/report.ts';
@@ -46,6 +47,8 @@ export interface ModelScorerOptions {
   readonly report?: (body: ReportBody) => void;
   /** The maintenance that a thing is in. */
   readonly maintenance?: (thing: ThingIndex) => string | undefined;
+  /** How much of a model's work is shed now, to keep within the box's budget; it is asked about once a second. */
+  readonly rest?: (model: ModelIndex) => ModelRest;
   readonly tally?: TallyOptions;
   readonly drift?: DriftOptions;
   readonly probationMs?: number;
@@ -79,6 +82,7 @@ const saveEveryMs = 60_000;
 const retrainRows = 40_000;
 /** Windows that the present model scores in one go for a fit: with the slowest kinds a few milliseconds. */
 const sliceWindows = 8;
+const overBudget = 'nothing is trained while this agent is over its budget';
 
 /**
  * From samples to scores: aligns a model's inputs in source time, keeps its window, runs it, delivers
@@ -118,6 +122,7 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
         tally: options.tally,
         drift: options.drift,
         probationMs: options.probationMs,
+        rest: options.rest && (() => options.rest?.(spec.index) ?? 'nothing'),
       }),
   );
   const bySignal = new Map<SignalIndex, ModelSeat[]>();
@@ -135,7 +140,11 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   let savedAt = wall();
   let judging: Promise<void> | undefined;
   let fitting: Promise<string | undefined> | undefined;
+  let settling: Promise<void> | undefined;
   const ending = new AbortController();
+  /** Ends the fit under way. */
+  let shedding = new AbortController();
+  const rests = ({ spec }: ModelSeat): boolean => (options.rest?.(spec.index) ?? 'nothing') !== 'nothing';
   /** Beginning with the start: a box that restarts every hour must not fit every hour. */
   const retrainDue = new Map(
     seats.flatMap(({ spec }) => (spec.retrainMs === undefined ? [] : [[spec.id, wall() + spec.retrainMs]])),
@@ -151,7 +160,7 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     );
   };
 
-  const train = async (seat: ModelSeat, by: string): Promise<RetrainProblem | undefined> => {
+  const train = async (seat: ModelSeat, by: string, shed: AbortSignal): Promise<RetrainProblem | undefined> => {
     const { spec, manifest, incumbent: present } = seat;
     const unfit = (why: string): RetrainProblem => ({ code: 'unfit', why });
     if (dataDir === undefined) return unfit('this agent keeps no recorder');
@@ -166,6 +175,7 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     const asked = checked.ok ? await startModel(present.file, checked.value) : checked;
     if (!asked.ok) return unfit(`the present model cannot be asked: ${asked.error.message}`);
     const { session } = asked.value;
+    const cut = AbortSignal.any([ending.signal, shed]);
     const fitted = await retrain(
       {
         dataDir,
@@ -187,9 +197,9 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
         name: manifest.name,
         kind: manifest.kind,
       },
-      (windows, n) => scoreInSlices(session, windows, n),
+      (windows, n) => scoreInSlices(session, windows, n, cut),
       options.retrainBudget ?? retrainBudget,
-      ending.signal,
+      cut,
     ).finally(() => session.release());
     if (!fitted.ok) return fitted.error;
     const { sha256, rows, cpuMs } = fitted.value;
@@ -207,10 +217,17 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
   /** One at a time: a box has few cores, and its machines come first. */
   const startFit = (seat: ModelSeat, by: string): Promise<string | undefined> => {
     if (fitting !== undefined) return Promise.resolve('another model is being trained');
-    fitting = train(seat, by)
+    if (rests(seat)) return Promise.resolve(overBudget);
+    shedding = new AbortController();
+    const { signal: shed } = shedding;
+    fitting = train(seat, by, shed)
       .catch((cause: unknown): RetrainProblem => ({ code: 'broken', why: String(cause) }))
       .then((problem) => {
         fitting = undefined;
+        if (problem?.code === 'stopped' && shed.aborted && !ending.signal.aborted) {
+          seat.notTrained({ code: 'budget', why: overBudget });
+          return overBudget;
+        }
         // An agent that ends was no answer about the model.
         if (problem !== undefined && problem.code !== 'stopped') seat.notTrained(problem);
         return problem?.why;
@@ -242,6 +259,13 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     },
     async tick() {
       const now = wall();
+      settling ??= (async () => {
+        for (const seat of seats) await seat.keepWithin();
+      })().finally(() => {
+        settling = undefined;
+      });
+      // It is a step of shedding that all models take together.
+      if (fitting !== undefined && seats.some(rests)) shedding.abort();
       if (now - judgedAt >= judgeEveryMs && judging === undefined) {
         judgedAt = now;
         judging = (async () => {
@@ -252,11 +276,13 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
       }
       for (const seat of seats) {
         const due = retrainDue.get(seat.spec.id);
-        if (due === undefined || now < due || fitting !== undefined) continue;
+        // What is due while there is no time for it waits until there is.
+        if (due === undefined || now < due || fitting !== undefined || rests(seat)) continue;
         retrainDue.set(seat.spec.id, now + (seat.spec.retrainMs ?? 0));
         void startFit(seat, 'the site file');
       }
       if (now - savedAt >= saveEveryMs) save();
+      await settling;
       await judging;
     },
     async act(model, act, by) {
@@ -269,7 +295,7 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
     stats: () => seats.map((seat) => ({ model: seat.spec.id, ...seat.stats(), trust: seat.trust() })),
     async stop() {
       ending.abort();
-      await Promise.all([...seats.map((seat) => seat.stop()), judging, fitting]);
+      await Promise.all([...seats.map((seat) => seat.stop()), judging, settling, fitting]);
       save();
       store?.close();
     },
@@ -277,11 +303,16 @@ export function createModelScorer(options: ModelScorerOptions): ModelScorer {
 }
 
 /** A few windows at a time, and whatever else waits goes in between: a fit must not hold up the agent. */
-async function scoreInSlices(session: ScoringSession, windows: Float32Array, n: number): Promise<WindowScores> {
+async function scoreInSlices(
+  session: ScoringSession,
+  windows: Float32Array,
+  n: number,
+  cut: AbortSignal,
+): Promise<WindowScores> {
   const width = windows.length / n;
   const scores = new Float32Array(n);
   let contributions = new Float32Array(0);
-  for (let from = 0; from < n; from += sliceWindows) {
+  for (let from = 0; from < n && !cut.aborted; from += sliceWindows) {
     const count = Math.min(sliceWindows, n - from);
     const run = await session.run(windows.slice(from * width, (from + count) * width), count);
     scores.set(run.scores, from);

@@ -4,6 +4,7 @@ import type { CheckIndex, ModelIndex, SignalIndex, ThingIndex } from '../../base
 import type { WallTime } from '../../base/time.ts';
 import type { CheckObservation } from '../../core/health/check.ts';
 import type { Learning, ModelSpec, Score } from '../../core/health/model.ts';
+import { type ModelRest, restText } from '../../core/health/shedding.ts';
 import type { Sample, SignalSpec } from '../../core/health/signal.ts';
 import type { Site } from '../../driver/bindings.ts';
 import type { Deliver } from '../../driver/ports.ts';
@@ -24,6 +25,8 @@ export interface StreamingScorerOptions {
   readonly onScore?: (model: ModelIndex, score: Score, end: WallTime) => void;
   /** The maintenance that a thing is in: what happens then is neither judged nor learnt. */
   readonly maintenance?: (thing: ThingIndex) => string | undefined;
+  /** How much of a model's work is shed now; a model that rests as a whole neither judges nor learns. */
+  readonly rest?: (model: ModelIndex) => ModelRest;
   /** How often what was learnt is written, while there is something new. */
   readonly saveEveryMs?: number;
 }
@@ -65,7 +68,7 @@ export function createStreamingScorer(options: StreamingScorerOptions): Streamin
     deliver({ kind: 'score-computed', model, score, windowEnd: end });
   };
   const models = plan.models.flatMap((spec) =>
-    spec.learn === undefined ? [] : [new LearningModel(spec, spec.learn, plan.signals, tell, options.maintenance)],
+    spec.learn === undefined ? [] : [new LearningModel(spec, spec.learn, plan.signals, tell, options)],
   );
   const bySignal = new Map<SignalIndex, LearningModel[]>();
   const byCheck = new Map<CheckIndex, LearningModel[]>();
@@ -143,7 +146,7 @@ class LearningModel {
   readonly learn: Learning;
   readonly #signals: readonly SignalSpec[];
   readonly #tell: Tell;
-  readonly #maintenance: StreamingScorerOptions['maintenance'];
+  readonly #options: Pick<StreamingScorerOptions, 'maintenance' | 'rest'>;
   readonly #inputs: Input[];
   /** Last known state of the plant, by its signal. */
   readonly #states = new Map<SignalIndex, string | undefined>();
@@ -160,13 +163,13 @@ class LearningModel {
     learn: Learning,
     signals: readonly SignalSpec[],
     tell: Tell,
-    maintenance: StreamingScorerOptions['maintenance'],
+    options: Pick<StreamingScorerOptions, 'maintenance' | 'rest'>,
   ) {
     this.spec = spec;
     this.learn = learn;
     this.#signals = signals;
     this.#tell = tell;
-    this.#maintenance = maintenance;
+    this.#options = options;
     const { afterRows: learnRows, holdRows, sensitivity } = learn;
     const settings = { learnRows, holdRows, limit: sensitivities[sensitivity] };
     const input = (name: string, signal: SignalIndex | undefined): Input => ({
@@ -248,8 +251,7 @@ class LearningModel {
       if (period !== this.#closedPeriod) {
         this.#closedPeriod = period;
         const { limit } = input.watch;
-        const text = `not judged ${closed}`;
-        this.#tell(this.spec.index, { value: Number.NaN, threshold: limit, contributions: [], text }, time);
+        this.#tell(this.spec.index, { value: Number.NaN, threshold: limit, contributions: [], text: closed }, time);
       }
       return;
     }
@@ -261,11 +263,12 @@ class LearningModel {
 
   /** Why readings do not count now. In doubt about the plant's state it goes on: that is no reason to be blind. */
   #closed(): string | undefined {
-    const maintenance = this.#maintenance?.(this.spec.thing);
-    if (maintenance !== undefined) return `in maintenance ${maintenance}`;
+    if (this.#options.rest?.(this.spec.index) === 'all') return restText;
+    const maintenance = this.#options.maintenance?.(this.spec.thing);
+    if (maintenance !== undefined) return `not judged in maintenance ${maintenance}`;
     for (const { state, states } of this.spec.onlyIn ?? []) {
       const now = this.#states.get(state);
-      if (now !== undefined && !states.includes(now)) return `while ${now}`;
+      if (now !== undefined && !states.includes(now)) return `not judged while ${now}`;
     }
     return undefined;
   }

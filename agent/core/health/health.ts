@@ -29,7 +29,17 @@ import { Dependants } from './dependants.ts';
 import type { HealthDigest } from './digest.ts';
 import { DigestView } from './digest-view.ts';
 import type { Forecast, ModelSpec, Score } from './model.ts';
-import { factorOf, type SheddingLevel, sheddingOrder, type Worth, worthOf } from './shedding.ts';
+import {
+  factorOf,
+  type ModelRest,
+  restOf,
+  restText,
+  type SheddingLevel,
+  sheddingOrder,
+  usedModels,
+  type Worth,
+  worthOf,
+} from './shedding.ts';
 import type { Sample, SignalSpec } from './signal.ts';
 import { SignalState } from './signal-state.ts';
 
@@ -98,6 +108,8 @@ export type HealthOutput =
       readonly level: SheddingLevel;
       readonly slowed: number;
       readonly paused: number;
+      /** Models of this box that are not scored at all. */
+      readonly resting: number;
       readonly text: string;
     }
   | { readonly kind: 'digest-changed' };
@@ -138,6 +150,8 @@ export interface HealthSnapshot {
     readonly class?: string | undefined;
     readonly forecast?: Forecast | undefined;
     readonly why: string | undefined;
+    /** It is not scored because this box is over its budget. */
+    readonly rests: boolean;
   }[];
 }
 
@@ -174,6 +188,7 @@ export class Health {
   readonly #signals: SignalState;
   readonly #schedule: CheckSchedule;
   readonly #worth: readonly Worth[];
+  readonly #usedModels: ReadonlySet<ModelIndex>;
   /** Undefined where nothing needs anything: thousands of simulated boxes have no topology. */
   readonly #causes: Causes | undefined;
   /** Something that others need went up or down. */
@@ -187,6 +202,8 @@ export class Health {
   /** Models are looked at once, at the start, wherever their work is then: it may come to this box later. */
   readonly #refusedModels = new Map<ModelIndex, string>();
   readonly #anomalySaid = new Map<ModelIndex, Truth>();
+  /** Said to be anomalous, and not yet said to be well again, whatever nobody could tell in between. */
+  readonly #risen = new Set<ModelIndex>();
   readonly #truth: Truth[];
   readonly #times: (ConditionTimes | undefined)[];
   readonly #dependencies: readonly Dependencies[];
@@ -206,6 +223,7 @@ export class Health {
     // By the box's name, so that phases are the same after a restart.
     this.#schedule = new CheckSchedule(hash53(plan.agents[self]?.id ?? String(self)) % 2 ** 32);
     this.#worth = worthOf(plan);
+    this.#usedModels = usedModels(plan);
     const things = plan.things ?? [];
     const isNeeded = things.some(({ needs, up }) => up !== undefined || (needs?.length ?? 0) > 0);
     if (isNeeded || plan.checks.some(({ needs }) => needs !== undefined)) {
@@ -268,7 +286,8 @@ export class Health {
     this.#now = now;
     this.#refusedModels.delete(model);
     const state = this.#models.get(model);
-    if (state === undefined) return;
+    // What was under way when its model was laid to rest counts no more.
+    if (state === undefined || this.modelRest(model) === 'all') return;
     state.scored(now, score);
     this.#modelChanged(model);
     this.#flush(now, out);
@@ -325,6 +344,7 @@ export class Health {
   budgetJudged(now: Instant, level: SheddingLevel, why: string, out: HealthOutput[]): void {
     this.#now = now;
     if (level === this.#shedding) return;
+    const rested = new Set([...this.#models.keys()].filter((model) => this.modelRest(model) === 'all'));
     this.#shedding = level;
     let slowed = 0;
     let paused = 0;
@@ -333,13 +353,26 @@ export class Health {
       if (factor === Number.POSITIVE_INFINITY) paused++;
       else if (factor > 1) slowed++;
     }
-    const text = `${why}: ${sheddingOrder[level]} (${slowed} looked at more seldom, ${paused} not at all)`;
-    out.push({ kind: 'shedding-changed', level, slowed, paused, text });
+    let resting = 0;
+    for (const model of this.#models.keys()) {
+      const rests = this.modelRest(model) === 'all';
+      if (rests) resting++;
+      // What it said last is no word about now, neither while it rests nor when it comes back.
+      if (rests !== rested.has(model)) this.#judgeAnew(now, model);
+    }
+    const models = resting === 0 ? '' : `, ${resting} models not scored`;
+    const text = `${why}: ${sheddingOrder[level]} (${slowed} looked at more seldom, ${paused} not at all${models})`;
+    out.push({ kind: 'shedding-changed', level, slowed, paused, resting, text });
     this.#flush(now, out);
   }
 
   get shedding(): SheddingLevel {
     return this.#shedding;
+  }
+
+  /** How much of a model's work is shed now; the same on every box at that level. */
+  modelRest(model: ModelIndex): ModelRest {
+    return restOf(this.#shedding, this.#usedModels.has(model));
   }
 
   /** Slows or pauses one check as the level says; a paused one says that nobody looks. */
@@ -576,6 +609,7 @@ export class Health {
           class: state?.class,
           forecast: state?.forecast,
           why: this.#modelBlind(spec.index),
+          rests: state !== undefined && state.refused === undefined && this.modelRest(spec.index) === 'all',
         };
       }),
     };
@@ -620,16 +654,25 @@ export class Health {
       if (here === this.#models.has(spec.index)) continue;
       this.#digestChanged = true;
       if (here) {
-        const state = new AnomalyState(spec);
-        const refused = this.#refusedModels.get(spec.index);
-        if (refused !== undefined) state.refuse(now, refused);
-        this.#models.set(spec.index, state);
+        this.#judgeAnew(now, spec.index);
       } else {
         this.#models.delete(spec.index);
         this.#anomalySaid.delete(spec.index);
+        this.#risen.delete(spec.index);
+        this.#modelChanged(spec.index);
       }
-      this.#modelChanged(spec.index);
     }
+  }
+
+  /** A model's scores are judged from nothing. */
+  #judgeAnew(now: Instant, model: ModelIndex): void {
+    const spec = this.#plan.models[model];
+    if (spec === undefined) return;
+    const state = new AnomalyState(spec);
+    const refused = this.#refusedModels.get(model);
+    if (refused !== undefined) state.refuse(now, refused);
+    this.#models.set(model, state);
+    this.#modelChanged(model);
   }
 
   #run(now: Instant, check: CheckIndex, out: HealthOutput[]): void {
@@ -807,7 +850,8 @@ export class Health {
     for (const condition of this.#dependants.conditionsOfModel.get(model) ?? []) this.#dirty.add(condition);
     this.#digestChanged = true;
     // Coming into sight with nothing wrong is not worth a word.
-    if (truth === 'unknown' || (truth === 'false' && was !== 'true')) return;
+    if (truth === 'unknown' || (truth === 'false' && !this.#risen.delete(model))) return;
+    if (truth === 'true') this.#risen.add(model);
     out.push({
       kind: 'anomaly-changed',
       model,
@@ -870,6 +914,8 @@ export class Health {
   #modelBlind(model: ModelIndex): string | undefined {
     const state = this.#models.get(model);
     if (state === undefined) return 'scored on another box';
+    // A refused one says why nobody will score it, also when there is time again.
+    if (state.refused === undefined && this.modelRest(model) === 'all') return restText;
     const blind = state.blind(this.#now);
     if (blind !== undefined) return blind;
     for (const { signal } of this.#plan.models[model]?.inputs ?? []) {

@@ -7,6 +7,7 @@ import { instant, wallTime } from '../../../agent/base/time.ts';
 import { explainSite } from '../../../agent/config/explain.ts';
 import { formatProblems } from '../../../agent/config/problem.ts';
 import { parseSite } from '../../../agent/config/site-file.ts';
+import type { ModelRest } from '../../../agent/core/health/shedding.ts';
 import { PaperBox } from '../../support/paper-box.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
@@ -40,7 +41,7 @@ function compile(model: string) {
 }
 
 /** A pump beside a real core; what is learnt lies in `folder`. */
-async function hall(model: string, folder?: string, maintenance?: () => string | undefined) {
+async function hall(model: string, folder?: string, maintenance?: () => string | undefined, rest?: () => ModelRest) {
   const kept = folder ?? (await temporaryFolder());
   const { site } = compile(model);
   const box = new PaperBox(site.plan);
@@ -51,6 +52,7 @@ async function hall(model: string, folder?: string, maintenance?: () => string |
     log: { info: () => {}, warn: (_, text) => warned.push(text) },
     folder: kept,
     ...(maintenance === undefined ? {} : { maintenance }),
+    ...(rest === undefined ? {} : { rest }),
     wall: () => wallTime(1_700_000_000_000 + box.now),
   });
   onTestFinished(() => scorer.stop());
@@ -139,6 +141,22 @@ describe('a model that learns on the box', () => {
     const second = await hall(plain, first.folder);
     expect(second.warned).toEqual([expect.stringMatching(/^learns anew: /)]);
     expect(second.scorer.stats()[0]?.rows).toBe(0);
+  });
+
+  it('its box is over its budget → neither judged nor learnt, and that is said; back again it goes on from what it learnt', async () => {
+    let rest: ModelRest = 'nothing';
+    const { feed, status, scorer } = await hall(plain, undefined, undefined, () => rest);
+    await feed(240, 40);
+    const rows = scorer.stats()[0]?.rows;
+    rest = 'all';
+    // Far from what is usual, and nobody says so.
+    await feed(20, 55);
+    expect(scorer.stats()[0]).toMatchObject({ rows, gatedReadings: 20 });
+    expect(status()).toMatchObject({ anomalous: 'unknown', why: 'not scored: this agent is over its budget' });
+    rest = 'nothing';
+    await feed(20, 40);
+    expect(status()?.anomalous).toBe('false');
+    expect(scorer.stats()[0]?.state).toBe('judging');
   });
 
   it('in maintenance of its thing → neither judged nor learnt, and that is said', async () => {

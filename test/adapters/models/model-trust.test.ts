@@ -5,6 +5,7 @@ import { createModelScorer } from '../../../agent/adapters/models/onnx-runner.ts
 import { createFlightRecorder } from '../../../agent/adapters/recorder/flight-recorder.ts';
 import { instant, wallTime } from '../../../agent/base/time.ts';
 import { parseSite } from '../../../agent/config/site-file.ts';
+import { type ModelRest, restText } from '../../../agent/core/health/shedding.ts';
 import type { Input } from '../../../agent/core/input.ts';
 import type { EventReport, ReportBody } from '../../../agent/core/reporting/report.ts';
 import { modelLines } from '../../../agent/model-lines.ts';
@@ -66,7 +67,7 @@ async function folders() {
 async function life(
   where: Awaited<ReturnType<typeof folders>>,
   what: string,
-  clock: { now: number; maintenance?: string } = { now: 1_700_000_000_000 },
+  clock: { now: number; maintenance?: string; rest?: ModelRest } = { now: 1_700_000_000_000 },
 ) {
   const plan = planOf(what);
   const inputs: Input[] = [];
@@ -82,6 +83,7 @@ async function life(
     wall,
     report,
     maintenance: () => clock.maintenance,
+    rest: () => clock.rest ?? 'nothing',
     // Minutes for hours and days, the rules as they are.
     tally: { stretchMs: 20_000, waiting: 2, settled: 20, windows: 100 },
     drift: { periodMs: 100_000, rows: 80, looks: 2, psi: 0.25, shift: 3 },
@@ -121,7 +123,7 @@ async function life(
     let last = '';
     await eventually(() => {
       const now = count();
-      const same = now === last && ['scoring', 'refused'].includes(trust().incumbent?.state ?? '');
+      const same = now === last && ['scoring', 'refused', 'shed'].includes(trust().incumbent?.state ?? '');
       last = now;
       return same;
     });
@@ -428,5 +430,75 @@ describe('retrain on the box', () => {
     await stop();
     expect(await fitting).toBe('stopped');
     expect(events('model-not-retrained')).toEqual([]);
+  });
+});
+
+describe('shedding', () => {
+  it('first step → the shadow rests and says so, the incumbent scores on; back within the budget it scores again', async () => {
+    const one = await life(await folders(), 'file: steady, shadow: other');
+    await one.run(healthy(40));
+    expect(one.trust().shadow).toMatchObject({ state: 'scoring', windows: 29 });
+    one.clock.rest = 'beside';
+    await one.scorer.tick();
+    await one.run(healthy(40, 'more'));
+    expect(one.trust().shadow).toMatchObject({ state: 'shed', why: restText, windows: 29 });
+    expect(one.trust().incumbent).toMatchObject({ state: 'scoring', windows: 69 });
+    expect(one.scores().length).toBe(69);
+    const [stats] = one.scorer.stats();
+    expect(modelLines({ ...stats!, state: 'normal' } as never).join('\n')).toMatch(
+      `shadow other: ${restText}; 29 windows`,
+    );
+    one.clock.rest = 'nothing';
+    await one.scorer.tick();
+    await one.run(healthy(40, 'again'));
+    // It counts on from where it was; its window fills anew.
+    expect(one.trust().shadow).toMatchObject({ state: 'scoring', why: undefined, windows: 29 + 29 });
+    expect(one.scores().length).toBe(109);
+  });
+
+  it('model that rests as a whole → no score; back again it scores, with the drift it had seen', async () => {
+    const one = await life(await folders(), 'file: steady');
+    await one.run(healthy(220).map((row) => row.map((value) => value * 3)));
+    expect(one.trust().drift.state).toBe('moved');
+    const before = one.scores().length;
+    one.clock.rest = 'all';
+    await one.scorer.tick();
+    await one.run(healthy(30, 'more'));
+    expect(one.trust().incumbent).toMatchObject({ state: 'shed', why: restText });
+    expect(one.scores().length).toBe(before);
+    one.clock.rest = 'nothing';
+    await one.scorer.tick();
+    expect(one.trust().drift.state).toBe('moved');
+    await one.run(healthy(30, 'again'));
+    expect(one.trust().incumbent?.state).toBe('scoring');
+    expect(one.scores().length).toBe(before + 19);
+  });
+
+  it('over the budget while it starts → loaded when there is room; what sits beside is not loaded by a promotion', async () => {
+    const where = await folders();
+    const one = await life(where, 'file: steady, shadow: other', { now: 1_700_000_000_000, rest: 'beside' });
+    expect(one.trust().shadow?.state).toBe('shed');
+    await one.run(healthy(20));
+    expect(await one.scorer.act('pump/wear', 'promote', 'anna')).toBeUndefined();
+    await one.run(healthy(20, 'more'));
+    expect(one.trust()).toMatchObject({ incumbent: { file: 'other', state: 'scoring' }, previous: { state: 'shed' } });
+  });
+
+  it('training → cut off and told, nothing new begins; what was due while it was shed is trained afterwards', async () => {
+    const one = await life(await folders(), 'file: steady, retrain: 1h');
+    await one.run(healthy(400));
+    const fitting = one.scorer.act('pump/wear', 'retrain', 'anna');
+    one.clock.rest = 'beside';
+    await one.scorer.tick();
+    const why = 'nothing is trained while this agent is over its budget';
+    expect(await fitting).toBe(why);
+    expect(one.events('model-not-retrained')).toMatchObject([{ severity: 'notice', detail: { code: 'budget' } }]);
+    expect(await one.scorer.act('pump/wear', 'retrain', 'anna')).toBe(why);
+    one.clock.now += 3_700_000;
+    await one.scorer.tick();
+    expect(one.trust().shadow).toBeUndefined();
+    one.clock.rest = 'nothing';
+    await one.scorer.tick();
+    await eventually(() => one.trust().shadow?.from === 'box', { deadlineMs: 20_000 });
   });
 });

@@ -33,7 +33,7 @@ export function ModelsPage() {
   );
 }
 
-const SIGN = { normal: undefined, anomalous: 'S', unknown: 'C', refused: 'F', missing: 'F' } as const;
+const SIGN = { normal: undefined, anomalous: 'S', unknown: 'C', shed: 'C', refused: 'F', missing: 'F' } as const;
 
 function Model({ model }: { readonly model: ModelView }) {
   const { t, i18n } = useTranslation();
@@ -117,6 +117,7 @@ function Model({ model }: { readonly model: ModelView }) {
               </span>
             ) : (
               <>
+                {shadow.state === 'shed' && <span className="sub">{t('model_shed')}</span>}
                 <span className="sub">
                   {shadow.agreement === null ? t('notCompared') : t('agrees', { share: percent(shadow.agreement) })}
                   {shadow.windows !== null && ` · ${t('windowsN', { n: number(shadow.windows) })}`}

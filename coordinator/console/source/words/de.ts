@@ -289,6 +289,7 @@ export const de: Words = {
   model_unknown: 'kann gerade nichts sagen',
   model_learning: 'lernt noch',
   model_refused: 'abgelehnt',
+  model_shed: 'nicht ausgewertet: sein Rechner ist über seinem Budget',
   model_missing: 'niemand wertet es aus',
   modelOn: 'auf {{agent}}',
   kindFile: 'aus einer Datei',

@@ -286,6 +286,7 @@ export const en = {
   model_unknown: 'cannot tell now',
   model_learning: 'still learns',
   model_refused: 'refused',
+  model_shed: 'not scored: its box is over its budget',
   model_missing: 'scored by nobody',
   modelOn: 'on {{agent}}',
   kindFile: 'from a file',

@@ -286,6 +286,7 @@ export const zh: Words = {
   model_unknown: '暂时无法判断',
   model_learning: '仍在学习',
   model_refused: '被拒绝',
+  model_shed: '暂停评分：所在设备超出预算',
   model_missing: '无人评分',
   modelOn: '在 {{agent}} 上',
   kindFile: '来自文件',
