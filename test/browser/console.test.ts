@@ -771,7 +771,11 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
       // The other pages are made of the same parts; dark only differs in its colours.
       for (const path of scheme === 'light' ? PAGES : ['/', '/fleet', '/incidents/label-service%2Frestart-4']) {
         await page.goto(`${coordinator.api}${path}`);
-        await page.locator('main').locator('[data-alarm], tr, .events li, .causal li, h2, .empty .big').first().waitFor();
+        await page
+          .locator('main')
+          .locator('[data-alarm], tr, .events li, .causal li, h2, .empty .big')
+          .first()
+          .waitFor();
         await look(`${path} ${scheme}`);
       }
       if (scheme === 'light') await page.getByRole('button', { name: 'Dark' }).click();
