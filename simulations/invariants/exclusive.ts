@@ -33,10 +33,24 @@ interface CellState {
   readonly drift: number;
   /** Voters whose memory a fault took or set back. */
   readonly forgetful: Set<number>;
+  /** Of these those whose store was set back without being blank: nothing but what others tell shows it. */
+  readonly setBack: Map<number, SetBack>;
   /** Until then one of its votes may be cast twice, by two boxes with one key. */
   clonedUntil: number;
   wasCloned: boolean;
 }
+
+/** What a voter with an older store could learn in this life before it voted. */
+interface SetBack {
+  startedAt: number;
+  /** Since when it is in reach of another voter, both ways, without a break. */
+  readonly together: Map<number, number>;
+  /** By duty: the largest counter that somebody remembered who had the time to tell. */
+  readonly told: Map<number, number>;
+}
+
+/** Whoever is in reach for so long has been asked, and has answered. */
+const tellMs = 1_500;
 
 /**
  * What exclusive duties promise, judged from outside: at every start of a process, at every effect, and a few times a
@@ -44,7 +58,8 @@ interface CellState {
  * what a holder believes is not asked.
  *
  * Excused is what no lease can promise (see agent/core/leases/README.md): clocks that drift beyond the bound, a majority
- * of voters without their memory, and a voter whose whole box was cloned. Never excused are cuts, crashes, freezes,
+ * of voters without their memory, a voter whose whole box was cloned, and a token that goes back because a voter whose store
+ * was set back met nobody who remembered before it voted. Never excused are cuts, crashes, freezes,
  * suspended boxes, wall clocks, slow boxes, bad wires, and the loss of fewer disks than a majority.
  */
 export class ExclusiveKeepsItsWord {
@@ -85,6 +100,7 @@ export class ExclusiveKeepsItsWord {
             leaseMs: options.leaseMs,
             drift: options.drift,
             forgetful: new Set<number>(),
+            setBack: new Map<number, SetBack>(),
             clonedUntil: Number.NEGATIVE_INFINITY,
             wasCloned: false,
           },
@@ -149,7 +165,13 @@ export class ExclusiveKeepsItsWord {
         return;
       case 'disk':
         if (fault.what !== 'wiped' && fault.what !== 'rolled-back' && fault.what !== 'unsynced') return;
-        for (const cell of this.#cells.values()) if (cell.voters.includes(fault.agent)) cell.forgetful.add(fault.agent);
+        for (const cell of this.#cells.values()) {
+          if (!cell.voters.includes(fault.agent)) continue;
+          cell.forgetful.add(fault.agent);
+          if (fault.what !== 'wiped') {
+            cell.setBack.set(fault.agent, { startedAt: Number.NaN, together: new Map(), told: new Map() });
+          }
+        }
         return;
       case 'pause':
       case 'suspend':
@@ -207,6 +229,7 @@ export class ExclusiveKeepsItsWord {
     if (watched.floorOfClone && cell.wasCloned) return [];
     if (!this.#remembers(cell) || !this.#isSound(world, cell)) return [];
     const floor = this.#gate.floor(duty)!;
+    if (this.#couldNotKnow(world, watched, floor.token.counter)) return [];
     const text = `${name}: box ${box.index} acts with ${fence.token}, after ${floor.token.epoch}.${floor.token.counter}${verdict === 'foreign' ? ' of another session' : ''}`;
     return [{ invariant, atMs: world.now, text }];
   }
@@ -214,6 +237,7 @@ export class ExclusiveKeepsItsWord {
   /** `excused`: the wires are beyond what anything is promised in. */
   sample(world: World, excused: boolean): readonly Violation[] {
     const found: Violation[] = [];
+    for (const cell of this.#cells.values()) this.#lookAtSetBack(world, cell);
     for (const watched of this.#duties) {
       for (const place of watched.runners) {
         const box = world.boxes[place];
@@ -222,6 +246,57 @@ export class ExclusiveKeepsItsWord {
       found.push(...this.#unheld(world, watched, excused));
     }
     return found;
+  }
+
+  /** Who could tell a voter with an older store what it forgot, while it is mute after its start. */
+  #lookAtSetBack(world: World, cell: CellState): void {
+    for (const [voter, seen] of cell.setBack) {
+      const { up, startedAt, pausedUntil, core } = world.boxes[voter]!;
+      if (seen.startedAt !== startedAt) {
+        seen.startedAt = startedAt;
+        seen.together.clear();
+        seen.told.clear();
+      }
+      if (!up || world.now - startedAt > cell.leaseMs * (1 + 2 * cell.drift)) continue;
+      for (const other of cell.voters) {
+        if (other === voter) continue;
+        const isInReach =
+          pausedUntil === 0 &&
+          core !== undefined &&
+          world.boxes[other]!.up &&
+          world.boxes[other]!.pausedUntil === 0 &&
+          world.network.isWhole(voter, other) &&
+          world.channels.isConnected(voter, other) &&
+          world.channels.isConnected(other, voter);
+        if (!isInReach) {
+          seen.together.delete(other);
+          continue;
+        }
+        const since = seen.together.get(other) ?? world.now;
+        seen.together.set(other, since);
+        if (world.now - since < tellMs) continue;
+        for (const { index, cell: its } of this.#duties) {
+          if (its !== cell) continue;
+          seen.told.set(index, Math.max(seen.told.get(index) ?? 0, this.#remembered(world, cell, other, index)));
+        }
+      }
+    }
+  }
+
+  /** A voter of the cell forgot that such a token was granted, and met nobody who remembers. */
+  #couldNotKnow(world: World, { cell, index }: Watched, counter: number): boolean {
+    for (const [voter, { told }] of cell.setBack) {
+      if ((told.get(index) ?? 0) < counter && this.#remembered(world, cell, voter, index) < counter) return true;
+    }
+    return false;
+  }
+
+  /** The largest counter of a duty's lease in a voter's memory. */
+  #remembered(world: World, cell: CellState, voter: number, duty: number): number {
+    const exclusive = world.boxes[voter]!.core?.exclusive;
+    const lease = exclusive?.duties.leaseOf(duty);
+    if (exclusive === undefined || lease === undefined) return 0;
+    return exclusive.leases.cells.find(({ id }) => id === cell.id)?.remembers(lease) ?? 0;
   }
 
   /** Whoever runs it has the promise of a majority, until later than now. */

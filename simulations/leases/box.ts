@@ -13,7 +13,8 @@ export interface VoterDisk {
   base: VoterRecord | undefined;
   log: VoterEntry[];
   /** A planted loss that the next start meets. */
-  damage: 'none' | 'blank' | 'torn' | 'rolled-back';
+  /** `rolled-back`: to a copy from an earlier life; `set-back`: to one from the life that has just ended. */
+  damage: 'none' | 'blank' | 'torn' | 'rolled-back' | 'set-back';
 }
 
 export interface CellNode {

@@ -159,10 +159,14 @@ export class LeaseFaults {
     const damage = draw < 0.4 ? 'blank' : draw < 0.6 ? 'torn' : 'rolled-back';
     if (damage === 'rolled-back') {
       // It is found out only by those who remember; two of them stay up and in reach until the mute is over.
-      const voter = box.life?.nodes[cell]?.voter;
-      if (!voter || this.#rememberers(box, cell) < 2) return;
+      const node = box.life?.nodes[cell];
+      if (!node?.voter) return;
+      const rememberers = this.#rememberers(box, cell);
+      if (rememberers < 2) return;
       world.recallProtectedUntil = world.now + 5500;
-      disk.damage = damage;
+      // Within one life no life shows it: then each of those who granted with it stays in reach.
+      const others = node.succession.active.voters.length - 1;
+      disk.damage = draw >= 0.8 && rememberers === others ? 'set-back' : damage;
       world.powerOff(box, random.between(50, 800));
       return;
     }

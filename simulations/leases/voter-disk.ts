@@ -18,6 +18,12 @@ export function readDisk(world: LeaseWorld, node: CellNode, disk: VoterDisk): Vo
       world.judge.count('voter starts from a rolled-back store');
       world.judge.lostMemory(node);
     }
+  } else if (damage === 'set-back') {
+    const begun = disk.log.findLastIndex((entry) => entry.kind === 'booted') + 1;
+    if (disk.log.length > begun) {
+      disk.log.length = begun + world.chance.below(disk.log.length - begun);
+      world.judge.count('voter starts from a store set back within its life');
+    }
   } else if (world.options.areDisksLying || world.plant.disksCached) {
     // The newest grants never reached the platter.
     const kept = disk.log.filter((entry) => entry.kind !== 'granted' || entry.session !== undefined);

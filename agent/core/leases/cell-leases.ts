@@ -523,6 +523,11 @@ export class CellLeases {
     };
   }
 
+  /** For the simulator: the largest counter that this agent, as a voter, remembers of a lease; 0 without a vote. */
+  remembers(lease: string): number {
+    return this.#voter?.maxCounter(this.#view.leaseIds.indexOf(lease)) ?? 0;
+  }
+
   // Between the parts.
 
   #note({ elapsed, monotonic }: HolderTime): void {

@@ -19,6 +19,8 @@ export type VoterEntry =
   /** How long a permit stays taken at least, written while it lapses. */
   | { readonly kind: 'remaining'; readonly lease: number; readonly remainingMs: number }
   | { readonly kind: 'freed'; readonly lease: number }
+  /** A peer remembers a larger token of this lease: nothing up to it is granted again. */
+  | { readonly kind: 'raised'; readonly lease: number; readonly counter: number }
   | { readonly kind: 'sealed'; readonly successor: BundleHash }
   /** The life of another voter, by position. `reborn`: its seals from earlier lives are void. */
   | { readonly kind: 'heard'; readonly voter: number; readonly life: VoterLife; readonly reborn: boolean };
@@ -149,6 +151,9 @@ export function foldVoter(record: VoterRecord, entry: VoterEntry): void {
     }
     case 'freed':
       record.lingering[entry.lease] = undefined;
+      return;
+    case 'raised':
+      record.maxCounters[entry.lease] = Math.max(record.maxCounters[entry.lease] ?? 0, entry.counter);
       return;
     case 'sealed':
       record.sealedFor = entry.successor;

@@ -84,7 +84,8 @@ interface KnownSession extends Session {
  * after its promise is durable. It never votes while mute, sealed, unborn, or in another epoch.
  *
  * Not guaranteed: an answer. Whatever it doubts it ignores, and the proposer tries again. A rolled-back store is found
- * only if somebody who remembers a later life is among those that answer at start, or sends a request.
+ * only if somebody who remembers a later life is among those that answer at start, or sends a request; one that was set
+ * back within a life grants old tokens again if nobody who granted them with it answers at start.
  *
  * Why an unborn voter is mute *before* it reads its peers' memory: a grant that it forgot may still be on its way to
  * the others, and only after T every token that was ever used on its word is known to them.
@@ -122,6 +123,8 @@ export class Voter {
   protected readonly prior: Float64Array;
   protected readonly expiresAt: Float64Array;
   protected readonly holders: (KnownSession | undefined)[];
+  /** Promised before this life, and told by the store or by a peer. */
+  readonly #isRestored: Uint8Array;
   /** Agents that were refused and sleep, per lease. */
   protected readonly refusedAgents: Uint8Array[];
   protected readonly remainingSaidAt: Float64Array;
@@ -189,6 +192,7 @@ export class Voter {
     this.expiresAt = new Float64Array(leases.length);
     this.remainingSaidAt = new Float64Array(leases.length);
     this.holders = new Array<KnownSession | undefined>(leases.length).fill(undefined);
+    this.#isRestored = new Uint8Array(leases.length);
     this.refusedAgents = leases.map(({ eligible }) => new Uint8Array(eligible.length));
     this.heard = voters.map((_, position) => (isMine ? record.heard[position] : undefined));
     this.reborn = voters.map((_, position) => (isMine ? (record.reborn[position] ?? 0) : 0));
@@ -360,8 +364,9 @@ export class Voter {
     counter: number,
   ): 'grant' | 'renew' | 'refuse' | 'ignore' | 'echo' {
     if (this.leases[lease]!.eligible[known.agent] !== 1) return 'ignore';
-    if (this.holders[lease] === known && (this.granted[lease] === counter || this.prior[lease] === counter))
-      return 'renew';
+    const isHeld = this.holders[lease] === known && (this.granted[lease] === counter || this.prior[lease] === counter);
+    // Not once a peer has told of a larger token: tokens would go back. What is promised stands until it lapses.
+    if (isHeld && this.isNewest(lease, this.granted[lease]!)) return 'renew';
     if (this.isTaken(now, known, lease) || !this.isAbove(lease, counter)) return 'refuse';
     return counter > this.maxCounters[lease]! + maxCounterStep ? 'ignore' : 'grant';
   }
@@ -542,6 +547,7 @@ export class Voter {
     const was = this.isRecalled();
     this.confirmed[position] = 1;
     if (!this.unborn) {
+      if (message.memory !== undefined) this.learn(now, message.memory, out);
       if (!was && this.isRecalled()) out.push({ kind: 'observe', what: 'voting' });
       return;
     }
@@ -555,6 +561,45 @@ export class Voter {
     if (message.memory.maxCounters.length !== this.leases.length) return this.#countMalformed();
     this.memories[position] = message.memory;
     this.#tryBirth(out);
+  }
+
+  /**
+   * A store that was set back within one life shows that by no life, and a disk that lied about a write shows it by nothing.
+   * Whoever granted the forgotten tokens as well remembers them, and they are in every answer that a start waits for: none
+   * is granted again, who holds an older one has to ask for a newer, and a forgotten permit is taken until it lapses.
+   */
+  protected learn(now: Instant, { maxCounters, lingering }: VoterMemory, out: VoterOutput[]): void {
+    if (maxCounters.length !== this.leases.length) return this.#countMalformed();
+    const entries: VoterEntry[] = [];
+    for (let lease = 0; lease < maxCounters.length; lease++) {
+      const counter = maxCounters[lease]!;
+      const known = this.maxCounters[lease]!;
+      if (!isCounter(counter) || counter <= known || counter > known + maxCounterStep) continue;
+      this.maxCounters[lease] = counter;
+      const grant = lingering.find((one) => one.lease === lease);
+      // What was promised in this life stands, and ends as it was promised.
+      const isPromised =
+        this.holders[lease] !== undefined && this.#isRestored[lease] === 0 && now < this.expiresAt[lease]!;
+      if (grant !== undefined && this.lingerOf(lease) > 0 && !isPromised) entries.push(this.#takeOver(now, grant));
+      entries.push({ kind: 'raised', lease, counter });
+    }
+    if (entries.length > 0) this.persist(entries, out);
+  }
+
+  /** A permit that a peer remembers as taken, beside what this voter knows of it. */
+  #takeOver(now: Instant, grant: LingeringGrant): VoterEntry {
+    const { lease, session } = grant;
+    const longest = this.options.leaseMs + this.lingerOf(lease);
+    const until = now + Math.min(Math.max(grant.remainingMs, 0) || 0, longest);
+    const holder = this.holders[lease];
+    const isOwn = holder?.id === session.id;
+    // Two sessions: one of them was a candidate that never won, and nobody can say which. It is neither's and only lapses.
+    const isDisputed = holder !== undefined && !isOwn && now < this.expiresAt[lease]!;
+    const known = isOwn || isDisputed ? this.expiresAt[lease]! : 0;
+    const remainingMs = Math.max(until, known) - now;
+    const counter = isDisputed ? 0 : grant.counter;
+    this.#restore(now, { lease, counter, session, remainingMs });
+    return { kind: 'granted', lease, counter, session, remainingMs };
   }
 
   /** What was asked before the end of the mute may miss a token that was used on this voter's forgotten word. */
@@ -682,6 +727,7 @@ export class Voter {
       // A permit's earlier holder may still be at work past its own linger only if it was released; then it is not.
       this.prior[lease] = isSame ? this.granted[lease]! : 0;
       this.holders[lease] = known;
+      this.#isRestored[lease] = 0;
       this.granted[lease] = counter;
       this.maxCounters[lease] = Math.max(counter, this.maxCounters[lease]!);
       const { agent, boot, id } = known;
@@ -725,6 +771,7 @@ export class Voter {
     const isHere = grant.counter > 0 && this.isNewest(lease, grant.counter);
     const holder = (isHere ? this.#sessionOf(now, session) : undefined) ?? freshSession(now, session);
     this.holders[lease] = holder;
+    this.#isRestored[lease] = 1;
     this.granted[lease] = isHere ? grant.counter : 0;
     this.prior[lease] = 0;
     this.expiresAt[lease] = now + grant.remainingMs;

@@ -8,6 +8,7 @@ import {
   type LeaseRequest,
   listHash,
   type Sealed,
+  type VoterMemory,
   type VoterRecalled,
 } from '../../../agent/core/leases/ballot.ts';
 import { type LeaseSpec, leaseDefaults } from '../../../agent/core/leases/options.ts';
@@ -139,6 +140,7 @@ class Bench {
 const got = (answer: LeaseAnswer | undefined): number[][] =>
   (answer?.got ?? []).map(({ lease, counter }) => [lease, counter]);
 const ready = (): Bench => new Bench().start(0);
+const refused = (answer: LeaseAnswer | undefined) => answer?.refused;
 const later = mute + 1;
 const a = session(1);
 const b = session(2);
@@ -394,13 +396,16 @@ describe('voter: death certificates', () => {
 
 describe('voter: memory', () => {
   const three = [0, 1, 2];
+  const remembering = (maxCounters: number[]): VoterMemory => {
+    return { longestMs: leaseMs, maxCounters, sealedFor: undefined, lingering: [] };
+  };
   const recalled = (bench: Bench, now: number, from: number, change: Partial<VoterRecalled> = {}): void => {
     const recalls = bench.sent.filter(({ message }) => message.kind === 'voter-recall');
     const { round, life } = recalls.at(-1)!.message as unknown as {
       round: number;
       life: { boot: number; nonce: number };
     };
-    const memory = { longestMs: leaseMs, maxCounters: [7, 0, 0], sealedFor: undefined, lingering: [] };
+    const memory = remembering(bench.voter.state === 'unborn' ? [7, 0, 0] : [0, 0, 0]);
     const message: VoterRecalled = {
       kind: 'voter-recalled',
       cell: 0,
@@ -431,6 +436,76 @@ describe('voter: memory', () => {
     expect(bench.ask(later, a, [[0, 1]])).toBeUndefined();
     recalled(bench, later, 1);
     expect(got(bench.ask(later, a, [[0, 1]]))).toEqual([[0, 1]]);
+  });
+
+  it('set back within one life → what a peer remembers as granted is not granted again, in later lives neither', () => {
+    const bench = new Bench(three).start(0);
+    recalled(bench, later, 1, { memory: remembering([0, 4, 0]) });
+    expect(refused(bench.ask(later, a, [[1, 3]]))).toEqual([{ lease: 1, counter: 3, maxCounter: 4, freeInMs: 0 }]);
+    bench.start(later + 10);
+    recalled(bench, 2 * later + 10, 1, { memory: remembering([0, 0, 0]) });
+    expect(refused(bench.ask(2 * later + 10, a, [[1, 4]]))).toMatchObject([{ maxCounter: 4 }]);
+    expect(got(bench.ask(2 * later + 10, a, [[1, 5]]))).toEqual([[1, 5]]);
+  });
+
+  it('a peer that answers late remembers a larger token → who holds an older one asks for a newer, nobody else gets it', () => {
+    const bench = new Bench(three).start(0);
+    recalled(bench, later, 1, { memory: remembering([0, 0, 0]) });
+    expect(got(bench.ask(later, a, [[0, 2]]))).toEqual([[0, 2]]);
+    recalled(bench, later + 100, 2, { memory: remembering([9, 0, 0]) });
+    expect(refused(bench.ask(later + 110, a, [[0, 2]]))).toMatchObject([{ lease: 0, maxCounter: 9 }]);
+    expect(refused(bench.ask(later + 120, b, [[0, 10]]))).toMatchObject([{ lease: 0, maxCounter: 9 }]);
+    expect(
+      got(
+        bench.ask(later + 130, a, [
+          [0, 2],
+          [0, 10],
+        ]),
+      ),
+    ).toEqual([[0, 10]]);
+  });
+
+  it('set back over the grant of a permit → its holder keeps it, nobody else gets it, and a restart does not change that', () => {
+    const bench = new Bench(three).start(0);
+    const grant = { lease: 2, counter: 4, session: a, remainingMs: leaseMs + linger };
+    recalled(bench, 100, 1, { memory: { ...remembering([0, 0, 4]), lingering: [grant] } });
+    expect(refused(bench.ask(later, b, [[2, 5]]))).toMatchObject([{ lease: 2, maxCounter: 4 }]);
+    expect(got(bench.ask(later, a, [[2, 4]]))).toEqual([[2, 4]]);
+    bench.start(later + 10);
+    recalled(bench, later + 20, 1, { memory: remembering([0, 0, 0]) });
+    expect(refused(bench.ask(2 * later + 10, b, [[2, 5]]))).toMatchObject([{ lease: 2, maxCounter: 4 }]);
+  });
+
+  it('the store and a peer name two sessions for one permit → it is neither’s, and lapses', () => {
+    const bench = new Bench(three).start(0);
+    recalled(bench, 10, 1, { memory: remembering([0, 0, 0]) });
+    expect(got(bench.ask(later, a, [[2, 1]]))).toEqual([[2, 1]]);
+    bench.start(later + 10);
+    const grant = { lease: 2, counter: 2, session: b, remainingMs: leaseMs + linger };
+    recalled(bench, later + 20, 1, { memory: { ...remembering([0, 0, 2]), lingering: [grant] } });
+    const awake = 2 * later + 10;
+    bench.ask(awake, a, []);
+    expect(refused(bench.ask(awake + 1, a, [[2, 3]]))).toMatchObject([{ lease: 2, maxCounter: 2 }]);
+    expect(refused(bench.ask(awake + 1, b, [[2, 2]]))).toMatchObject([{ lease: 2, maxCounter: 2 }]);
+    expect(got(bench.ask(awake + leaseMs + linger, b, [[2, 3]]))).toEqual([[2, 3]]);
+  });
+
+  it('a counter that no memory can have → is not taken over', () => {
+    const bench = new Bench(three).start(0);
+    recalled(bench, later, 1, { memory: remembering([2 ** 47, -1, 0.5]) });
+    expect(
+      got(
+        bench.ask(later, a, [
+          [0, 1],
+          [1, 1],
+          [2, 1],
+        ]),
+      ),
+    ).toEqual([
+      [0, 1],
+      [1, 1],
+      [2, 1],
+    ]);
   });
 
   it('a peer remembers a later life → unborn: the store was rolled back', () => {

@@ -23,6 +23,7 @@ describe('lease world', () => {
       'process killed at its deadline',
       'voter born',
       'voter starts from a rolled-back store',
+      'voter starts from a store set back within its life',
       'voter failed',
       'epoch changed',
       'rival bundle refused',
