@@ -11,9 +11,11 @@ import type { FromFit, RetrainAnswer, RetrainTask, WindowScores } from './retrai
 
 /**
  * The thread that fits a model: it reads the recorder, asks the present model whether something grows in these rows,
- * fits, writes the folder, says what became of it, and ends.
+ * fits, writes the folder, says what became of it, and waits to be ended: one that ended by itself could do so while it is
+ * asked what it uses.
  */
 const task = workerData as RetrainTask;
+parentPort?.on('message', () => {});
 
 /** Windows that the present model scores; more tell the same medians and cost the budget. */
 const mostScored = 3_000;

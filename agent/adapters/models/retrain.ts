@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { StateRows } from '../../../models/training/recorded.ts';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -64,6 +65,8 @@ export const retrainBudget: RetrainBudget = { cpuMs: 60_000, wallMs: 30 * 60_000
 /** Folders of models trained here that are kept for one seat: the newest, and what may have to come back. */
 const keep = 4;
 const lookEveryMs = 250;
+/** So long at most the end of a thread waits for what it was asked last. */
+const lastWordMs = 500;
 
 /** Where models that were trained on this box lie, below the agent's data. */
 export const boxModels = (dataDir: string): string => join(dataDir, 'models');
@@ -100,6 +103,12 @@ export async function retrain(
   let late: NodeJS.Timeout | undefined;
   let stop: (() => void) | undefined;
   let isOver = false;
+  let asked: Promise<unknown> = Promise.resolve();
+  const ask = <T>(answer: Promise<T>): Promise<T | undefined> => {
+    const heard = answer.catch(() => undefined);
+    asked = heard;
+    return heard;
+  };
   try {
     const said = await new Promise<RetrainAnswer>((resolve) => {
       const refuse = (code: RetrainProblem['code'], why: string) => resolve({ ok: false, code, why });
@@ -121,12 +130,12 @@ export async function retrain(
       // By itself: a thread deep in the database answers no question about its CPU time.
       late = setTimeout(() => refuse('budget', `it was not done within ${words(budget.wallMs)}`), budget.wallMs);
       const look = async (): Promise<void> => {
-        const used = await worker.cpuUsage().catch(() => undefined);
+        const used = await ask(worker.cpuUsage());
         if (used !== undefined) usedMs = (used.user + used.system) / 1_000;
         if (usedMs > budget.cpuMs) return refuse('budget', `it used up its ${words(budget.cpuMs)} of CPU time`);
         // The limit of its heap does not count arrays of numbers, which lie beside it.
         if (isOver) return;
-        const heap = await worker.getHeapStatistics().catch(() => undefined);
+        const heap = await ask(worker.getHeapStatistics());
         const heldMb = heap === undefined ? 0 : (heap.used_heap_size + heap.external_memory) / 2 ** 20;
         if (heldMb > budget.memoryMb) return refuse('budget', memoryWords(budget));
         // The thread may have gone while it was asked: nobody looks after it any more.
@@ -141,6 +150,9 @@ export async function retrain(
     clearTimeout(looking);
     clearTimeout(late);
     if (stop !== undefined) signal?.removeEventListener('abort', stop);
+    // A thread that ends while it is asked what it uses is a race inside Node: first the answer, unless it is too deep in
+    // something else to give one.
+    await Promise.race([asked, sleep(lastWordMs, undefined, { ref: false })]);
     await worker.terminate();
   }
 }
