@@ -8,8 +8,9 @@ import type { DirectMessage } from '../core/input.ts';
  * members at its ends hold each other dead now and then. A datagram waits for nobody: one gets through where the next is lost.
  *
  * In the calm none is sent: an answer comes within a few milliseconds. Only who asked over the stream and has heard
- * nothing over it for `doubtAfterMs` says what it says twice; and who was called by datagram answers both ways for a
- * while, since it cannot know that its own words do not arrive. Both copies may arrive: the detector takes each of them
+ * nothing over it for `doubtAfterMs` says what it says twice; and who was asked by datagram answers both ways for a
+ * while, since it cannot know that its own words do not arrive. Its own questions do not go along: two who ask each other
+ * more often than once in that while (preset fast) would call each other for ever after one hiccup. Both copies may arrive: the detector takes each of them
  * as often as it comes (what is said is ordered by numbers, not by arrival).
  *
  * Bounded: `perSecond` to one peer, so that whoever does not read is not flooded by the way.
@@ -25,8 +26,9 @@ export class SecondPath {
 
   /** This is being said over the stream now. True: as a datagram, too. */
   takes(now: number, message: DirectMessage): boolean {
-    if (message.kind === 'ping' || message.kind === 'ping-request') this.#askedAt ??= now;
-    return (now < this.#calledUntil || this.isInDoubt(now)) && this.#hasRoom(now);
+    const asks = isQuestion(message);
+    if (asks) this.#askedAt ??= now;
+    return (this.isInDoubt(now) || (!asks && now < this.#calledUntil)) && this.#hasRoom(now);
   }
 
   /** The stream owes us an answer. */
@@ -42,12 +44,18 @@ export class SecondPath {
     return true;
   }
 
-  /** The peer said something. */
-  heard(now: number, isDatagram: boolean): void {
-    if (isDatagram) this.#calledUntil = now + calledForMs;
-    else this.#askedAt = undefined;
+  /** The peer said something over the stream. */
+  heard(): void {
+    this.#askedAt = undefined;
+  }
+
+  /** The peer said this beside the stream. */
+  called(now: number, message: DirectMessage): void {
+    if (isQuestion(message)) this.#calledUntil = now + calledForMs;
   }
 }
+
+const isQuestion = ({ kind }: DirectMessage): boolean => kind === 'ping' || kind === 'ping-request';
 
 /**
  * Probes, their answers, and news of members: small, and harmless when they come twice or late. Greetings are not among

@@ -507,7 +507,9 @@ export class SimulatedChannels {
       return;
     }
     const now = this.#world.now();
-    this.#path(to, from).heard(now, isDatagram);
+    const path = this.#path(to, from);
+    if (!isDatagram) path.heard();
+    else if (message !== undefined) path.called(now, message);
     if (message === undefined) {
       if (digest !== undefined) this.#digestArrived(to, digest);
       return;

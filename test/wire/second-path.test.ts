@@ -10,7 +10,7 @@ describe('second path', () => {
     const path = new SecondPath();
     for (let now = 0; now < 10_000; now += 100) {
       expect(path.takes(now, ping)).toBe(false);
-      path.heard(now + 3, false);
+      path.heard();
       expect(path.takes(now + 50, ack)).toBe(false);
     }
   });
@@ -26,17 +26,53 @@ describe('second path', () => {
     path.takes(0, ping);
     expect(path.takes(doubtAfterMs - 1, ping)).toBe(false);
     expect(path.takes(doubtAfterMs, ack)).toBe(true);
-    path.heard(60, true);
+    path.called(60, ack);
     expect(path.takes(60 + calledForMs, ack)).toBe(true);
-    path.heard(700, false);
+    path.heard();
     expect(path.takes(701, ping)).toBe(false);
   });
 
   test('called beside the stream → answers beside it for a while', () => {
     const path = new SecondPath();
-    path.heard(100, true);
+    path.called(100, ping);
     expect(path.takes(100 + calledForMs - 1, ack)).toBe(true);
     expect(path.takes(100 + calledForMs, ack)).toBe(false);
+  });
+
+  test('answered beside the stream → no call: nobody asked', () => {
+    const path = new SecondPath();
+    path.called(100, ack);
+    expect(path.takes(101, ack)).toBe(false);
+  });
+
+  test('two who ask each other twenty times a second, and one hiccup → quiet again as soon as the streams speak', () => {
+    const [a, b] = [new SecondPath(), new SecondPath()];
+    let datagrams = 0;
+    const ask = (now: number, asker: SecondPath, asked: SecondPath, arrives: boolean): void => {
+      if (asker.takes(now, ping)) {
+        datagrams++;
+        asked.called(now, ping);
+      }
+      if (!arrives) return;
+      asked.heard();
+      if (asked.takes(now + 1, ack)) {
+        datagrams++;
+        asker.called(now + 1, ack);
+      }
+      asker.heard();
+    };
+    for (let now = 0; now < 200; now += 50) ask(now, a, b, false);
+    expect(datagrams).toBeGreaterThan(0);
+    for (let now = 200; now < 400; now += 50) {
+      ask(now, a, b, true);
+      ask(now + 25, b, a, true);
+    }
+    datagrams = 0;
+    for (let now = 400; now < 2_000; now += 50) {
+      ask(now, a, b, true);
+      ask(now + 25, b, a, true);
+    }
+    expect(datagrams).toBe(0);
   });
 
   test('a peer that does not read, and a flood for it → so many a second and no more', () => {

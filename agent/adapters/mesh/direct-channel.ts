@@ -241,7 +241,6 @@ class Link {
 
   datagramArrived(bytes: Uint8Array): void {
     if (this.#stopped || this.#agreement === undefined) return;
-    this.#path.heard(performance.now(), true);
     this.#take(bytes, this.#streams, true);
   }
 
@@ -274,7 +273,7 @@ class Link {
       const chunk = event.data instanceof Uint8Array ? event.data : event.data.subarray();
       this.#counters.receivedBytes += chunk.length;
       this.#unansweredSince = undefined;
-      this.#path.heard(performance.now(), false);
+      this.#path.heard();
       if (reader.broken || reader.push(chunk, take)) return;
       this.#garbage('a frame is longer than any message');
       stream.abort(new Error('broken framing'));
@@ -329,6 +328,7 @@ class Link {
       return;
     }
     this.#counters.received++;
+    if (isDatagram) this.#path.called(performance.now(), allowed);
     this.#options.deliver({ kind: 'message-received', from: this.#agent, message: allowed, connection });
   }
 
