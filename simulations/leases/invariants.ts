@@ -210,7 +210,9 @@ export class LeaseJudge {
     if (voter.state !== 'voting') return Number.POSITIVE_INFINITY;
     const muteUntil = this.#shadows[agent]![node.cell]!.muteUntil;
     const promise = voter.promise(lease);
-    if (promise === undefined || promise.session.id !== session) return muteUntil > world.now ? muteUntil : -1;
+    // Counter 0: it is nobody's, and nobody gets it until it has lapsed.
+    const isTheirs = promise !== undefined && promise.counter > 0 && promise.session.id !== session;
+    if (promise === undefined || isTheirs) return muteUntil > world.now ? muteUntil : -1;
     return Math.max(muteUntil, world.now + (promise.until - world.voterNow(box)) / box.rate);
   }
 

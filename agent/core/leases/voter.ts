@@ -439,7 +439,7 @@ export class Voter {
   }
 
   protected lingerOf(lease: number): number {
-    return this.leases[lease]!.lingerMs;
+    return this.leases[lease]?.lingerMs ?? 0;
   }
 
   /** The supervisor's word that a session is dead: one hash, and its duties are free. Its permits go on lapsing. */
@@ -570,36 +570,42 @@ export class Voter {
    */
   protected learn(now: Instant, { maxCounters, lingering }: VoterMemory, out: VoterOutput[]): void {
     if (maxCounters.length !== this.leases.length) return this.#countMalformed();
-    const entries: VoterEntry[] = [];
+    const raised = new Set<number>();
     for (let lease = 0; lease < maxCounters.length; lease++) {
       const counter = maxCounters[lease]!;
       const known = this.maxCounters[lease]!;
       if (!isCounter(counter) || counter <= known || counter > known + maxCounterStep) continue;
       this.maxCounters[lease] = counter;
-      const grant = lingering.find((one) => one.lease === lease);
-      // What was promised in this life stands, and ends as it was promised.
-      const isPromised =
-        this.holders[lease] !== undefined && this.#isRestored[lease] === 0 && now < this.expiresAt[lease]!;
-      if (grant !== undefined && this.lingerOf(lease) > 0 && !isPromised) entries.push(this.#takeOver(now, grant));
-      entries.push({ kind: 'raised', lease, counter });
+      raised.add(lease);
     }
+    const entries: VoterEntry[] = [];
+    for (const grant of lingering) {
+      const taken = this.#takeOver(now, grant);
+      if (taken === undefined) continue;
+      entries.push(taken);
+      raised.add(grant.lease);
+    }
+    for (const lease of raised) entries.push({ kind: 'raised', lease, counter: this.maxCounters[lease]! });
     if (entries.length > 0) this.persist(entries, out);
   }
 
-  /** A permit that a peer remembers as taken, beside what this voter knows of it. */
-  #takeOver(now: Instant, grant: LingeringGrant): VoterEntry {
-    const { lease, session } = grant;
-    const longest = this.options.leaseMs + this.lingerOf(lease);
-    const until = now + Math.min(Math.max(grant.remainingMs, 0) || 0, longest);
+  /** A permit that a peer remembers as taken. Undefined where that is no news, or what was promised in this life stands. */
+  #takeOver(now: Instant, { lease, counter, session, remainingMs }: LingeringGrant): VoterEntry | undefined {
+    if (!(this.lingerOf(lease) > 0)) return undefined;
+    const until = now + Math.min(Math.max(remainingMs, 0) || 0, this.options.leaseMs + this.lingerOf(lease));
     const holder = this.holders[lease];
-    const isOwn = holder?.id === session.id;
-    // Two sessions: one of them was a candidate that never won, and nobody can say which. It is neither's and only lapses.
-    const isDisputed = holder !== undefined && !isOwn && now < this.expiresAt[lease]!;
-    const known = isOwn || isDisputed ? this.expiresAt[lease]! : 0;
-    const remainingMs = Math.max(until, known) - now;
-    const counter = isDisputed ? 0 : grant.counter;
-    this.#restore(now, { lease, counter, session, remainingMs });
-    return { kind: 'granted', lease, counter, session, remainingMs };
+    const isTaken = holder !== undefined && now < this.expiresAt[lease]!;
+    if (isTaken && this.#isRestored[lease] === 0) return undefined;
+    const leftMs = Math.max(until, isTaken ? this.expiresAt[lease]! : 0) - now;
+    if (isTaken && holder.id === session.id && this.granted[lease]! > 0) {
+      this.expiresAt[lease] = now + leftMs;
+      return undefined;
+    }
+    // Two sessions: one of them was a candidate that never won, and nobody can say which. It is neither's and only lapses,
+    // and stays so whatever else is told.
+    const told = isTaken ? 0 : counter;
+    this.#restore(now, { lease, counter: told, session, remainingMs: leftMs });
+    return { kind: 'granted', lease, counter: told, session, remainingMs: leftMs };
   }
 
   /** What was asked before the end of the mute may miss a token that was used on this voter's forgotten word. */
