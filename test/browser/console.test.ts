@@ -692,6 +692,7 @@ describe('console', { ...needs('chromium'), timeout: 180_000 }, () => {
     expect(await rms.locator('.readout').innerText()).toBe('nothing heard');
     expect(await slider.getAttribute('aria-valuetext')).toContain('rms nothing heard');
     await page.getByText('The same as a table').click();
+    await page.locator('.figures-table tbody tr').first().waitFor();
     expect(await page.locator('.figures-table tbody tr').count()).toBe(24);
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await page.locator('html').evaluate((html) => html.scrollWidth)).toBe(390);
