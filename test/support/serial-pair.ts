@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 
 /** Two ends of one serial cable: what is written into the one device file is read from the other. */
 export interface SerialPair {
@@ -24,11 +25,13 @@ while True:
 
 export async function openSerialPair(): Promise<SerialPair> {
   const child = spawn('python3', ['-c', joined], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  const [a, b] = line.toString().trim().split(' ');
+  // The whole line: an unbuffered Python writes it word by word.
+  const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+  const [a, b] = line.split(' ');
+  if (a === undefined || b === undefined) throw new Error(`two device files expected, "${line}" came`);
   return {
-    a: a!,
-    b: b!,
+    a,
+    b,
     stop: async () => {
       const gone = once(child, 'exit');
       child.stdin.end();
