@@ -321,6 +321,13 @@ const plays: Readonly<Record<StepName, Play>> = {
     site.options.sabotage?.beforeCoordinatorRestart?.(site);
     await site.startCoordinator();
     evidence['newCoordinatorPid'] = site.coordinator.process?.pid;
+    const death = await until('the coordinator learns of the death', 15_000, async () => {
+      const { items } = await site.coordinator.get<EventList>('events?limit=500&name=member-dead');
+      return items.find((event) => event.subject === died.name && event.ts >= lostAt);
+    });
+    evidence['deathLearned'] = pick(death, ['agent', 'subject', 'ts', 'receivedAt', 'text']);
+    // Who repaired may be who died, and then the record waits on its disk.
+    await backToLife(site, died.name);
     const incident = await until('the coordinator learns of the repair', 20_000, async () => {
       const now = await incidentsOf(site);
       return now.find(
@@ -338,12 +345,6 @@ const plays: Readonly<Record<StepName, Play>> = {
     ]);
     must(incident.outcome === 'HEALED', `the incident says ${incident.outcome}`);
     must((incident.firstBadAt as number) > lostAt, 'the incident is not of the time without a coordinator');
-    const death = await until('the coordinator learns of the death', 15_000, async () => {
-      const { items } = await site.coordinator.get<EventList>('events?limit=500&name=member-dead');
-      return items.find((event) => event.subject === died.name && event.ts >= lostAt);
-    });
-    evidence['deathLearned'] = pick(death, ['agent', 'subject', 'ts', 'receivedAt', 'text']);
-    await backToLife(site, died.name);
   },
 
   intruders: async (site, evidence) => {

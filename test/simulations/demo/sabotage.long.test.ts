@@ -8,7 +8,7 @@ const broken: readonly (readonly [step: string, why: RegExp])[] = [
   ['intruders', /a stranger that is not on the list got in/],
   ['members', /all members alive in each other’s eyes: not within/],
   ['local-alarm', /the alarm stands on the box that polls the press: not within/],
-  ['coordinator-lost', /the coordinator learns of the repair: not within/],
+  ['coordinator-lost', /the coordinator learns of the death: not within/],
 ];
 
 describe('a sabotaged mechanism', () => {
