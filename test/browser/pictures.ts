@@ -24,9 +24,11 @@ const site = await DemoSite.prepare({
 try {
   await site.start();
   for (const duty of ['label-service/run', 'order-service/run']) {
-    const holder = await site.holderOf(duty);
-    const pid = holder.processes.find((entry) => entry.duty === duty)?.pid;
-    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    const pid = await until(`${duty} has a process`, 20_000, async () => {
+      const { processes } = await site.holderOf(duty);
+      return processes.find((entry) => entry.duty === duty)?.pid;
+    });
+    process.kill(pid, 'SIGKILL');
   }
   type Incident = { incident: string; outcome: string; workflow: string };
   const healed = await until('both are healed', 60_000, async () => {
@@ -60,6 +62,8 @@ try {
       .getByText(/needs? you/)
       .first()
       .waitFor();
+    // A browser that starts takes the processors for seconds, and the boxes rightly say so.
+    await page.getByText(/too slow to keep up/).first().waitFor({ state: 'detached', timeout: 60_000 });
     await sleep(2_000);
     await page.screenshot({ path: join(folder, 'console-now.png') });
     const incident = healed.find((item) => item.workflow === 'label-service/restart') ?? healed[0];
