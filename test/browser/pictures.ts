@@ -63,7 +63,10 @@ try {
       .first()
       .waitFor();
     // A browser that starts takes the processors for seconds, and the boxes rightly say so.
-    await page.getByText(/too slow to keep up/).first().waitFor({ state: 'detached', timeout: 60_000 });
+    await page
+      .getByText(/too slow to keep up/)
+      .first()
+      .waitFor({ state: 'detached', timeout: 60_000 });
     await sleep(2_000);
     await page.screenshot({ path: join(folder, 'console-now.png') });
     const incident = healed.find((item) => item.workflow === 'label-service/restart') ?? healed[0];
