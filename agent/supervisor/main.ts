@@ -102,6 +102,7 @@ const containment = findContainment(name, settings.without);
 const leftovers = killLeftovers(register, containment.cgroups, name);
 const left = leftovers();
 if (left.length > 0) log('warn', 'killed what a former supervisor had left', { left });
+// Before anything is started: from here on all of it can be found again.
 register.write([]);
 
 const supervisor = new Supervisor({

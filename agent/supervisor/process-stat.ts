@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** One process as proc(5) tells it; its number and start together are its identity within one boot. */
 export interface Stat {
@@ -26,8 +26,32 @@ export function readStat(pid: number): Stat | undefined {
 /** Whether this very process has not ended; a zombie has. */
 export function isAlive(pid: number, startTicks: number): boolean {
   const stat = readStat(pid);
-  return stat !== undefined && stat.startTicks === startTicks && stat.state !== 'Z' && stat.state !== 'X';
+  return stat?.startTicks === startTicks && !isOver(stat);
 }
+
+/**
+ * Living processes that were started with this variable at this value, wherever they have moved since: groups and
+ * sessions are left with one call, an environment is inherited. Those of other users are not seen.
+ */
+export function startedWith(variable: string, value: string): number[] {
+  const entry = `${variable}=${value}`;
+  try {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => {
+        try {
+          return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry) && !isOver(readStat(pid));
+        } catch {
+          return false;
+        }
+      });
+  } catch {
+    return [];
+  }
+}
+
+const isOver = (stat: Stat | undefined): boolean => stat === undefined || stat.state === 'Z' || stat.state === 'X';
 
 export function childrenOf(pid: number): number[] {
   try {

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type CgroupHome, isPopulated, killCgroup, listCgroups, removeCgroup } from './containment.ts';
-import { childrenOf, hostBoot, isAlive, readStat, signal, signalGroup } from './process-stat.ts';
+import { monotonic } from './elapsed.ts';
+import { childrenOf, hostBoot, isAlive, readStat, signal, signalGroup, startedWith } from './process-stat.ts';
 
 /** A process by number and start. */
 export interface Mark {
@@ -11,6 +12,8 @@ export interface Mark {
 interface Contents {
   readonly boot: string;
   readonly supervisor: Mark;
+  /** In the environment of all that it starts. Written before the first start, so nothing begins unregistered. */
+  readonly life: string;
   /** Heads of process groups. */
   readonly leaders: readonly Mark[];
 }
@@ -23,6 +26,8 @@ interface Contents {
 export class Register {
   readonly #path: string;
   readonly #boot = hostBoot();
+  /** What `lifeVariable` says in every process of this supervisor's: one process of one boot has it, ever. */
+  readonly life = `${this.#boot}.${process.pid}.${readStat(process.pid)?.startTicks ?? monotonic()}`;
 
   constructor(folder: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -36,7 +41,8 @@ export class Register {
       const it = JSON.parse(readFileSync(this.#path, 'utf8')) as Partial<Contents>;
       if (it.boot !== this.#boot || it.boot === '' || !isMark(it.supervisor) || !Array.isArray(it.leaders))
         return undefined;
-      return { boot: it.boot, supervisor: it.supervisor, leaders: it.leaders.filter(isMark).slice(0, 1_024) };
+      const life = typeof it.life === 'string' ? it.life : '';
+      return { boot: it.boot, supervisor: it.supervisor, life, leaders: it.leaders.filter(isMark).slice(0, 1_024) };
     } catch {
       return undefined;
     }
@@ -55,6 +61,7 @@ export class Register {
     const contents: Contents = {
       boot: this.#boot,
       supervisor: { pid: process.pid, startTicks: own.startTicks },
+      life: this.life,
       leaders,
     };
     try {
@@ -71,8 +78,10 @@ export class Register {
  * what is still there, to be asked again; each call kills again.
  */
 export function killLeftovers(register: Register, cgroups: CgroupHome | undefined, name: string): () => string[] {
-  const former = register.read()?.leaders ?? [];
-  const groups = former
+  const former = register.read();
+  /** Empty once nothing of that life is left: only what lives can start more of it. */
+  let life = former?.life ?? '';
+  const groups = (former?.leaders ?? [])
     .map(({ pid, startTicks }) => ({ pid, startTicks, firsts: childrenOf(pid).flatMap(markOf) }))
     .filter(({ pid, startTicks }) => isAlive(pid, startTicks) || groupIsOf(pid, name));
   let cgroupsLeft = cgroups === undefined ? [] : listCgroups(cgroups);
@@ -93,7 +102,14 @@ export function killLeftovers(register: Register, cgroups: CgroupHome | undefine
       killCgroup(path);
       return true;
     });
-    return [...groupsLeft.map(({ pid }) => `process group ${pid}`), ...cgroupsLeft.map((path) => `cgroup ${path}`)];
+    const strays = life === '' ? [] : startedWith(lifeVariable, life);
+    for (const pid of strays) signal(pid, 'SIGKILL');
+    if (strays.length === 0) life = '';
+    return [
+      ...groupsLeft.map(({ pid }) => `process group ${pid}`),
+      ...cgroupsLeft.map((path) => `cgroup ${path}`),
+      ...strays.map((pid) => `process ${pid}`),
+    ];
   };
 }
 
@@ -104,6 +120,9 @@ const markOf = (pid: number): Mark[] => {
 
 /** Name of the variable that marks every duty process with its supervisor's name. */
 export const markVariable = 'MILLWRIGHT_SUPERVISOR';
+
+/** Name of the variable that marks it with its supervisor's very life. */
+export const lifeVariable = 'MILLWRIGHT_SUPERVISOR_LIFE';
 
 /** Living processes of a group. */
 function members(group: number): number[] {

@@ -17,7 +17,7 @@ import {
   type Say,
   type Target,
 } from './protocol.ts';
-import { markVariable, type Register } from './register.ts';
+import { lifeVariable, markVariable, type Register } from './register.ts';
 import { sha256 } from './sha256.ts';
 import type { Watch } from './watch.ts';
 
@@ -331,7 +331,8 @@ export class Supervisor {
       life.guards.set(ask.cell, Math.max(life.guards.get(ask.cell) ?? 0, ask.guardMs));
       if (!isTight(containment.kind)) life.uncertain.add(ask.cell);
     }
-    const program = { ...ask, env: { ...ask.env, [markVariable]: this.#options.name } };
+    const { name, register } = this.#options;
+    const program = { ...ask, env: { ...ask.env, [markVariable]: name, [lifeVariable]: register.life } };
     const started = DutyProcess.start(program, `duty-${process.pid}-${++this.#serial}`, containment, {
       started: (pid) => this.#say(life, { is: 'started', duty: ask.duty, pid }),
       stuck: (reason) => {

@@ -102,7 +102,7 @@ export function startBox(options: BoxOptions): Supervised {
     },
     heard: (is, from = 0) =>
       eventually(() => said.slice(from).find((message): message is never => message.is === is), {
-        what: `"${is}" of the supervisor (${JSON.stringify(said.slice(-4))} ${log.slice(-600)})`,
+        what: () => `"${is}" of the supervisor (${JSON.stringify(said.slice(-4))} ${log.slice(-600)})`,
         everyMs: 2,
         deadlineMs: 8_000,
       }) as never,

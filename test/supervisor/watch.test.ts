@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -103,6 +104,21 @@ describe('one supervisor', () => {
     await eventually(() => marked(box.name).length === 1, { what: 'the orphan stays' });
     await supervised({ without, name: box.name, folder: box.folder });
     await eventually(() => marked(box.name).length === 0, { what: 'the orphan is killed', deadlineMs: 15_000 });
+  });
+
+  it('killed before it registered what it had just started → found by the mark of that life, also outside its group', async () => {
+    const without = ['cgroup', 'namespace'] as const;
+    const box = await supervised({ without });
+    box.client.start(duty(['bash', '-c', 'setsid sleep 1000 & sleep 1000 & wait']));
+    await box.heard('started');
+    await eventually(() => marked(box.name).length === 3);
+    box.process.kill('SIGKILL');
+    await box.exit;
+    await eventually(() => marked(box.name).length === 2, { what: 'the orphans stay' });
+    const file = join(box.folder, 'state', 'register.json');
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), leaders: [] }));
+    await supervised({ without, name: box.name, folder: box.folder });
+    await eventually(() => marked(box.name).length === 0, { what: 'the orphans are killed' });
   });
 
   it('agent ends with a failure → started anew, later each time; falls silent after a beat → killed and started anew', async () => {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +9,7 @@ import type { Instant, WallTime } from '../../base/time.ts';
 import type { DutySpec } from '../../core/duties/duty.ts';
 import type { Fence } from '../../core/duties/exclusive-duties.ts';
 import type { ClockPort, Deliver } from '../../driver/ports.ts';
+import { signal, startedWith } from '../../supervisor/process-stat.ts';
 import { signalNames } from '../../supervisor/signal-names.ts';
 import { BoundedOutput, lastLines } from '../connections/bounded-output.ts';
 import type { Containment } from '../connections/containment.ts';
@@ -116,6 +118,8 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
   const tokens = new TokenFiles(resolve(options.dataDir, 'processes', 'tokens'), log);
   for (const pid of register.killLeftovers(boot, options.agent))
     log.warn({ pid }, 'killed what a former life of this agent had left');
+  // Before anything is started: from here on all of it can be found again.
+  register.write([]);
 
   const stateOf = (entry: Held): ProcessState => ({
     pid: entry.program?.pid,
@@ -153,6 +157,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): ProcessRunne
       ['MILLWRIGHT_DUTY', entry.duty.id],
       ['MILLWRIGHT_AGENT', options.agent],
       ['MILLWRIGHT_TERM', String(entry.term)],
+      [lifeVariable, register.life],
       ...fenceEnvironment(fence, tokenFile?.path),
     ]);
     entry.tokenFile = tokenFile;
@@ -462,45 +467,60 @@ interface RegisterRow {
 /**
  * Which process groups this agent started, on disk: a next life kills those that outlived the last one, where the
  * kernel could not be asked to. Number, start time and boot must all agree, so a reused number is never hit; where the
- * leader is gone, its group's members are known by the group and the agent's name in their environment.
+ * leader is gone, its group's members are known by the group and the agent's name in their environment. All else that
+ * was started and has left its group, or was forked just before the end, bears the mark of that life.
  */
 class Register {
   readonly #path: string;
+  readonly life = randomUUID();
 
   constructor(path: string) {
     this.#path = path;
   }
 
   killLeftovers(boot: string, agent: string): number[] {
-    const killed: number[] = [];
-    let rows: unknown;
+    let former: { readonly life?: unknown; readonly rows?: unknown } | undefined;
     try {
-      rows = JSON.parse(readFileSync(this.#path, 'utf8'));
+      former = JSON.parse(readFileSync(this.#path, 'utf8')) ?? undefined;
     } catch {
-      return killed;
+      // None, or damaged: nothing is known of a former life.
     }
-    for (const row of Array.isArray(rows) ? rows.slice(0, 1_000) : []) {
+    const killed = new Set<number>();
+    for (const row of Array.isArray(former?.rows) ? former.rows.slice(0, 1_000) : []) {
       const { leader, ticks, boot: then } = (row ?? {}) as Partial<RegisterRow>;
       if (!Number.isSafeInteger(leader) || leader === undefined || then !== boot || boot === '') continue;
       const now = readProcess(leader);
       if (now?.startTicks === ticks || (now === undefined && groupIsOf(leader, agent))) {
         signalGroup(leader, 'SIGKILL');
-        killed.push(leader);
+        killed.add(leader);
       }
     }
-    return killed;
+    if (typeof former?.life !== 'string' || former.life === '') return [...killed];
+    // What forks while it is looked for is found by the next look.
+    for (let look = 0; look < looksForStrays; look++) {
+      const strays = startedWith(lifeVariable, former.life).filter((pid) => pid !== process.pid);
+      if (strays.length === 0) break;
+      for (const pid of strays) {
+        signal(pid, 'SIGKILL');
+        killed.add(pid);
+      }
+    }
+    return [...killed];
   }
 
   write(rows: readonly RegisterRow[]): void {
     try {
       mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-      writeFileSync(`${this.#path}.new`, JSON.stringify(rows), { mode: 0o600 });
+      writeFileSync(`${this.#path}.new`, JSON.stringify({ life: this.life, rows }), { mode: 0o600 });
       renameSync(`${this.#path}.new`, this.#path);
     } catch {
       // A full disk must not keep a process from starting; the register is the second line only.
     }
   }
 }
+
+const lifeVariable = 'MILLWRIGHT_LIFE';
+const looksForStrays = 10;
 
 /** Whether a process group without its leader was started by this agent. */
 function groupIsOf(group: number, agent: string): boolean {

@@ -125,7 +125,7 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
     const leaving = entry.rotatedRounds > rotatedGrace;
     for (let batch = 0; batch < batchesPerRound && !entry.stopped; batch++) {
       const sent = await sendBatch(entry, handle, leaving);
-      if (sent === 'refused') return;
+      if (sent === 'refused' || sent === 'changed') return;
       if (sent === 'nothing') {
         if (leaving) {
           await handle.close();
@@ -139,7 +139,11 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
   }
 
   /** Reads and reports the next lines. `last` also takes a line that will never get its newline. */
-  async function sendBatch(entry: Running, handle: FileHandle, last: boolean): Promise<'sent' | 'nothing' | 'refused'> {
+  async function sendBatch(
+    entry: Running,
+    handle: FileHandle,
+    last: boolean,
+  ): Promise<'sent' | 'nothing' | 'refused' | 'changed'> {
     const from = entry.position?.offset ?? 0;
     const buffer = Buffer.alloc(chunk);
     const { bytesRead } = await handle.read(buffer, 0, chunk, from);
@@ -166,6 +170,9 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
       break;
     }
     if (lines.length === 0 || entry.stopped) return 'nothing';
+    // Whoever writes the file anew may do so between our look at its beginning and our reading further on.
+    const head = await headBehind(handle, entry.position, buffer.subarray(0, bytesRead), from + at);
+    if (head === undefined) return 'changed';
     // In the same synchronous block as the effect; what was read is read again once the right is there.
     if (entry.duty.exclusive && options.mayAct?.(entry.duty.index) !== true) return 'nothing';
     const to = from + at;
@@ -174,8 +181,7 @@ export function createUploadRunner(options: UploadRunnerOptions): DutyRunner {
       return 'refused';
     }
     entry.refusals = 0;
-    const { ino } = await handle.stat();
-    entry.position = { offset: to, inode: ino, ...(await headOf(handle, Math.min(to, headMax))) };
+    entry.position = { offset: to, inode: head.inode, head: head.head, headBytes: head.headBytes };
     save(entry);
     return 'sent';
   }
@@ -278,8 +284,36 @@ async function openFile(path: string): Promise<OpenFile | undefined> {
 async function headOf(handle: FileHandle, headBytes: number): Promise<{ head: string; headBytes: number }> {
   const buffer = Buffer.alloc(headBytes);
   const { bytesRead } = await handle.read(buffer, 0, headBytes, 0);
-  const head = createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex').slice(0, 32);
-  return { head, headBytes: bytesRead };
+  return { head: hashOf(buffer.subarray(0, bytesRead)), headBytes: bytesRead };
+}
+
+const hashOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+
+/**
+ * How the file begins, up to `to`; undefined when it no longer begins as it did at that position, or as what was just
+ * read from there on. Read last, so that all three are of one file.
+ */
+async function headBehind(
+  handle: FileHandle,
+  position: Position | undefined,
+  justRead: Buffer,
+  to: number,
+): Promise<Pick<Position, 'inode' | 'head' | 'headBytes'> | undefined> {
+  const from = position?.offset ?? 0;
+  const wanted = Math.min(to, headMax);
+  const buffer = Buffer.alloc(wanted);
+  const { bytesRead } = await handle.read(buffer, 0, wanted, 0);
+  const { ino, size } = await handle.stat();
+  if (bytesRead < wanted || size < to) return undefined;
+  if (
+    position !== undefined &&
+    position.headBytes > 0 &&
+    hashOf(buffer.subarray(0, position.headBytes)) !== position.head
+  )
+    return undefined;
+  const both = Math.min(wanted - from, justRead.length);
+  if (both > 0 && !buffer.subarray(from, from + both).equals(justRead.subarray(0, both))) return undefined;
+  return { inode: ino, head: hashOf(buffer), headBytes: wanted };
 }
 
 /** Whether this is the file of that position: long enough, and it begins the same. The inode only breaks no tie. */

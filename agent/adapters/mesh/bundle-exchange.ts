@@ -156,8 +156,7 @@ export class BundleExchange {
       switch (message.kind) {
         case 'standing':
           this.#hear(id, message);
-          this.#write(stream, { kind: 'standing', ...this.#options.desk.standing() });
-          end(stream);
+          this.#answer(stream, { kind: 'standing', ...this.#options.desk.standing() });
           return;
         case 'want':
           this.#serve(stream, id, message).catch((cause: Error) => stream.abort(cause));
@@ -168,13 +167,22 @@ export class BundleExchange {
     });
   }
 
+  /** The last word on a stream that the peer may have closed meanwhile: then the sending throws. */
+  #answer(stream: Stream, message: BundleMessage): void {
+    try {
+      this.#write(stream, message);
+      end(stream);
+    } catch (cause) {
+      stream.abort(cause instanceof Error ? cause : new Error(String(cause)));
+    }
+  }
+
   async #serve(stream: Stream, id: string, want: Extract<BundleMessage, { kind: 'want' }>): Promise<void> {
     const hasRoom = this.#serving.size < servedAtOnce && !this.#serving.has(id);
     const bytes = hasRoom ? this.#options.desk.next(want) : undefined;
     if (bytes === undefined) {
       this.counters.busy++;
-      this.#write(stream, { kind: 'not-now' });
-      end(stream);
+      this.#answer(stream, { kind: 'not-now' });
       return;
     }
     this.#serving.add(id);
@@ -310,6 +318,8 @@ export class BundleExchange {
       maxOutboundStreams: 8,
     });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // It may end after the sending has thrown, when nobody waits for it any more.
+    promise.catch(() => {});
     const timer = setTimeout(() => reject(new Error('not done in time')), withinMs);
     stream.addEventListener('close', () => reject(new Error('the stream ended')));
     try {

@@ -137,7 +137,12 @@ export class DatagramChannel {
     told.writeUInt32BE(own.number, 0);
     told.writeUInt16BE(this.#port, 4);
     own.key.copy(told, 6);
-    stream.send(frame(told));
+    try {
+      stream.send(frame(told));
+    } catch (cause) {
+      // It may have been closed since it was opened, and says so by throwing.
+      stream.abort(cause instanceof Error ? cause : new Error(String(cause)));
+    }
   }
 
   #newDoor(agent: AgentIndex): Door {

@@ -236,6 +236,20 @@ describe('process runner', () => {
     await eventually(() => !alive(pidOf('sleep')), { deadlineMs: 5_000 });
   });
 
+  test('agent is killed before it registered what it had started → found by the mark of that life, also outside its group', async (context) => {
+    if (containment.kind === 'none') context.skip(containment.why);
+    const agent = await killableAgent('setsid sleep 627 & sleep 628 & wait', true);
+    const family = await eventually(() => agent.family(['sleep', 'sleep', 'bash']), { deadlineMs: 10_000 });
+    agent.kill();
+    const orphans = family.filter(({ comm }) => comm === 'sleep').map(({ pid }) => pid);
+    await eventually(() => family.every(({ comm, pid }) => comm === 'sleep' || !alive(pid)), { deadlineMs: 5_000 });
+    expect(orphans.filter(alive)).toEqual(orphans);
+    const file = join(agent.dataDir, 'processes', 'register.json');
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), rows: [] }));
+    runnerWith({ dataDir: agent.dataDir });
+    await eventually(() => !orphans.some(alive), { deadlineMs: 5_000 });
+  });
+
   test('box without containment, agent came back → what its last life left is killed by the register', async () => {
     const dataDir = temporaryFolder();
     const first = runnerWith({ containment: noContainment('test'), dataDir });

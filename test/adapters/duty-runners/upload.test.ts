@@ -1,5 +1,7 @@
 import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { DutyRunner } from '../../../agent/adapters/duty-runners/runner.ts';
@@ -171,6 +173,21 @@ describe('upload runner', () => {
     await upload.has('one');
     writeFileSync(file, 'other first\nother second\n');
     await upload.has('one', 'other first', 'other second');
+  });
+
+  test('file is written anew while it is read, again and again → never half a line', async () => {
+    const file = join(temporaryFolder(), 'a.log');
+    const whole = (i: number): string => `${i} first ${'x'.repeat(i % 7)}.\n${i} second ${'y'.repeat(i % 11)}.\n`;
+    writeFileSync(file, whole(0));
+    const upload = uploadOf(file, { everyMs: 1 });
+    upload.start();
+    for (let i = 1; i <= 600; i++) {
+      await writeFile(file, whole(i));
+      await sleep(i % 3);
+    }
+    await eventually(() => upload.lines().some((line) => line.startsWith('600 second')), { what: 'the last line' });
+    expect(upload.lines().filter((line) => !/^\d+ (first x*|second y*)\.$/.test(line))).toEqual([]);
+    expect(upload.lines().length).toBeGreaterThan(100);
   });
 
   test('another box’s file at the same path → read from its own beginning', async () => {

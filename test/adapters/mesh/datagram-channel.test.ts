@@ -114,6 +114,23 @@ describe('datagrams', () => {
     expect(target.heard).toEqual([{ agent: 0, text: 'secret word' }]);
   });
 
+  it('a stream that is closed before the first word → given up, nothing is thrown', async () => {
+    const { channel } = await side(1);
+    const aborted: string[] = [];
+    const closed = (name: string): Stream =>
+      Object.assign(new EventTarget(), {
+        send: () => {
+          throw new Error('Cannot write to a stream that is closed');
+        },
+        abort: () => void aborted.push(name),
+      }) as unknown as Stream;
+    channel.accept(closed('accepted'), connection());
+    channel.connectionOpened(1, connection(closed('dialled')));
+    await eventually(() => aborted.length === 2, { what: 'both are given up' });
+    expect(aborted).toEqual(['accepted', 'dialled']);
+    expect(channel.send(1, Buffer.from('x'))).toBe(false);
+  });
+
   it('no door known, too long, the connection gone → not sent', async () => {
     const [zero, one] = await pair();
     expect(zero.channel.send(2, Buffer.from('x'))).toBe(false);

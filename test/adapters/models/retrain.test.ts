@@ -143,7 +143,7 @@ describe('rows that a model is trained on', () => {
     expect(await retrain(task, score)).toMatchObject({ ok: false, error: { code: 'rising' } });
     const gated = { ...task, onlyIn: [{ series: 'pump/state', values: [1] }] };
     expect(await retrain(gated, score)).toMatchObject({ ok: true, value: { rows: 900 } });
-  });
+  }, 90_000);
 });
 
 describe('limits of the thread', () => {
