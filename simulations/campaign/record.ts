@@ -18,8 +18,21 @@ export interface Recording {
   readonly note?: string | undefined;
 }
 
+/**
+ * Of these "none" is a word: a change of the network that says `uplink: undefined` lifts a limit, one without it leaves
+ * the limit as it is. JSON has no undefined; in a file it is null.
+ */
+const mayBeNone: readonly string[] = ['burst', 'tail', 'uplink'];
+
 export function saveRecording(path: string, recording: Recording): void {
-  writeFileSync(path, `${JSON.stringify(recording, undefined, 2)}\n`);
+  const none = (key: string, value: unknown) => (value === undefined && mayBeNone.includes(key) ? null : value);
+  writeFileSync(path, `${JSON.stringify(recording, none, 2)}\n`);
+}
+
+function readNone(changes: unknown): void {
+  if (typeof changes !== 'object' || changes === null) return;
+  const fields = changes as Record<string, unknown>;
+  for (const key of mayBeNone) if (fields[key] === null) fields[key] = undefined;
 }
 
 /** Reads a recording; says in words what is wrong with it. */
@@ -48,7 +61,9 @@ export function checkRecording(value: unknown, path: string): Result<Recording, 
   if (typeof options !== 'object' || options === null || !Array.isArray(options.faults)) return wrong('no options');
   if (options.agents !== agents) return wrong(`options of ${options.agents} agents for a run of ${agents}`);
   if (!(options.durationS > 0 && options.durationS <= 40 * 86_400)) return wrong(`duration ${options.durationS} s`);
+  readNone(options.network);
   for (const [index, fault] of options.faults.entries()) {
+    if (fault?.kind === 'network') readNone(fault.change);
     const problem = faultProblem(fault, agents);
     if (problem) return wrong(`fault ${index}: ${problem}`);
   }

@@ -328,14 +328,24 @@ export class JournalTellsAll {
 /**
  * Long after the last fault nothing is left broken where an agent lives to mend it. What a person stopped, or what came
  * back three times, and has not been well for long enough since, is left to that person; and without a majority of voters
- * nobody is given a permit.
+ * nobody is given a permit. Who was half done and then waited for its permit in vain, while none could be had, has called
+ * a person, who may stand before the machine by now: it does not begin again by itself.
  */
-export const everythingMended = (world: World, mayHaveItsPermit: (box: number) => boolean): readonly Violation[] =>
+export const everythingMended = (
+  world: World,
+  known: {
+    readonly mayHaveItsPermit: (box: number) => boolean;
+    /** When this box last handed a repair over because no majority was within its reach. */
+    readonly handedOverAt: (box: number) => number | undefined;
+  },
+): readonly Violation[] =>
   world.boxes.flatMap((box) => {
     if (!box.up || box.brokenAt === undefined || world.now - box.brokenAt <= 45_000) return [];
-    if (!mayHaveItsPermit(box.index)) return [];
+    if (!known.mayHaveItsPermit(box.index)) return [];
     const why = whyBroken(world, box);
     if (why.some((reason) => /^handed to a person \((stopped by a person|relapsed)/.test(reason))) return [];
+    const wasInVain = (known.handedOverAt(box.index) ?? Number.NEGATIVE_INFINITY) >= box.brokenAt;
+    if (wasInVain && why.some((reason) => reason.startsWith('handed to a person (permit: '))) return [];
     const text = `box ${box.index} is broken since ${Math.round(box.brokenAt)} ms: ${why.join('; ') || 'no reason'}`;
     return [violation(world, 'what broke is mended', text)];
   });

@@ -81,6 +81,7 @@ export const rarities = [
   'holder of an exclusive duty frozen',
   'late effect refused',
   'repair waited for a permit',
+  'repair handed over, no majority',
   'permit held over a crash',
   'all permits at work',
   'two versions of the site file at work',
@@ -128,6 +129,8 @@ export class Measurements {
   readonly #slowUntil: Float64Array;
   /** What reaches the one of two with the same key does not reach the other. */
   readonly #clonedUntil: Float64Array;
+  /** By box: when it last gave a repair to a person because no majority was within its reach. */
+  readonly #handedOverAt: (number | undefined)[] = [];
   /** When nobody else was last up in reach of it, while a crash was news. */
   readonly #aloneAt: Float64Array;
   /** When its store was last lost or set back. */
@@ -356,6 +359,12 @@ export class Measurements {
       if (entry.kind === 'end' && world.boxes[agent]!.life > 1) this.count('repair over a restart');
       if (entry.kind === 'denied' && entry.guard === 'permit') this.count('repair waited for a permit');
       if (entry.kind === 'stop') this.count('repair stopped by a person');
+      if (entry.kind === 'end' && entry.outcome === 'ESCALATED' && entry.reason.startsWith('permit: ')) {
+        if (!this.#mayHaveItsPermit(world, agent)) {
+          this.count('repair handed over, no majority');
+          this.#handedOverAt[agent] = world.now;
+        }
+      }
       if (entry.kind === 'end' && entry.outcome === 'FAILED' && entry.reason.includes('timed out'))
         this.count('repair given up after time-outs');
     }
@@ -415,7 +424,12 @@ export class Measurements {
     );
     this.#violated(queuesBounded(world));
     if (endMs - lastFault > mendedWithinMs)
-      this.#violated(everythingMended(world, (box) => this.#mayHaveItsPermit(world, box)));
+      this.#violated(
+        everythingMended(world, {
+          mayHaveItsPermit: (box) => this.#mayHaveItsPermit(world, box),
+          handedOverAt: (box) => this.#handedOverAt[box],
+        }),
+      );
     if (world.traffic.lost > 0) this.count('message lost', world.traffic.lost);
     if (world.network.options.loss > 0.05 || endMs - Math.max(lastFault, settleMs) < this.#convergedWithin) return;
     this.#violated(viewsConverge(world));

@@ -130,6 +130,24 @@ test('simulate --save, --replay: the same options, faults and trace, without dra
   expect(two.again).toBe(`millwright simulate --replay ${file}`);
 });
 
+test('a limit of the uplink that is lifted again, saved and played again → lifted there, too', async () => {
+  const file = join(folder, 'lifted.json');
+  const seed = 5;
+  const first = await command({ scenario: 'swarm', agents: 3, seed, save: file, json: true });
+  const again = await command({ replay: file, json: true });
+  const [one, two] = [JSON.parse(first.out), JSON.parse(again.out)];
+  const saved = loadRecording(file);
+  const changes = saved.ok
+    ? saved.value.options.faults.flatMap((fault) => (fault.kind === 'network' ? [fault.change] : []))
+    : [];
+  const limits = changes.map((change) => ('uplink' in change ? change.uplink !== undefined : undefined));
+  expect(limits.lastIndexOf(false), 'this seed lifts a limit; else choose another').toBeGreaterThan(
+    limits.indexOf(true),
+  );
+  expect(limits).toContain(true);
+  expect(two.traceHash).toBe(one.traceHash);
+});
+
 test('recording: whatever is wrong with the file → a word about it, never an exception', () => {
   const good = JSON.parse(JSON.stringify(recorded())) as Recording;
   expect(checkRecording(good, 'x.json').ok).toBe(true);
